@@ -1,4 +1,5 @@
-// The exceptions Ampersand throws. The library never prints, exits or aborts: it throws one of these.
+// The exceptions Ampersand throws. The library never prints, exits or aborts: it throws one of
+// these.
 //
 // Every message says who refuses, the rule, the value met, and what to do about it:
 // "GradScaler: growth_interval must be >= 1, got 0".
@@ -18,13 +19,15 @@ class AMP_API Error : public std::runtime_error {
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 };
 
-// A value outside what the function accepts: a growth factor of 1, an fp16 parameter where fp32 is the rule.
+// A value outside what the function accepts: a growth factor of 1, an fp16 parameter where fp32 is
+// the rule.
 class AMP_API InvalidArgument : public Error {
  public:
   using Error::Error;
 };
 
-// Calls in the wrong order: `unscale_` twice before `update`, a state dict loaded from a disabled scaler.
+// Calls in the wrong order: `unscale_` twice before `update`, a state dict loaded from a disabled
+// scaler.
 class AMP_API StateError : public Error {
  public:
   using Error::Error;

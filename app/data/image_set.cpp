@@ -1,0 +1,218 @@
+// Labelled image sets: finding the files, checking that they belong together, slicing, statistics.
+#include "app/data/image_set.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdlib>
+#include <initializer_list>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "amp/error.h"
+#include "app/data/idx.h"
+
+namespace ampersand {
+namespace {
+
+constexpr const char* kFashionMnistFolder = "/usr/share/datasets/fashion-mnist";
+constexpr int kFashionMnistClasses = 10;
+
+// The four files of a data set.
+struct ImageFiles {
+  std::filesystem::path train_images;
+  std::filesystem::path train_labels;
+  std::filesystem::path test_images;
+  std::filesystem::path test_labels;
+};
+
+std::string size_name(const ImageSet& set) {
+  return std::to_string(set.height) + " x " + std::to_string(set.width);
+}
+
+void check_folder(const std::filesystem::path& folder, const std::string& remedy) {
+  std::error_code error;
+  const auto status = std::filesystem::status(folder, error);
+  if (status.type() == std::filesystem::file_type::not_found) {
+    throw amp::IoError(folder, "no such folder; " + remedy);
+  }
+  if (error) throw amp::IoError(folder, "cannot be examined: " + error.message());
+  if (!std::filesystem::is_directory(status)) {
+    throw amp::IoError(folder, "not a folder; " + remedy);
+  }
+}
+
+// Finds HALF-KIND under its accepted names, for example "t10k" or "test" and "images-idx3-ubyte".
+std::filesystem::path find_file(const std::filesystem::path& folder,
+                                std::initializer_list<const char*> halves, std::string_view kind,
+                                std::string_view format, const std::string& remedy) {
+  std::string looked_for;
+  for (const char* packing : {"", ".gz"}) {
+    for (const char* half : halves) {
+      for (const char* separator : {"-", "."}) {
+        std::string name(half);
+        name.append("-").append(kind).append(separator).append(format).append(packing);
+        std::error_code error;
+        if (std::filesystem::exists(folder / name, error)) return folder / name;
+        if (error) throw amp::IoError(folder / name, "cannot be examined: " + error.message());
+        if (*packing == '\0') looked_for += (looked_for.empty() ? "" : ", ") + name;
+      }
+    }
+  }
+  throw amp::IoError(folder,
+                     "looked for " + looked_for + ", plain or .gz, and found none; " + remedy);
+}
+
+ImageFiles find_files(const std::filesystem::path& folder, const std::string& remedy) {
+  check_folder(folder, remedy);
+  return {.train_images = find_file(folder, {"train"}, "images", "idx3-ubyte", remedy),
+          .train_labels = find_file(folder, {"train"}, "labels", "idx1-ubyte", remedy),
+          .test_images = find_file(folder, {"t10k", "test"}, "images", "idx3-ubyte", remedy),
+          .test_labels = find_file(folder, {"t10k", "test"}, "labels", "idx1-ubyte", remedy)};
+}
+
+void check_dimensions(const IdxArray& array, std::size_t dimensions, const std::string& what,
+                      const std::filesystem::path& path) {
+  if (array.shape.size() == dimensions) return;
+  throw amp::IoError(path, what + " must have " + std::to_string(dimensions) +
+                               " dimension(s), got " + std::to_string(array.shape.size()) +
+                               "; check that images and labels are not swapped");
+}
+
+void check_labels(const ImageSet& set, const std::filesystem::path& path) {
+  const auto wrong =
+      std::ranges::find_if(set.labels, [&](int label) { return label >= set.classes; });
+  if (wrong == set.labels.end()) return;
+  throw amp::IoError(path, "label " + std::to_string(*wrong) + " at index " +
+                               std::to_string(wrong - set.labels.begin()) + " must be below " +
+                               std::to_string(set.classes) +
+                               ", the number of classes; fetch the data set again");
+}
+
+ImageData load_files(const ImageFiles& files, std::optional<int> classes) {
+  ImageData data;
+  data.train = load_image_set(files.train_images, files.train_labels);
+  data.test = load_image_set(files.test_images, files.test_labels);
+  if (data.train.height != data.test.height || data.train.width != data.test.width) {
+    throw amp::IoError(files.test_images, "images are " + size_name(data.test) + ", but those of " +
+                                              files.train_images.string() + " are " +
+                                              size_name(data.train) +
+                                              "; give two files of one data set");
+  }
+  if (classes) data.train.classes = *classes;
+  data.test.classes = data.train.classes;
+  check_labels(data.train, files.train_labels);
+  check_labels(data.test, files.test_labels);
+  return data;
+}
+
+// The last part of the folder's path, also of "data/" and ".".
+std::string folder_name(const std::filesystem::path& folder) {
+  auto whole = std::filesystem::absolute(folder).lexically_normal();
+  if (!whole.has_filename()) whole = whole.parent_path();
+  return whole.has_filename() ? whole.filename().string() : whole.string();
+}
+
+std::size_t pixels_per_image(const ImageSet& set) { return std::size_t{set.height} * set.width; }
+
+// An ImageSet is an aggregate that anyone may fill: what reads it by its fields checks it first.
+void check_sizes(const ImageSet& set, const std::string& who) {
+  const std::size_t held = set.pixels.size();
+  const bool pixels_fit =  // by division: the product of three 32-bit fields can overflow
+      set.count == 0 ? held == 0
+                     : held % set.count == 0 && held / set.count == pixels_per_image(set);
+  if (pixels_fit && set.labels.size() == set.count) return;
+  throw amp::InvalidArgument(who + ": a set of " + std::to_string(set.count) + " images of " +
+                             size_name(set) + " must hold as many labels and pixels, got " +
+                             std::to_string(set.labels.size()) + " labels and " +
+                             std::to_string(set.pixels.size()) + " pixels");
+}
+
+}  // namespace
+
+ImageSet load_image_set(const std::filesystem::path& images_path,
+                        const std::filesystem::path& labels_path) {
+  IdxArray images = read_idx(images_path);
+  check_dimensions(images, 3, "images", images_path);
+  IdxArray labels = read_idx(labels_path);
+  check_dimensions(labels, 1, "labels", labels_path);
+
+  ImageSet set{.count = images.shape[0],
+               .height = images.shape[1],
+               .width = images.shape[2],
+               .pixels = std::move(images.values),
+               .labels = std::move(labels.values)};
+  if (set.count != set.labels.size()) {
+    throw amp::IoError(images_path, "holds " + std::to_string(set.count) + " images, but " +
+                                        labels_path.string() + " holds " +
+                                        std::to_string(set.labels.size()) +
+                                        " labels; give two files of one set");
+  }
+  if (set.count == 0) throw amp::IoError(images_path, "holds no images; give a set with some");
+  if (set.height == 0 || set.width == 0) {
+    throw amp::IoError(images_path, "image height and width must be at least 1, got " +
+                                        size_name(set) + "; fetch the file again");
+  }
+  set.classes = std::max(2, *std::ranges::max_element(set.labels) + 1);
+  return set;
+}
+
+ImageData load_idx_folder(const std::filesystem::path& folder) {
+  ImageData data =
+      load_files(find_files(folder, "give --data a folder of IDX files"), std::nullopt);
+  data.name = folder_name(folder);
+  return data;
+}
+
+ImageData load_fashion_mnist() {
+  const char* named = std::getenv("AMPERSAND_FASHION_MNIST");
+  const bool use_named = named != nullptr && *named != '\0';
+  const std::string remedy = std::string(use_named ? "correct AMPERSAND_FASHION_MNIST, " : "") +
+                             "install Debian's package dataset-fashion-mnist, or give --data a "
+                             "folder of IDX files";
+  ImageData data =
+      load_files(find_files(use_named ? named : kFashionMnistFolder, remedy), kFashionMnistClasses);
+  data.name = "fashion-mnist";
+  return data;
+}
+
+ImageSet take_first(const ImageSet& set, std::uint32_t n) {
+  check_sizes(set, "take_first");
+  if (n < 1 || n > set.count) {
+    throw amp::InvalidArgument("take_first: n must be 1 to " + std::to_string(set.count) +
+                               ", the number of images, got " + std::to_string(n));
+  }
+  const auto pixels_end =
+      set.pixels.begin() + static_cast<std::ptrdiff_t>(n * pixels_per_image(set));
+  return {.count = n,
+          .height = set.height,
+          .width = set.width,
+          .classes = set.classes,
+          .pixels = {set.pixels.begin(), pixels_end},
+          .labels = {set.labels.begin(), set.labels.begin() + n}};
+}
+
+PixelStatistics pixel_statistics(const ImageSet& set) {
+  check_sizes(set, "pixel_statistics");
+  if (set.pixels.empty()) {
+    throw amp::InvalidArgument("pixel_statistics: the set must hold at least one pixel, got none");
+  }
+  std::array<std::uint64_t, 256> histogram{};
+  for (const std::uint8_t pixel : set.pixels) ++histogram[pixel];
+
+  std::uint64_t sum = 0;
+  for (std::size_t value = 0; value < histogram.size(); ++value) sum += value * histogram[value];
+  const auto count = static_cast<double>(set.pixels.size());
+  const double mean = static_cast<double>(sum) / count;
+  double squares = 0;  // around the mean: the difference of two large sums would cancel
+  for (std::size_t value = 0; value < histogram.size(); ++value) {
+    const double distance = static_cast<double>(value) - mean;
+    squares += static_cast<double>(histogram[value]) * distance * distance;
+  }
+  return {.mean = mean / 255, .deviation = std::sqrt(squares / count) / 255};
+}
+
+}  // namespace ampersand

@@ -1,0 +1,14 @@
+// The static parts of the report, embedded by amp_embed_file (cmake/EmbedFile.cmake).
+#pragma once
+
+#include <string_view>
+
+namespace ampersand::embedded {
+
+std::string_view report_page_html();  // page.html: the frame, with {{name}} where a part goes
+std::string_view report_page_css();   // page.css
+std::string_view report_charts_js();  // charts.js: what each chart shows
+std::string_view report_page_js();    // page.js: places the charts, their legends and their colours
+std::string_view report_chart_js();   // Chart.js itself (MIT licence), from the system's package
+
+}  // namespace ampersand::embedded

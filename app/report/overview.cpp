@@ -1,0 +1,117 @@
+// The head of the report: what was trained, on what, and what came out of it.
+#include "app/report/overview.h"
+
+#include <optional>
+#include <vector>
+
+#include "app/report/format.h"
+#include "app/report/precision_results.h"
+
+namespace ampersand::report {
+namespace {
+
+// "a", "a and b", "a, b and c".
+std::string joined(const std::vector<std::string>& words) {
+  std::string sentence;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (i > 0) sentence += i + 1 == words.size() ? " and " : ", ";
+    sentence += words[i];
+  }
+  return sentence;
+}
+
+// "3 epochs", "1 epoch"; nothing where the count is not known.
+std::optional<std::string> counted(const Json& object, const char* key, const std::string& noun) {
+  const auto count = number(object, key);
+  if (!count) return std::nullopt;
+  return grouped(*count) + " " + noun + (*count == 1 ? "" : "s");
+}
+
+std::string subject(const Json& settings) {
+  const std::string model = text(settings, "model").value_or("a model");
+  const auto data = text(settings, "data");
+  return data ? model + " on " + *data : model;
+}
+
+std::string short_number(double value) { return Json(value).dump(); }
+
+std::optional<std::string> samples_phrase(const Json& settings) {
+  const auto train = number(settings, "train_samples");
+  const auto test = number(settings, "test_samples");
+  if (!train) return std::nullopt;
+  if (!test) return grouped(*train) + " training samples";
+  return grouped(*train) + " training and " + grouped(*test) + " test samples";
+}
+
+std::optional<std::string> optimizer_phrase(const Json& settings) {
+  auto phrase = text(settings, "optimizer");
+  if (!phrase) return std::nullopt;
+  *phrase = "optimizer " + *phrase;
+  std::vector<std::string> details;
+  if (const auto rate = number(settings, "learning_rate")) {
+    details.push_back("learning rate " + short_number(*rate));
+  }
+  if (const auto momentum = number(settings, "momentum")) {
+    details.push_back("momentum " + short_number(*momentum));
+  }
+  return details.empty() ? phrase : *phrase + " (" + joined(details) + ")";
+}
+
+std::optional<std::string> seeds_phrase(const Json& settings) {
+  std::vector<std::string> seeds;
+  for (const Json& seed : list(settings, "seeds")) {
+    if (seed.is_number()) seeds.push_back(seed.dump());
+  }
+  if (seeds.empty()) return std::nullopt;
+  return (seeds.size() == 1 ? "seed " : "seeds ") + joined(seeds);
+}
+
+std::optional<std::string> machine_phrase(const Json& results) {
+  const Json& machine = section(results, "machine");
+  const auto cpu = text(machine, "cpu");
+  if (!cpu) return std::nullopt;
+  const auto device = text(section(results, "settings"), "device");
+  std::string phrase = device && *device != "cpu" ? "device " + *device + " beside a " + *cpu : *cpu;
+  if (const auto cores = counted(machine, "cores", "core")) phrase += ", " + *cores;
+  if (const auto threads = counted(machine, "threads", "thread")) phrase += ", " + *threads;
+  return phrase;
+}
+
+}  // namespace
+
+std::string title(const Json& results) {
+  std::vector<std::string> precisions;
+  for (const PrecisionResults& column : group_by_precision(results)) {
+    precisions.push_back(column.precision);
+  }
+  return subject(section(results, "settings")) + ": " + joined(precisions);
+}
+
+std::string description(const Json& results) {
+  const Json& settings = section(results, "settings");
+  std::string sentence = "Trained " + subject(settings);
+  if (const auto samples = samples_phrase(settings)) sentence += " (" + *samples + ")";
+  std::optional<std::string> batch;
+  if (const auto size = number(settings, "batch_size")) batch = "batches of " + grouped(*size);
+  for (const auto& part : {counted(settings, "epochs", "epoch"), batch, optimizer_phrase(settings),
+                           seeds_phrase(settings)}) {
+    if (part) sentence += ", " + *part;
+  }
+  if (const auto machine = machine_phrase(results)) sentence += "; on " + *machine;
+  return sentence + ".";
+}
+
+std::string verdict(const Json& results) {
+  std::string html;
+  if (flag(results, "interrupted")) {
+    html += "<p class=\"notice\">Interrupted before the end: these numbers cover what had been trained by then.</p>\n";
+  }
+  std::string lines;
+  for (const Json& line : list(results, "verdict")) {
+    if (line.is_string()) lines += "<li>" + escape_html(line.get<std::string>()) + "</li>\n";
+  }
+  if (lines.empty()) return html;
+  return html + "<section class=\"verdict\"><h2>Verdict</h2>\n<ul>\n" + lines + "</ul></section>\n";
+}
+
+}  // namespace ampersand::report

@@ -1,0 +1,102 @@
+// Grouping runs by precision, and the means over their seeds.
+#include "app/report/precision_results.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ampersand::report {
+namespace {
+
+const Json* summary_of(const Json& results, const std::string& precision) {
+  for (const Json& entry : list(results, "summary")) {
+    if (text(entry, "precision") == precision) return &entry;
+  }
+  return nullptr;
+}
+
+std::optional<double> summary_number(const PrecisionResults& results, const char* key) {
+  return results.summary == nullptr ? std::nullopt : number(*results.summary, key);
+}
+
+// Mean and sample standard deviation over the runs, for results without a summary.
+std::optional<Quality> quality_of_runs(const PrecisionResults& results, const char* key) {
+  const std::optional<Mean> mean = mean_of(results, key);
+  if (!mean) return std::nullopt;
+  double squares = 0;
+  for (const Json* run : results.runs) {
+    if (const auto value = number(*run, key)) squares += std::pow(*value - mean->value, 2);
+  }
+  std::optional<double> deviation;
+  if (mean->count > 1) deviation = std::sqrt(squares / static_cast<double>(mean->count - 1));
+  return Quality{mean->value, deviation, mean->count};
+}
+
+}  // namespace
+
+std::vector<PrecisionResults> group_by_precision(const Json& results) {
+  std::vector<PrecisionResults> groups;
+  for (const Json& run : list(results, "runs")) {
+    const std::string precision = text(run, "precision").value_or("");
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const PrecisionResults& candidate) {
+      return candidate.precision == precision;
+    });
+    if (group == groups.end()) {
+      groups.push_back({precision, {}, summary_of(results, precision)});
+      group = groups.end() - 1;
+    }
+    group->runs.push_back(&run);
+  }
+  return groups;
+}
+
+std::optional<Mean> mean_of(const PrecisionResults& results, const char* key) {
+  double sum = 0;
+  std::size_t count = 0;
+  for (const Json* run : results.runs) {
+    if (const auto value = number(*run, key)) {
+      sum += *value;
+      ++count;
+    }
+  }
+  if (count == 0) return std::nullopt;
+  return Mean{sum / static_cast<double>(count), count};
+}
+
+bool has_perplexity(const Json& results) {
+  const Json& runs = list(results, "runs");
+  return std::any_of(runs.begin(), runs.end(),
+                     [](const Json& run) { return number(run, "perplexity").has_value(); });
+}
+
+std::optional<Quality> quality_of(const PrecisionResults& results, bool perplexity) {
+  const auto mean = summary_number(results, "mean");
+  if (!mean) return quality_of_runs(results, perplexity ? "perplexity" : "test_accuracy");
+  const double seeds = summary_number(results, "seeds").value_or(0);
+  const bool usable = seeds >= 1 && seeds < 1e6;
+  return Quality{*mean, summary_number(results, "deviation"),
+                 usable ? static_cast<std::size_t>(seeds) : results.runs.size()};
+}
+
+std::optional<double> speed_of(const PrecisionResults& results) {
+  if (const auto speed = summary_number(results, "samples_per_second")) return speed;
+  const auto mean = mean_of(results, "samples_per_second");
+  return mean ? std::optional(mean->value) : std::nullopt;
+}
+
+std::optional<double> activation_bytes_of(const PrecisionResults& results) {
+  const auto mean = mean_of(results, "activation_bytes");
+  return mean ? std::optional(mean->value) : std::nullopt;
+}
+
+bool was_interrupted(const Json& results, const Json& run) {
+  if (flag(run, "interrupted")) return true;
+  const Json& runs = list(results, "runs");
+  if (!flag(results, "interrupted") || &run != &runs.back()) return false;
+  const auto steps = number(run, "steps");
+  if (runs.size() == 1 || !steps) return true;
+  return std::any_of(runs.begin(), runs.end(), [&](const Json& other) {
+    return number(other, "steps").value_or(0) > *steps;
+  });
+}
+
+}  // namespace ampersand::report

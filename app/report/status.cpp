@@ -1,0 +1,64 @@
+// How a training run ended, in words.
+#include "app/report/status.h"
+
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
+#include "app/report/format.h"
+
+namespace ampersand::report {
+namespace {
+
+std::string diverged_phrase(std::optional<double> step) {
+  return step ? "diverged at step " + grouped(*step) : "diverged";
+}
+
+// The first step at which any of the runs diverged.
+std::optional<double> first_divergence(const std::vector<const Json*>& diverged) {
+  std::optional<double> first;
+  for (const Json* run : diverged) {
+    const auto step = number(*run, "diverged_at_step");
+    if (step && (!first || *step < *first)) first = step;
+  }
+  return first;
+}
+
+std::string mark(std::string_view style, const std::string& phrase) {
+  return "<span class=\"mark " + std::string(style) + "\">" + escape_html(phrase) + "</span> ";
+}
+
+std::string share_phrase(std::size_t part, std::size_t whole) {
+  if (whole == 1) return {};
+  return " (" + std::to_string(part) + " of " + std::to_string(whole) + " seeds)";
+}
+
+}  // namespace
+
+std::string status_phrase(const Json& results, const Json& run) {
+  if (flag(run, "diverged")) return diverged_phrase(number(run, "diverged_at_step"));
+  if (const auto reason = text(run, "stopped")) return "stopped: " + *reason;
+  return was_interrupted(results, run) ? "interrupted" : "ok";
+}
+
+std::string status_marks(const Json& results, const PrecisionResults& column) {
+  std::vector<const Json*> diverged;
+  std::vector<std::string> others;  // endings that are neither ok nor a divergence, each once
+  for (const Json* run : column.runs) {
+    const std::string phrase = status_phrase(results, *run);
+    if (flag(*run, "diverged")) {
+      diverged.push_back(run);
+    } else if (phrase != "ok" && std::find(others.begin(), others.end(), phrase) == others.end()) {
+      others.push_back(phrase);
+    }
+  }
+  std::string html;
+  if (!diverged.empty()) {
+    html += mark("bad", diverged_phrase(first_divergence(diverged)) +
+                            share_phrase(diverged.size(), column.runs.size()));
+  }
+  for (const std::string& phrase : others) html += mark("warn", phrase);
+  return html.empty() ? mark("good", "ok") : html;
+}
+
+}  // namespace ampersand::report

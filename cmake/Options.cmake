@@ -1,0 +1,11 @@
+# What every target of ours is compiled with. Others' headers are system headers and exempt.
+add_library(amp_options INTERFACE)
+target_compile_options(amp_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Werror)
+target_include_directories(amp_options INTERFACE "${PROJECT_SOURCE_DIR}")
+if(AMP_SANITIZE)
+  target_compile_options(amp_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined
+                                               -fno-omit-frame-pointer)
+  target_link_options(amp_options INTERFACE -fsanitize=address,undefined)
+  # LibTorch is not instrumented: its own vptr checks would only see half of each type.
+  target_compile_options(amp_options INTERFACE -fno-sanitize=vptr)
+endif()

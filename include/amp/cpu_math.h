@@ -1,0 +1,49 @@
+// The two choices of how products and convolutions are computed on the CPU. Both hold for the whole
+// process, because backward runs after the Autocast guard that called for them has ended.
+#pragma once
+
+#include <string>
+
+#include "amp/export.h"
+
+namespace amp {
+
+// fp16 products and convolutions on the CPU.
+//
+// On: mm, addmm, bmm, baddbmm, convolution and their backward passes take fp16 operands, accumulate
+// in fp32 and round once to fp16: what a tensor core does, at about fp32 speed. A value past 65504
+// becomes inf; nothing saturates. Off: LibTorch's own fp16 kernels, bit for bit, which on a
+// processor without fp16 arithmetic are 50 to 160 times slower than fp32. All other dtypes are
+// untouched either way.
+//
+// Without a call, the first fp16 Autocast on the CPU or the first TrainStep with an fp16 Recipe on
+// CPU parameters turns it on, where the processor has no fp16 arithmetic of its own. A call, either
+// way, stays in force: no later Autocast or Recipe changes it.
+AMP_API void set_cpu_half_math(bool on);
+AMP_API bool cpu_half_math();
+
+// Whether this processor computes fp16 products natively (AVX512-FP16 or AMX-FP16).
+AMP_API bool cpu_has_native_half();
+
+// Which engine multiplies fp32 matrices on the CPU.
+// stock:   the one LibTorch chose when it was built (MKL).
+// fastest: that or oneDNN, which LibTorch carries too, whichever is faster on this machine.
+// Measured once, at the
+//          first use, in about 30 ms. On AMD processors oneDNN's are about twice as fast; the sums
+//          are then added in another order, so the last bits differ from stock's.
+enum class CpuFp32Engine { stock, fastest };
+AMP_API void set_cpu_fp32_engine(CpuFp32Engine engine);  // stock until set
+AMP_API CpuFp32Engine cpu_fp32_engine();
+
+// The engine that fp32 products run on, given the setting and this machine: "mkl" or "onednn".
+// Measures if that has not been done and the setting is `fastest`.
+AMP_API std::string cpu_fp32_engine_in_use();
+
+// The engine behind the fp16 path, whatever the fp32 setting: "mkl" or "onednn". Measures if that
+// has not been done. `fix_cpu_fast_engine` makes it, and `fastest`, a given one, so that two
+// machines or two processes agree bit for bit. Throws InvalidArgument for another name and
+// UnsupportedError where this LibTorch lacks it.
+AMP_API std::string cpu_fast_engine();
+AMP_API void fix_cpu_fast_engine(const std::string& name);
+
+}  // namespace amp

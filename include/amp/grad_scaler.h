@@ -1,0 +1,136 @@
+// GradScaler: multiplies the loss so that small fp16 gradients survive, and skips the steps that
+// overflowed.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/optim/optimizer.h>
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "amp/export.h"
+
+namespace amp {
+
+struct GradScalerOptions {
+  double init_scale = 65536.0;          // finite, positive, within the rails
+  double growth_factor = 2.0;           // > 1, finite
+  double backoff_factor = 0.5;          // in (0, 1)
+  std::int64_t growth_interval = 2000;  // >= 1: clean steps before the scale grows
+  bool enabled = true;                  // false: every call passes through
+  std::int64_t hysteresis = 1;          // >= 1: overflows in a row before the scale backs off
+  double min_scale = std::numeric_limits<float>::min();  // backoff stops here
+  double max_scale =
+      std::numeric_limits<float>::max();  // growth that would pass this does not happen
+  std::int64_t max_consecutive_skips =
+      0;  // >= 0: `update` throws after so many skips in a row; 0: never
+};
+
+// What a scaler is between two iterations. The first five are torch's own.
+struct GradScalerState {
+  double scale = 0;
+  double growth_factor = 0;
+  double backoff_factor = 0;
+  std::int64_t growth_interval = 0;
+  std::int64_t growth_tracker = 0;
+  std::int64_t hysteresis_left = 0;
+  std::int64_t consecutive_skips = 0;
+
+  bool empty() const { return scale == 0 && growth_interval == 0; }  // a disabled scaler's
+};
+
+// Whether `GradScaler::step` ran the optimizer. Learning-rate schedulers should advance only when
+// it did.
+class AMP_API StepResult {
+ public:
+  StepResult() = default;
+  static StepResult skip(std::string reason);
+  bool stepped() const { return reason_.empty(); }
+  bool skipped() const { return !stepped(); }
+  const std::string& reason() const { return reason_; }  // why it was skipped; empty if it was not
+
+ private:
+  std::string reason_;
+};
+
+// The loss scale S and its rule: scale the loss by S, and the gradients come out S times larger,
+// clear of fp16's smallest numbers. Before the optimizer sees them they are divided by S, in fp32.
+// If one is Inf or NaN, S was too large: skip the step and multiply S by backoff_factor. After
+// growth_interval clean steps, multiply S by growth_factor.
+//
+//   amp::GradScaler scaler;
+//   for (auto& batch : loader) {
+//     optimizer.zero_grad();
+//     at::Tensor loss;
+//     { amp::Autocast autocast(device); loss = criterion(model->forward(batch.data), batch.target);
+//     } scaler.scale(loss).backward(); scaler.unscale_(optimizer);                    // only if
+//     you clip or look at the gradients
+//     torch::nn::utils::clip_grad_norm_(model->parameters(), 1.0);
+//     scaler.step(optimizer);
+//     scaler.update();
+//   }
+//
+// Each optimizer goes unscale_ (optional), step, once per iteration; one `update` ends the
+// iteration of all. Misuse throws StateError, a gradient or a value that cannot be taken throws
+// InvalidArgument; either leaves the scaler as it was. Optimizers are known by address and must
+// live until `update`. Not thread-safe.
+//
+// Source: torch.amp.GradScaler, PyTorch 2.11 (torch/amp/grad_scaler.py). Differences, all on
+// purpose: growth when the tracker reaches *or passes* the interval, rails, hysteresis, overflow
+// made by unscaling itself (S < 1) is found, and errors name the parameter.
+class AMP_API GradScaler {
+ public:
+  explicit GradScaler(GradScalerOptions options = {});
+  ~GradScaler();
+  GradScaler(GradScaler&&) noexcept;
+  GradScaler& operator=(GradScaler&&) noexcept;
+
+  // Returns loss x S on the loss's device. A 0-dim fp16 or bf16 loss gives fp32; a tensor of one
+  // dimension or more keeps its dtype and can overflow. Disabled: returns the loss itself. Does not
+  // wait for the device.
+  at::Tensor scale(const at::Tensor& loss);
+  std::vector<at::Tensor> scale(at::TensorList outputs);
+
+  // Divides the gradients of the optimizer's parameters by S, in place, and notes whether any was
+  // or became non-finite. Gradients may be fp32, bf16, fp64, dense or sparse, on several devices;
+  // fp16 ones are refused by name, because unscaled they would be flushed to zero. Does not wait
+  // for the device.
+  void unscale_(torch::optim::Optimizer& optimizer);
+
+  // Unscales unless `unscale_` did, then runs `optimizer.step()` unless a gradient was non-finite.
+  // Gradients are left unscaled either way. Waits for the device once, to read the flag. LBFGS,
+  // which evaluates the loss again inside its step, is refused by name.
+  StepResult step(torch::optim::Optimizer& optimizer);
+
+  // Ends the iteration: backs off after an overflow in any optimizer, else counts towards growth.
+  // Throws NumericalError, after its own work is done, at the max_consecutive_skips-th skipped
+  // iteration in a row.
+  void update();
+  // Ends the iteration and sets S; the growth tracker stays. Needs no step before it.
+  void update(double new_scale);
+
+  double get_scale() const;  // S; 1 if disabled
+  bool is_enabled() const;
+  double get_growth_factor() const;
+  void set_growth_factor(double factor);
+  double get_backoff_factor() const;
+  void set_backoff_factor(double factor);
+  std::int64_t get_growth_interval() const;
+  void set_growth_interval(std::int64_t interval);
+
+  // What a checkpoint needs; empty if disabled. StateError between `unscale_` and `update`.
+  GradScalerState state_dict() const;
+  // Takes a state exactly, also one outside the rails; a disabled scaler ignores it. Throws
+  // StateError for an empty one and InvalidArgument for values no scaler can have; then nothing is
+  // changed.
+  void load_state_dict(const GradScalerState& state);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace amp

@@ -1,0 +1,99 @@
+// TrainStep: one whole mixed-precision training step as one call.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/optim/optimizer.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "amp/export.h"
+#include "amp/grad_scaler.h"
+#include "amp/recipe.h"
+
+namespace torch::nn {
+class Module;
+}
+
+namespace amp {
+
+// What one call of a TrainStep did.
+class AMP_API StepReport {
+ public:
+  // The loss as the user's function returned it: on its device, detached, neither scaled nor
+  // divided. Undefined after `flush`. Reading its value may wait for the device.
+  const at::Tensor& loss() const { return loss_; }
+  bool at_boundary() const {
+    return at_boundary_;
+  }  // the accumulation window ended: a step or a skip
+  bool stepped() const { return at_boundary_ && result_.stepped(); }
+  bool skipped() const { return at_boundary_ && result_.skipped(); }
+  const std::string& reason() const { return result_.reason(); }  // why a step was skipped
+  double scale() const {
+    return scale_;
+  }  // what this micro-batch's loss was multiplied by; 1 without scaling
+  // The global L2 norm of the unscaled gradients before clipping, at a boundary of a recipe that
+  // clips; otherwise empty. Inf or NaN on a skip. Waits for the device.
+  std::optional<double> grad_norm() const;
+
+ private:
+  friend class TrainStep;
+  at::Tensor loss_, grad_norm_;
+  StepResult result_;
+  double scale_ = 1;
+  bool at_boundary_ = false;
+};
+
+// The steps of mixed-precision training, in the words of NVIDIA's guide:
+//   a. the fp32 parameters are the master weights;
+//   b. the forward pass runs in low precision, under Autocast, on casts of them;
+//   c. the loss is multiplied by the loss scale (and divided by the accumulation count);
+//   d. the backward pass gives scaled gradients, which add up over the micro-batches of a window;
+//   e. at the window's end, a gradient that is Inf or NaN makes the step be skipped and the scale
+//   shrink; f. otherwise the gradients are unscaled in fp32 and clipped by their global norm; g.
+//   the optimizer updates the master weights; h. after growth_interval clean steps the scale grows.
+// Gradients are set to none after each step and each skip.
+//
+//   amp::TrainStep train_step(*model, optimizer, amp::Recipe::fp16());
+//   for (auto& batch : *loader) {
+//     auto report = train_step([&] { return cross_entropy(model->forward(batch.data),
+//     batch.target); }); if (report.stepped()) scheduler.step();
+//   }
+//
+// The result is that of the separate calls of Autocast, GradScaler and clipping. Throws
+// InvalidArgument for a loss that is not one floating-point element or needs no gradient, and
+// whatever the user's function throws; the gradients of the window's earlier micro-batches survive.
+// Model and optimizer must outlive the TrainStep. Source: Micikevicius et al., Mixed Precision
+// Training (2018), section 3; NVIDIA's mixed-precision guide.
+class AMP_API TrainStep {
+ public:
+  using Loss = std::function<at::Tensor(at::TensorList inputs)>;
+
+  // model: on the stack or in a holder, its floating-point parameters that need gradients all on
+  // one device and in fp32 or fp64. Throws InvalidArgument naming the parameter that is not, for a
+  // recipe that does not validate and for an optimizer without parameters.
+  TrainStep(torch::nn::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe);
+  ~TrainStep();
+  TrainStep(const TrainStep&) = delete;
+  TrainStep& operator=(const TrainStep&) = delete;
+
+  // One micro-batch: computes loss(inputs) or loss() under autocast and goes on to the step as
+  // above. Waits for the device once, at a boundary with loss scaling; never otherwise.
+  StepReport operator()(at::TensorList inputs, const Loss& loss);
+  StepReport operator()(const std::function<at::Tensor()>& loss);
+
+  // Steps an accumulation window that is only partly full, with the mean gradient over the
+  // micro-batches seen. Without any, does nothing and reports no boundary.
+  StepReport flush();
+
+  const Recipe& recipe() const;
+  GradScaler& scaler();  // disabled without loss scaling; for its state, or to change its settings
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace amp

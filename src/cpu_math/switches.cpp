@@ -1,0 +1,97 @@
+// The process's choices for CPU products.
+#include "src/cpu_math/switches.h"
+
+#include <cpuid.h>
+
+#include <atomic>
+#include <mutex>
+
+#include "amp/error.h"
+#include "src/cpu_math/engines.h"
+
+namespace amp {
+namespace {
+
+enum class HalfMath { untouched, wanted, told_on, told_off };
+
+std::atomic<HalfMath> half_math{HalfMath::untouched};
+std::atomic<CpuFp32Engine> fp32_engine{CpuFp32Engine::stock};
+
+// 0: not chosen yet; else 1 + Engine.
+std::atomic<int> chosen_engine{0};
+std::mutex choosing;
+
+// CPUID leaf 7: AVX512-FP16 is EDX bit 23 of subleaf 0, AMX-FP16 is EAX bit 21 of subleaf 1.
+bool find_native_half() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const bool avx512_fp16 = __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && ((d >> 23) & 1u) != 0;
+  const bool amx_fp16 = __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && ((a >> 21) & 1u) != 0;
+  return avx512_fp16 || amx_fp16;
+}
+
+std::string name_of(cpu_math::Engine engine) {
+  return engine == cpu_math::Engine::onednn ? "onednn" : "mkl";
+}
+
+}  // namespace
+
+namespace cpu_math {
+
+void want_half_math() {
+  if (cpu_has_native_half()) return;
+  auto expected = HalfMath::untouched;
+  half_math.compare_exchange_strong(expected, HalfMath::wanted);
+}
+
+bool half_math_on() {
+  const auto now = half_math.load(std::memory_order_relaxed);
+  return now == HalfMath::wanted || now == HalfMath::told_on;
+}
+
+bool fp32_fastest() {
+  return fp32_engine.load(std::memory_order_relaxed) == CpuFp32Engine::fastest;
+}
+
+Engine fast_engine() {
+  if (const int known = chosen_engine.load(std::memory_order_acquire))
+    return static_cast<Engine>(known - 1);
+  const std::lock_guard lock(choosing);
+  if (const int known = chosen_engine.load()) return static_cast<Engine>(known - 1);
+  const auto engine = measure_fast_engine();
+  chosen_engine.store(1 + static_cast<int>(engine), std::memory_order_release);
+  return engine;
+}
+
+}  // namespace cpu_math
+
+bool cpu_has_native_half() {
+  static const bool native = find_native_half();
+  return native;
+}
+
+void set_cpu_half_math(bool on) { half_math.store(on ? HalfMath::told_on : HalfMath::told_off); }
+bool cpu_half_math() { return cpu_math::half_math_on(); }
+
+void set_cpu_fp32_engine(CpuFp32Engine engine) { fp32_engine.store(engine); }
+CpuFp32Engine cpu_fp32_engine() { return fp32_engine.load(); }
+
+std::string cpu_fp32_engine_in_use() {
+  return cpu_math::fp32_fastest() ? cpu_fast_engine() : "mkl";
+}
+
+std::string cpu_fast_engine() { return name_of(cpu_math::fast_engine()); }
+
+void fix_cpu_fast_engine(const std::string& name) {
+  if (name != "mkl" && name != "onednn") {
+    throw InvalidArgument("fix_cpu_fast_engine: the engine must be 'mkl' or 'onednn', got '" +
+                          name + "'");
+  }
+  const auto engine = name == "onednn" ? cpu_math::Engine::onednn : cpu_math::Engine::mkl;
+  if (engine == cpu_math::Engine::onednn && !cpu_math::has_onednn()) {
+    throw UnsupportedError("fix_cpu_fast_engine: this LibTorch has no oneDNN products; use 'mkl'");
+  }
+  const std::lock_guard lock(choosing);
+  chosen_engine.store(1 + static_cast<int>(engine));
+}
+
+}  // namespace amp

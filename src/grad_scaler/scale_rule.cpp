@@ -1,0 +1,45 @@
+// The arithmetic of dynamic loss scaling.
+#include "src/grad_scaler/scale_rule.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace amp::scaling {
+namespace {
+
+// An infinite scale comes down to the largest that is allowed, so that an overflow always makes it
+// smaller.
+float backed_off(float value, const Rule& rule) {
+  const double from = std::min(static_cast<double>(value), rule.max_scale);
+  const auto smaller = static_cast<float>(from * rule.backoff_factor);
+  const auto floor = static_cast<float>(std::min(static_cast<double>(value), rule.min_scale));
+  return std::max(smaller, floor);
+}
+
+float grown(float value, const Rule& rule) {
+  const auto larger = static_cast<float>(static_cast<double>(value) * rule.growth_factor);
+  return static_cast<double>(larger) <= rule.max_scale ? larger : value;
+}
+
+}  // namespace
+
+Scale next_scale(Scale scale, const Rule& rule, bool found_inf) {
+  if (found_inf) {
+    scale.growth_tracker = 0;
+    ++scale.consecutive_skips;
+    if (--scale.hysteresis_left <= 0) {
+      scale.value = backed_off(scale.value, rule);
+      scale.hysteresis_left = 0;
+    }
+    return scale;
+  }
+  scale.consecutive_skips = 0;
+  scale.hysteresis_left = rule.hysteresis;
+  if (++scale.growth_tracker >= rule.growth_interval) {
+    scale.value = grown(scale.value, rule);
+    scale.growth_tracker = 0;
+  }
+  return scale;
+}
+
+}  // namespace amp::scaling

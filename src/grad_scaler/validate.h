@@ -1,0 +1,16 @@
+// What values a GradScaler may take. One rule each, for the constructor, the setters and a loaded
+// state.
+#pragma once
+
+#include "amp/grad_scaler.h"
+
+namespace amp::scaling {
+
+void check_growth_factor(double factor);
+void check_backoff_factor(double factor);
+void check_growth_interval(std::int64_t interval);
+void check_options(const GradScalerOptions& options);
+void check_new_scale(double scale, const GradScalerOptions& rails);
+void check_state(const GradScalerState& state);
+
+}  // namespace amp::scaling

@@ -1,0 +1,42 @@
+// Recipe: the named choices and the rules of each field.
+#include "amp/recipe.h"
+
+#include <cmath>
+#include <limits>
+#include <sstream>
+
+#include "amp/error.h"
+
+namespace amp {
+namespace {
+
+template <typename Value>
+void require(bool holds, const char* field, const char* rule, Value value) {
+  if (holds) return;
+  std::ostringstream message;
+  message << "Recipe: " << field << " must be " << rule << ", got " << value;
+  throw InvalidArgument(message.str());
+}
+
+}  // namespace
+
+Recipe Recipe::fp32() { return {}; }
+
+Recipe Recipe::bf16() { return {.compute_dtype = c10::kBFloat16}; }
+
+Recipe Recipe::fp16() {
+  return {.compute_dtype = c10::kHalf, .loss_scaling = LossScaling::dynamic};
+}
+
+void Recipe::validate() const {
+  const bool known = compute_dtype == c10::kFloat || compute_dtype == c10::kBFloat16 ||
+                     compute_dtype == c10::kHalf;
+  require(known, "compute_dtype", "Float, BFloat16 or Half", c10::toString(compute_dtype));
+  const bool usable = static_scale > 0 && static_scale <= std::numeric_limits<float>::max();
+  require(usable, "static_scale", "finite and positive", static_scale);
+  require(max_grad_norm >= 0 && std::isfinite(max_grad_norm), "max_grad_norm",
+          "finite and >= 0 (0 does not clip)", max_grad_norm);
+  require(accumulation >= 1, "accumulation", ">= 1", accumulation);
+}
+
+}  // namespace amp
