@@ -7,8 +7,10 @@ namespace ampersand::embedded {
 
 std::string_view report_page_html();  // page.html: the frame, with {{name}} where a part goes
 std::string_view report_page_css();   // page.css
-std::string_view report_charts_js();  // charts.js: what each chart shows
-std::string_view report_page_js();    // page.js: places the charts, their legends and their colours
+std::string_view report_plot_js();    // plot.js: what the charts share
+std::string_view report_curves_js();  // curves.js: the charts over training steps
+std::string_view report_bars_js();    // bars.js: speed and memory
+std::string_view report_page_js();    // page.js: places the charts, their keys and their colours
 std::string_view report_chart_js();   // Chart.js itself (MIT licence), from the system's package
 
 }  // namespace ampersand::embedded

@@ -1,4 +1,5 @@
-// Numbers and text as the report prints them. All results are UTF-8; only escape_html's is meant as HTML.
+// Numbers and text as the report prints them. All results are UTF-8; only escape_html's is meant as
+// HTML.
 #pragma once
 
 #include <string>
@@ -11,7 +12,8 @@ inline constexpr std::string_view kDash = "\u2013";  // stands for "not known"
 // Text made safe as HTML content and inside double or single quotes.
 std::string escape_html(std::string_view text);
 
-// A number with thousands separators: grouped(5935.84, 1) is "5,935.8". A negative one begins with U+2212.
+// A number with thousands separators: grouped(5935.84, 1) is "5,935.8". A negative one begins with
+// U+2212.
 std::string grouped(double value, int decimals = 0);
 // As grouped, with a plus sign where the value is positive; what rounds to zero has no sign.
 std::string with_sign(double value, int decimals);

@@ -10,6 +10,8 @@
 namespace ampersand::report {
 namespace {
 
+constexpr std::size_t kMostInTitle = 5;  // more precisions than these are counted, not named
+
 // "a", "a and b", "a, b and c".
 std::string joined(const std::vector<std::string>& words) {
   std::string sentence;
@@ -71,7 +73,8 @@ std::optional<std::string> machine_phrase(const Json& results) {
   const auto cpu = text(machine, "cpu");
   if (!cpu) return std::nullopt;
   const auto device = text(section(results, "settings"), "device");
-  std::string phrase = device && *device != "cpu" ? "device " + *device + " beside a " + *cpu : *cpu;
+  std::string phrase =
+      device && *device != "cpu" ? "device " + *device + " beside a " + *cpu : *cpu;
   if (const auto cores = counted(machine, "cores", "core")) phrase += ", " + *cores;
   if (const auto threads = counted(machine, "threads", "thread")) phrase += ", " + *threads;
   return phrase;
@@ -84,7 +87,11 @@ std::string title(const Json& results) {
   for (const PrecisionResults& column : group_by_precision(results)) {
     precisions.push_back(column.precision);
   }
-  return subject(section(results, "settings")) + ": " + joined(precisions);
+  const std::string trained = subject(section(results, "settings"));
+  if (precisions.size() > kMostInTitle) {
+    return trained + " in " + std::to_string(precisions.size()) + " precisions";
+  }
+  return trained + ": " + joined(precisions);
 }
 
 std::string description(const Json& results) {
@@ -104,7 +111,9 @@ std::string description(const Json& results) {
 std::string verdict(const Json& results) {
   std::string html;
   if (flag(results, "interrupted")) {
-    html += "<p class=\"notice\">Interrupted before the end: these numbers cover what had been trained by then.</p>\n";
+    html +=
+        "<p class=\"notice\">Interrupted before the end: these numbers cover what had been trained "
+        "by then.</p>\n";
   }
   std::string lines;
   for (const Json& line : list(results, "verdict")) {

@@ -7,13 +7,15 @@
 
 namespace ampersand::report {
 
-// Plain text: "cnn on fashion-mnist: fp32, bf16 and fp16".
+// Plain text: "cnn on fashion-mnist: fp32, bf16 and fp16"; many precisions are counted.
 std::string title(const Json& results);
 
-// One sentence of plain text: model, data, epochs, batch size, optimizer, seeds and machine, as far as known.
+// One sentence of plain text: model, data, epochs, batch size, optimizer, seeds and machine, as far
+// as known.
 std::string description(const Json& results);
 
-// HTML: the verdict as a list, and a notice where the program was interrupted. Empty where there is neither.
+// HTML: the verdict as a list, and a notice where the program was interrupted. Empty where there is
+// neither.
 std::string verdict(const Json& results);
 
 }  // namespace ampersand::report

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace ampersand::report {
 namespace {
@@ -16,6 +17,12 @@ const Json* summary_of(const Json& results, const std::string& precision) {
 
 std::optional<double> summary_number(const PrecisionResults& results, const char* key) {
   return results.summary == nullptr ? std::nullopt : number(*results.summary, key);
+}
+
+std::optional<Mean> mean_of(const std::vector<double>& values) {
+  if (values.empty()) return std::nullopt;
+  const double sum = std::accumulate(values.begin(), values.end(), 0.0);
+  return Mean{sum / static_cast<double>(values.size()), values.size()};
 }
 
 // Mean and sample standard deviation over the runs, for results without a summary.
@@ -50,16 +57,11 @@ std::vector<PrecisionResults> group_by_precision(const Json& results) {
 }
 
 std::optional<Mean> mean_of(const PrecisionResults& results, const char* key) {
-  double sum = 0;
-  std::size_t count = 0;
+  std::vector<double> values;
   for (const Json* run : results.runs) {
-    if (const auto value = number(*run, key)) {
-      sum += *value;
-      ++count;
-    }
+    if (const auto value = number(*run, key)) values.push_back(*value);
   }
-  if (count == 0) return std::nullopt;
-  return Mean{sum / static_cast<double>(count), count};
+  return mean_of(values);
 }
 
 bool has_perplexity(const Json& results) {
@@ -88,8 +90,17 @@ std::optional<double> activation_bytes_of(const PrecisionResults& results) {
   return mean ? std::optional(mean->value) : std::nullopt;
 }
 
+std::optional<double> mean_memory_part(const PrecisionResults& results, const char* part) {
+  std::vector<double> values;
+  for (const Json* run : results.runs) {
+    if (const auto bytes = number(section(*run, "memory"), part)) values.push_back(*bytes);
+  }
+  const auto mean = mean_of(values);
+  return mean ? std::optional(mean->value) : std::nullopt;
+}
+
 bool was_interrupted(const Json& results, const Json& run) {
-  if (flag(run, "interrupted")) return true;
+  if (const auto ending = text(run, "ending")) return *ending == "interrupted";
   const Json& runs = list(results, "runs");
   if (!flag(results, "interrupted") || &run != &runs.back()) return false;
   const auto steps = number(run, "steps");

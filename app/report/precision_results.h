@@ -13,8 +13,9 @@ namespace ampersand::report {
 // Views of the results, which must outlive them.
 struct PrecisionResults {
   std::string precision;
-  std::vector<const Json*> runs;   // one per seed, in the order of the results; never empty
-  const Json* summary = nullptr;   // the entry of "summary" for this precision; null where there is none
+  std::vector<const Json*> runs;  // one per seed, in the order of the results; never empty
+  const Json* summary =
+      nullptr;  // the entry of "summary" for this precision; null where there is none
 };
 
 // Groups "runs" by precision, in the order in which precisions first appear.
@@ -27,7 +28,8 @@ struct Mean {
 };
 std::optional<Mean> mean_of(const PrecisionResults& results, const char* key);
 
-// The quality on the test data: an accuracy (fraction, higher is better) or a perplexity (lower is better).
+// The quality on the test data: an accuracy (fraction, higher is better) or a perplexity (lower is
+// better).
 struct Quality {
   double mean;
   std::optional<double> deviation;  // sample standard deviation; absent for a single seed
@@ -36,12 +38,16 @@ struct Quality {
 bool has_perplexity(const Json& results);  // whether the results are judged by perplexity
 std::optional<Quality> quality_of(const PrecisionResults& results, bool perplexity);
 
-// Samples per second and bytes of activations of the summary, else of the runs' mean.
+// Samples per second (the summary's, else the runs' mean), and the runs' mean bytes of activations.
 std::optional<double> speed_of(const PrecisionResults& results);
 std::optional<double> activation_bytes_of(const PrecisionResults& results);
 
-// Whether the program was interrupted during `run`: the run says so, or the results do and this run, the last,
-// has fewer steps than another.
+// The mean bytes of one part of "memory" ("weights", "activations", ...) over the runs that have
+// it.
+std::optional<double> mean_memory_part(const PrecisionResults& results, const char* part);
+
+// Whether the program was interrupted during `run`: its "ending" says so, or, where it has none,
+// the results do and this run, the last, has fewer steps than another.
 bool was_interrupted(const Json& results, const Json& run);
 
 }  // namespace ampersand::report

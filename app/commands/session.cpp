@@ -1,0 +1,127 @@
+// One command's training runs.
+#include "app/commands/session.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <ctime>
+#include <fstream>
+#include <utility>
+
+#include "amp/error.h"
+#include "amp/version.h"
+#include "app/report/report.h"
+#include "app/results/machine.h"
+#include "app/terminal/progress.h"
+#include "app/terminal/table.h"
+
+namespace ampersand {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+std::string command_line = "ampersand";
+
+std::string time_now(const char* format) {
+  const std::time_t now = std::time(nullptr);
+  char text[64];
+  std::strftime(text, sizeof text, format, std::gmtime(&now));
+  return text;
+}
+
+fs::path prepared_folder(const std::string& kind, const Settings& settings) {
+  const auto folder = settings.output.empty()
+                          ? fs::path("runs") / (kind + "-" + time_now("%Y%m%d-%H%M%S"))
+                          : settings.output;
+  if (!settings.overwrite && fs::exists(folder / "metrics.jsonl")) {
+    throw amp::InvalidArgument("--output " + folder.string() +
+                               " already has results; pass --overwrite to replace them");
+  }
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error)
+    throw amp::IoError(folder, "cannot be made (" + error.message() + "); choose another --output");
+  // What an earlier command left would contradict the new metrics until they are complete.
+  fs::remove(folder / "results.json", error);
+  fs::remove(folder / "report.html", error);
+  return folder;
+}
+
+void write_file(const fs::path& path, const std::string& text) {
+  std::ofstream stream(path, std::ios::binary | std::ios::trunc);
+  stream << text;
+  stream.flush();
+  if (!stream) throw amp::IoError(path, "cannot be written");
+}
+
+std::string details_of(const json& event, double rate) {
+  char text[128];
+  const auto& loss = event.at("loss");
+  const double value = loss.is_number() ? loss.get<double>() : std::nan("");
+  std::snprintf(text, sizeof text, "epoch %ld  loss %.4f  scale %g  %.0f samples/s",
+                event.at("epoch").get<long>(), value, event.at("scale").get<double>(), rate);
+  return text;
+}
+
+}  // namespace
+
+void set_command_line(int argc, const char* const* argv) {
+  command_line = "ampersand";
+  for (int i = 1; i < argc; ++i) command_line += std::string(" ") + argv[i];
+}
+
+fs::path write_report(const fs::path& folder, const json& results) {
+  const auto path = folder / "report.html";
+  write_file(path, render_report(results));
+  return path;
+}
+
+Session::Session(std::string kind, const Settings& settings, const ImageData& data,
+                 const std::vector<std::uint64_t>& seeds)
+    : settings_(settings), data_(data), folder_(prepared_folder(kind, settings)) {
+  metrics_ = std::make_unique<MetricsFile>(folder_ / "metrics.jsonl");
+  auto described = settings_json(settings);
+  described["seeds"] = seeds;
+  described["train_samples"] = data.train.count;
+  described["test_samples"] = data.test.count;
+  record({{"event", "start"},
+          {"version", amp::version()},
+          {"command", command_line},
+          {"kind", kind},
+          {"created", time_now("%Y-%m-%dT%H:%M:%SZ")},
+          {"machine", machine_json()},
+          {"settings", described}});
+}
+
+void Session::record(const json& event) {
+  metrics_->write(event);
+  results_.add(event);
+}
+
+Ending Session::run(const RunPlan& plan) {
+  Progress progress(plan.precision.name + ", seed " + std::to_string(plan.seed),
+                    planned_steps(settings_, data_));
+  double rate = 0;
+  return train(plan, settings_, data_, [&](const json& event) {
+    record(event);
+    if (event.at("event") != "step") return;
+    const double now =
+        static_cast<double>(settings_.batch_size) / event.at("seconds").get<double>();
+    rate = rate == 0 ? now : 0.95 * rate + 0.05 * now;
+    progress.show(event.at("step").get<std::int64_t>(), details_of(event, rate));
+  });
+}
+
+void Session::finish(bool interrupted) {
+  record({{"event", "finish"}, {"interrupted", interrupted}, {"machine", machine_json()}});
+  const auto results = results_.results();
+  write_file(folder_ / "results.json", results.dump(1) + "\n");
+  const auto page = write_report(folder_, results);
+  std::printf("\n%s\n", results_table(results).c_str());
+  for (const auto& sentence : results.at("verdict"))
+    std::printf("%s\n", sentence.get<std::string>().c_str());
+  std::printf("\nresults  %s\nreport   %s\n", (folder_ / "results.json").c_str(), page.c_str());
+}
+
+}  // namespace ampersand

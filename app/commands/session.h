@@ -1,0 +1,47 @@
+// One command's training runs from the first event to the last file.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "app/data/image_set.h"
+#include "app/results/metrics_file.h"
+#include "app/results/results.h"
+#include "app/training/trainer.h"
+
+namespace ampersand {
+
+// Makes the output folder, keeps metrics.jsonl as training goes, and writes results.json and
+// report.html at the end, also after an interruption.
+class Session {
+ public:
+  // kind: "train" or "compare". Throws amp::IoError for a folder that cannot be written, or that
+  // has results and settings.overwrite is false.
+  Session(std::string kind, const Settings& settings, const ImageData& data,
+          const std::vector<std::uint64_t>& seeds);
+
+  // Trains, with a progress line.
+  Ending run(const RunPlan& plan);
+
+  // Writes results.json and report.html, and prints the table and where they are.
+  void finish(bool interrupted);
+
+ private:
+  void record(const nlohmann::json& event);
+
+  const Settings& settings_;
+  const ImageData& data_;
+  std::filesystem::path folder_;
+  std::unique_ptr<MetricsFile> metrics_;
+  ResultsBuilder results_;
+};
+
+// Writes results.json's page beside it. Returns its path.
+std::filesystem::path write_report(const std::filesystem::path& folder,
+                                   const nlohmann::json& results);
+
+// The words of the command line, for the results.
+void set_command_line(int argc, const char* const* argv);
+
+}  // namespace ampersand

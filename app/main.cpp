@@ -1,0 +1,69 @@
+// ampersand: trains, compares and explains mixed-precision training.
+#include <c10/util/Exception.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "amp/error.h"
+#include "amp/version.h"
+#include "app/commands/commands.h"
+#include "app/commands/exit_status.h"
+#include "app/commands/session.h"
+#include "app/training/interrupt.h"
+
+namespace {
+
+using namespace ampersand;
+
+int say(ExitStatus status, const std::string& message) {
+  std::fprintf(stderr, "ampersand: %s\n", message.c_str());
+  return status;
+}
+
+int run(const Action& action) {
+  try {
+    return action();
+  } catch (const amp::IoError& error) {
+    return say(kFileOrData, error.what());
+  } catch (const amp::NumericalError& error) {
+    return say(kNonFinite, error.what());
+  } catch (const amp::InvalidArgument& error) {
+    return say(kUsage, error.what());
+  } catch (const amp::UnsupportedError& error) {
+    return say(kUsage, error.what());
+  } catch (const c10::Error& error) {
+    return say(kInternal, error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    return say(kInternal, error.what());
+  }
+}
+
+// CLI11 has exit codes of its own from 100 on.
+int parse_failure(const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+  return say(kUsage, std::string(error.what()) + "; see ampersand --help");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Automatic mixed-precision training: fp32, bf16 and fp16 with loss scaling",
+               "ampersand");
+  app.set_version_flag("--version", std::string("ampersand ") + amp::version());
+  app.require_subcommand(1);
+  Action action;
+  add_train(app, action);
+  add_compare(app, action);
+  add_info(app, action);
+  add_report(app, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return parse_failure(app, error);
+  }
+  set_command_line(argc, argv);
+  catch_interrupts();
+  return run(action);
+}

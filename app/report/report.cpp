@@ -1,0 +1,132 @@
+// The report: checks the results and puts the parts of the page together.
+#include "app/report/report.h"
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <string_view>
+
+#include "amp/error.h"
+#include "app/report/assets.h"
+#include "app/report/details.h"
+#include "app/report/fields.h"
+#include "app/report/format.h"
+#include "app/report/overview.h"
+#include "app/report/precision_results.h"
+#include "app/report/summary_table.h"
+
+namespace ampersand {
+namespace {
+
+using report::Json;
+using Parts = std::map<std::string_view, std::string, std::less<>>;
+
+[[noreturn]] void refuse(const std::string& rule, const std::string& got) {
+  throw amp::InvalidArgument("render_report: " + rule + ", got " + got +
+                             "; pass the contents of a results.json");
+}
+
+void check(const Json& results) {
+  if (!results.is_object()) refuse("results must be an object", results.type_name());
+  const auto runs = results.find("runs");
+  if (runs == results.end()) refuse("results must have a list \"runs\"", "none");
+  if (!runs->is_array()) refuse("\"runs\" must be a list", runs->type_name());
+  if (runs->empty()) refuse("\"runs\" must hold at least one run", "an empty list");
+  for (std::size_t i = 0; i < runs->size(); ++i) {
+    const Json& run = (*runs)[i];
+    const std::string name = "\"runs\"[" + std::to_string(i) + "]";
+    if (!run.is_object()) refuse(name + " must be an object", run.type_name());
+    if (report::text(run, "precision").value_or("").empty()) {
+      const auto precision = run.find("precision");
+      refuse(name + " must have a name as its \"precision\"",
+             precision == run.end()
+                 ? "none"
+                 : precision->dump(-1, ' ', false, Json::error_handler_t::replace));
+    }
+  }
+}
+
+// JSON that can stand inside a script element: without '<' neither "</script" nor "<!--" can occur,
+// and the escape means the same to a JSON parser, since '<' occurs in strings only.
+std::string json_for_script(std::string_view json) {
+  std::string escaped;
+  escaped.reserve(json.size());
+  for (const char character : json) {
+    if (character == '<') {
+      escaped += "\\u003c";
+    } else {
+      escaped += character;
+    }
+  }
+  return escaped;
+}
+
+// Replaces each {{name}} in one pass, so that what is put in is never searched again.
+std::string fill(std::string_view page, const Parts& parts) {
+  std::string filled;
+  std::size_t position = 0;
+  while (true) {
+    const std::size_t open = page.find("{{", position);
+    const std::size_t close = page.find("}}", open);
+    if (open == std::string_view::npos || close == std::string_view::npos) break;
+    filled += page.substr(position, open - position);
+    filled += parts.at(std::string(page.substr(open + 2, close - open - 2)));
+    position = close + 2;
+  }
+  filled += page.substr(position);
+  return filled;
+}
+
+// The scripts, each in an element of its own; a later one uses what an earlier one defines.
+std::string scripts() {
+  std::string html;
+  for (const std::string_view script :
+       {embedded::report_chart_js(), embedded::report_plot_js(), embedded::report_curves_js(),
+        embedded::report_bars_js(), embedded::report_page_js()}) {
+    html.append("<script>\n").append(script).append("</script>\n");
+  }
+  return html;
+}
+
+// "2026-11-23T07:00:00Z" as "2026-11-23 07:00 UTC"; anything else as it is.
+std::string readable_time(const std::string& time) {
+  constexpr std::string_view kForm = "0000-00-00T00:00:00Z";
+  bool fits = time.size() == kForm.size();
+  for (std::size_t i = 0; fits && i < kForm.size(); ++i) {
+    fits = kForm[i] == '0' ? time[i] >= '0' && time[i] <= '9' : time[i] == kForm[i];
+  }
+  return fits ? time.substr(0, 10) + " " + time.substr(11, 5) + " UTC" : time;
+}
+
+std::string origin(const Json& results) {
+  const auto version = report::text(results, "version");
+  const auto created = report::text(results, "created");
+  return "Ampersand" + (version ? " " + *version : "") +
+         (created ? ", " + readable_time(*created) : "");
+}
+
+}  // namespace
+
+std::string render_report(const nlohmann::json& results) {
+  check(results);
+  // Writing and reading it once replaces invalid UTF-8, and turns what JSON cannot hold (inf, nan)
+  // into null.
+  const std::string dumped = results.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const Json clean = Json::parse(dumped);
+  const Parts parts = {
+      {"title", report::escape_html(report::title(clean))},
+      {"description", report::escape_html(report::description(clean))},
+      {"origin", report::escape_html(origin(clean))},
+      {"verdict", report::verdict(clean)},
+      {"summary", report::summary_table(clean)},
+      {"quality", report::has_perplexity(clean) ? "Test perplexity" : "Test accuracy"},
+      {"better", report::has_perplexity(clean) ? "Lower" : "Higher"},
+      {"details", report::details(clean)},
+      {"results", json_for_script(dumped)},
+      {"style", std::string(embedded::report_page_css())},
+      {"scripts", scripts()},
+  };
+  return fill(embedded::report_page_html(), parts);
+}
+
+}  // namespace ampersand

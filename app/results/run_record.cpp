@@ -1,0 +1,125 @@
+// One run of results.json.
+#include "app/results/run_record.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+namespace ampersand {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::int64_t kHistoryPoints = 200;
+
+json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
+
+// A loss that was Inf or NaN is null in JSON.
+double number(const json& event, const char* name) {
+  const auto found = event.find(name);
+  return found != event.end() && found->is_number() ? found->get<double>()
+                                                    : std::numeric_limits<double>::quiet_NaN();
+}
+
+}  // namespace
+
+void RunRecord::add(const json& event) {
+  const std::string kind = event.value("event", "");
+  if (kind == "run") {
+    for (const char* name : {"precision", "device", "seed", "policy", "loss_scaling"})
+      run_[name] = event.at(name);
+    stretch_ =
+        std::max<std::int64_t>(1, event.value("planned_steps", std::int64_t{1}) / kHistoryPoints);
+  } else if (kind == "step") {
+    add_step(event);
+  } else if (kind == "flush") {
+    if (event.value("skipped", false)) skipped_at_.push_back(event.at("step"));
+  } else if (kind == "evaluation") {
+    add_evaluation(event);
+  } else if (kind == "memory") {
+    add_memory(event);
+  } else if (kind == "end") {
+    add_end(event);
+  }
+}
+
+void RunRecord::add_step(const json& event) {
+  step_ = event.at("step").get<std::int64_t>();
+  scale_ = event.at("scale").get<double>();
+  seconds_ += number(event, "seconds");
+  loss_sum_ += number(event, "loss");
+  ++in_stretch_;
+  if (event.value("skipped", false)) skipped_at_.push_back(step_);
+  if (in_stretch_ == stretch_) close_stretch();
+}
+
+void RunRecord::close_stretch() {
+  if (in_stretch_ == 0) return;
+  const auto loss = number_or_null(loss_sum_ / static_cast<double>(in_stretch_));
+  history_.push_back({{"step", step_}, {"train_loss", loss}, {"scale", scale_}});
+  in_stretch_ = 0;
+  loss_sum_ = 0;
+}
+
+void RunRecord::add_evaluation(const json& event) {
+  close_stretch();
+  if (history_.empty() || history_.back().at("step") != event.at("step")) {
+    history_.push_back({{"step", event.at("step")}, {"train_loss", nullptr}, {"scale", scale_}});
+  }
+  for (const char* name : {"test_loss", "test_accuracy"}) {
+    const auto value = number_or_null(number(event, name));
+    history_.back()[name] = value;
+    run_[name] = value;
+  }
+}
+
+void RunRecord::add_memory(const json& event) {
+  json memory = json::object();
+  for (const char* name : {"weights", "copies", "masters", "gradients", "optimizer", "other"}) {
+    memory[name] = event.at(name);
+  }
+  const auto floating = event.at("activations").get<std::int64_t>();
+  const auto integer = event.at("integers").get<std::int64_t>();
+  memory["activations"] = floating + integer;
+  run_["memory"] = memory;
+  run_["activation_bytes"] = floating;
+  run_["activation_integer_bytes"] = integer;
+}
+
+void RunRecord::add_end(const json& event) {
+  close_stretch();
+  const std::string ending = event.at("ending");
+  run_["ending"] = ending;
+  run_["diverged"] = ending == "diverged" || ending == "stopped";
+  run_["diverged_at_step"] = run_["diverged"].get<bool>() ? event.at("step") : json(nullptr);
+  run_["stopped"] = event.contains("reason") ? event.at("reason") : json(nullptr);
+  for (const char* name : {"final_scale", "peak_memory_bytes", "samples_per_second"}) {
+    if (event.contains(name)) run_[name] = event.at(name);
+  }
+}
+
+json RunRecord::as_json() const {
+  auto copy = *this;
+  copy.close_stretch();
+  auto run = copy.run_;
+  if (!run.contains("ending")) {
+    run["ending"] = "interrupted";
+    run["diverged"] = false;
+    run["final_scale"] = scale_;
+  }
+  run["steps"] = step_;
+  run["seconds"] = seconds_;
+  run["skipped_steps"] = skipped_at_.size();
+  run["skipped_at"] = skipped_at_;
+  // The last stretch of training: what the end of the loss curve shows.
+  json last = nullptr;
+  for (const auto& point : copy.history_)
+    last = point.at("train_loss").is_null() ? last : point.at("train_loss");
+  run["train_loss"] = run["diverged"].get<bool>() ? json(nullptr) : last;
+  run["history"] = copy.history_;
+  return run;
+}
+
+}  // namespace ampersand

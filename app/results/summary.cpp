@@ -1,0 +1,153 @@
+// What several runs say together.
+#include "app/results/summary.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+namespace ampersand {
+namespace {
+
+using nlohmann::json;
+
+constexpr double kHalfAPoint = 0.005;  // of accuracy, as a fraction
+constexpr const char* kBaseline = "fp32";
+
+struct Group {
+  std::string precision;
+  std::vector<double> accuracy = {}, speed = {}, activations = {};
+  std::int64_t runs = 0, diverged = 0;
+};
+
+void collect(const json& run, const char* name, std::vector<double>& into) {
+  const auto found = run.find(name);
+  if (found != run.end() && found->is_number()) into.push_back(found->get<double>());
+}
+
+std::vector<Group> grouped(const json& runs) {
+  std::vector<Group> groups;
+  for (const auto& run : runs) {
+    const std::string precision = run.at("precision");
+    auto group = std::find_if(groups.begin(), groups.end(),
+                              [&](auto& g) { return g.precision == precision; });
+    if (group == groups.end()) group = groups.insert(groups.end(), Group{.precision = precision});
+    ++group->runs;
+    if (run.value("diverged", false)) ++group->diverged;
+    if (!run.value("diverged", false)) collect(run, "test_accuracy", group->accuracy);
+    collect(run, "samples_per_second", group->speed);
+    collect(run, "activation_bytes", group->activations);
+  }
+  return groups;
+}
+
+json ratio(const std::vector<double>& ours, const std::vector<double>& baseline) {
+  if (ours.empty() || baseline.empty()) return nullptr;
+  const double below = mean_deviation(baseline).mean;
+  return below > 0 ? json(mean_deviation(ours).mean / below) : json(nullptr);
+}
+
+json entry_of(const Group& group, const Group* baseline) {
+  json entry = {{"precision", group.precision},
+                {"metric", "test_accuracy"},
+                {"runs", group.runs},
+                {"seeds", group.accuracy.size()},
+                {"diverged", group.diverged}};
+  if (!group.speed.empty()) entry["samples_per_second"] = mean_deviation(group.speed).mean;
+  if (baseline != nullptr) {
+    entry["speed_ratio"] = ratio(group.speed, baseline->speed);
+    entry["activation_ratio"] = ratio(group.activations, baseline->activations);
+  }
+  if (group.accuracy.empty()) return entry;
+  const auto own = mean_deviation(group.accuracy);
+  const bool several = group.accuracy.size() > 1;
+  entry["mean"] = own.mean;
+  entry["deviation"] = several ? json(own.deviation) : json(nullptr);
+  entry["standard_error"] = several ? json(own.standard_error) : json(nullptr);
+  if (baseline == nullptr || baseline == &group || baseline->accuracy.empty()) return entry;
+  const auto reference = mean_deviation(baseline->accuracy);
+  const double noise =
+      std::max(kHalfAPoint, 2 * std::hypot(own.standard_error, reference.standard_error));
+  entry["difference"] = own.mean - reference.mean;
+  entry["noise"] = noise;
+  entry["within_noise"] = std::abs(own.mean - reference.mean) <= noise;
+  return entry;
+}
+
+std::string formatted(const char* format, double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+std::string percent(double fraction) { return formatted("%.2f %%", 100 * fraction); }
+
+std::string divergence_sentence(const json& entry, const json& runs) {
+  const std::string precision = entry.at("precision");
+  const auto count = entry.at("diverged").get<std::int64_t>();
+  std::string first;
+  for (const auto& run : runs) {
+    if (first.empty() && run.at("precision") == precision && run.value("diverged", false)) {
+      first =
+          " (first at step " + std::to_string(run.at("diverged_at_step").get<std::int64_t>()) + ")";
+    }
+  }
+  return precision + " went non-finite in " + std::to_string(count) + " of " +
+         std::to_string(entry.at("runs").get<std::int64_t>()) + " runs" + first + ".";
+}
+
+std::string comparison_sentence(const json& entry, const json& baseline) {
+  std::string text = entry.at("precision").get<std::string>();
+  text +=
+      entry.at("within_noise").get<bool>() ? " keeps fp32's accuracy: " : " differs from fp32: ";
+  text += percent(entry.at("mean")) + " against " + percent(baseline.at("mean"));
+  text += entry.at("within_noise").get<bool>() ? ", within noise" : ", more than noise";
+  if (entry.at("speed_ratio").is_number())
+    text += "; " + formatted("%.2f", entry["speed_ratio"]) + " x its speed";
+  if (entry.at("activation_ratio").is_number()) {
+    text += ", " + formatted("%.2f", entry["activation_ratio"]) + " x its activation memory";
+  }
+  return text + ".";
+}
+
+}  // namespace
+
+MeanDeviation mean_deviation(const std::vector<double>& values) {
+  MeanDeviation result;
+  if (values.empty()) return result;
+  const auto n = static_cast<double>(values.size());
+  for (const double value : values) result.mean += value / n;
+  if (values.size() == 1) return result;
+  double squares = 0;
+  for (const double value : values) squares += (value - result.mean) * (value - result.mean);
+  result.deviation = std::sqrt(squares / (n - 1));
+  result.standard_error = result.deviation / std::sqrt(n);
+  return result;
+}
+
+json summarize(const json& runs) {
+  const auto groups = grouped(runs);
+  const auto baseline =
+      std::find_if(groups.begin(), groups.end(), [](auto& g) { return g.precision == kBaseline; });
+  json summary = json::array();
+  for (const auto& group : groups) {
+    summary.push_back(entry_of(group, baseline == groups.end() ? nullptr : &*baseline));
+  }
+  return summary;
+}
+
+json verdict(const json& summary, const json& runs) {
+  const auto is_baseline = [](const json& entry) { return entry.at("precision") == kBaseline; };
+  const auto baseline = std::find_if(summary.begin(), summary.end(), is_baseline);
+  json sentences = json::array();
+  for (const auto& entry : summary) {
+    if (entry.at("diverged").get<std::int64_t>() > 0)
+      sentences.push_back(divergence_sentence(entry, runs));
+    if (entry.contains("within_noise")) sentences.push_back(comparison_sentence(entry, *baseline));
+  }
+  return sentences;
+}
+
+}  // namespace ampersand

@@ -1,0 +1,25 @@
+// What several runs say together: mean, deviation, and whether a difference to fp32 is more than
+// noise.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <vector>
+
+namespace ampersand {
+
+struct MeanDeviation {
+  double mean = 0;
+  double deviation = 0;       // of the sample (n - 1); 0 for one value
+  double standard_error = 0;  // deviation / sqrt(n)
+};
+MeanDeviation mean_deviation(const std::vector<double>& values);
+
+// One entry a precision, in the order of its first run. The difference to fp32 is noise if it is at
+// most max(0.5 points, 2 standard errors of the difference). Runs that diverged have no part in the
+// means.
+nlohmann::json summarize(const nlohmann::json& runs);
+
+// Sentences for a reader in a hurry, made from the summary.
+nlohmann::json verdict(const nlohmann::json& summary, const nlohmann::json& runs);
+
+}  // namespace ampersand

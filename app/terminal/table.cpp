@@ -1,0 +1,109 @@
+// The table that ends `train` and `compare`.
+#include "app/terminal/table.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+namespace ampersand {
+namespace {
+
+using nlohmann::json;
+using Row = std::vector<std::string>;
+
+std::string formatted(const char* format, double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+// A number of `object`, or a dash.
+std::string cell(const json& object, const char* name, const char* format, double factor = 1) {
+  const auto found = object.find(name);
+  if (found == object.end() || !found->is_number()) return "-";
+  return formatted(format, factor * found->get<double>());
+}
+
+// The mean over the runs of one precision, or a dash.
+std::string mean_cell(const std::vector<const json*>& runs, const char* name, const char* format,
+                      double factor = 1) {
+  double sum = 0;
+  int count = 0;
+  for (const auto* run : runs) {
+    const auto found = run->find(name);
+    if (found == run->end() || !found->is_number()) continue;
+    sum += found->get<double>();
+    ++count;
+  }
+  return count == 0 ? "-" : formatted(format, factor * sum / count);
+}
+
+std::string accuracy_cell(const json& entry) {
+  if (!entry.contains("mean")) return "-";
+  auto text = formatted("%.2f %%", 100 * entry["mean"].get<double>());
+  if (entry["deviation"].is_number())
+    text += formatted(" +- %.2f", 100 * entry["deviation"].get<double>());
+  return text;
+}
+
+std::string difference_cell(const json& entry) {
+  if (!entry.contains("difference")) return "";
+  const auto text = formatted("%+.2f points", 100 * entry["difference"].get<double>());
+  return text + (entry["within_noise"].get<bool>() ? ", within noise" : ", more than noise");
+}
+
+std::string ending_cell(const std::vector<const json*>& runs) {
+  for (const auto* run : runs) {
+    if (run->value("diverged", false))
+      return "non-finite at step " + std::to_string(run->at("diverged_at_step").get<long>());
+    if (run->value("ending", "") == "interrupted") return "interrupted";
+  }
+  return "ok";
+}
+
+Row row_of(const json& entry, const json& all_runs) {
+  std::vector<const json*> runs;
+  for (const auto& run : all_runs) {
+    if (run["precision"] == entry["precision"]) runs.push_back(&run);
+  }
+  return {entry["precision"],
+          accuracy_cell(entry),
+          difference_cell(entry),
+          mean_cell(runs, "train_loss", "%.4f"),
+          mean_cell(runs, "samples_per_second", "%.0f"),
+          cell(entry, "speed_ratio", "%.2f"),
+          mean_cell(runs, "activation_bytes", "%.1f", 1e-6),
+          cell(entry, "activation_ratio", "%.2f"),
+          mean_cell(runs, "peak_memory_bytes", "%.1f", 1e-6),
+          mean_cell(runs, "skipped_steps", "%.3g"),
+          mean_cell(runs, "final_scale", "%.6g"),
+          ending_cell(runs)};
+}
+
+}  // namespace
+
+std::string results_table(const json& results) {
+  std::vector<Row> rows = {{"precision", "test accuracy", "against fp32", "loss", "samples/s",
+                            "x fp32", "act. MB", "x fp32", "peak MB", "skipped", "scale",
+                            "ending"}};
+  for (const auto& entry : results.at("summary")) rows.push_back(row_of(entry, results.at("runs")));
+  std::vector<std::size_t> widths(rows[0].size(), 0);
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      if (widths[i] == 0) continue;
+      line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+}  // namespace ampersand

@@ -1,0 +1,31 @@
+// Loss and accuracy on held-out images.
+#include "app/training/evaluation.h"
+
+#include <ATen/ops/cross_entropy_loss.h>
+#include <c10/core/GradMode.h>
+
+#include "amp/autocast.h"
+
+namespace ampersand {
+
+Evaluation evaluate(Classifier& model, const ImageBatches& batches, c10::ScalarType dtype) {
+  c10::NoGradGuard no_grad;
+  const bool casts = dtype != c10::kFloat;
+  amp::Autocast autocast(c10::kCPU, casts ? std::optional(dtype) : std::nullopt,
+                         {.enabled = casts});
+  model.eval();
+  double loss = 0;
+  std::int64_t right = 0;
+  for (std::int64_t i = 0; i < batches.batches(); ++i) {
+    const auto batch = batches.get(i);
+    const auto logits = model.forward(batch.images).to(c10::kFloat);
+    loss += at::cross_entropy_loss(logits, batch.labels).item<double>() *
+            static_cast<double>(batch.labels.size(0));
+    right += logits.argmax(1).eq(batch.labels).sum().item<std::int64_t>();
+  }
+  model.train();
+  const auto samples = static_cast<double>(batches.samples());
+  return {loss / samples, static_cast<double>(right) / samples};
+}
+
+}  // namespace ampersand

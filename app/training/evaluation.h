@@ -1,0 +1,20 @@
+// Loss and accuracy on held-out images.
+#pragma once
+
+#include <c10/core/ScalarType.h>
+
+#include "app/models/model.h"
+#include "app/training/batches.h"
+
+namespace ampersand {
+
+struct Evaluation {
+  double loss = 0;      // mean cross entropy
+  double accuracy = 0;  // share of images whose largest logit is the label's
+};
+
+// Computes under autocast in `dtype` (Float: without), without gradients, in eval mode; leaves the
+// model in train mode.
+Evaluation evaluate(Classifier& model, const ImageBatches& batches, c10::ScalarType dtype);
+
+}  // namespace ampersand

@@ -1,0 +1,29 @@
+// The names of precisions on the command line, and the recipe each stands for.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "amp/recipe.h"
+
+namespace ampersand {
+
+struct Precision {
+  std::string name;
+  amp::Recipe recipe;
+};
+
+// fp32, bf16, fp16 (dynamic loss scaling), fp16-unscaled, fp16-scale-N (fixed loss scale N).
+// Throws amp::InvalidArgument for another name.
+Precision parse_precision(const std::string& name);
+
+// A list separated by commas. An empty item or the same name twice is an error.
+std::vector<Precision> parse_precisions(const std::string& list);
+
+// `--loss-scale`: "dynamic", or a positive number for a fixed scale. A precision whose name already
+// says how it is scaled is refused.
+void set_loss_scale(Precision& precision, const std::string& value);
+
+std::string loss_scaling_name(amp::LossScaling scaling);
+
+}  // namespace ampersand
