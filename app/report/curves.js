@@ -132,7 +132,8 @@ const AmpersandCurves = (() => {
   // Eight markers along a line, shifted per slot, so that equal lines show theirs side by side.
   const sparseMarkers = ({ slot }) => ({
     pointRadius({ dataIndex, dataset: { data } }) {
-      const eighth = (i) => Math.floor((8 * data[i].x) / data.at(-1).x - (slot % 4) / 4);
+      const shift = (slot % 4) / 4 + (slot % 8 < 4 ? 0 : 1 / 8);
+      const eighth = (i) => Math.floor((8 * data[i].x) / data.at(-1).x - shift);
       return dataIndex > 0 && eighth(dataIndex) !== eighth(dataIndex - 1) ? 4 : 0;
     },
   });

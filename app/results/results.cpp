@@ -29,7 +29,8 @@ json ResultsBuilder::results() const {
   results["interrupted"] = interrupted_ || !finished_;
   results["runs"] = json::array();
   for (const auto& [number, run] : runs_) results["runs"].push_back(run.as_json());
-  results["summary"] = summarize(results["runs"]);
+  const auto settings = results.value("settings", json::object());
+  results["summary"] = summarize(results["runs"], settings.value("test_samples", std::int64_t{0}));
   results["verdict"] = verdict(results["summary"], results["runs"]);
   return results;
 }

@@ -49,7 +49,13 @@ json ratio(const std::vector<double>& ours, const std::vector<double>& baseline)
   return below > 0 ? json(mean_deviation(ours).mean / below) : json(nullptr);
 }
 
-json entry_of(const Group& group, const Group* baseline) {
+// Of an accuracy measured on so many samples: sqrt(p (1 - p) / n), the binomial's. Stands in for
+// the deviation between seeds where there is only one.
+double sampling_error(double accuracy, std::int64_t samples) {
+  return samples > 0 ? std::sqrt(accuracy * (1 - accuracy) / static_cast<double>(samples)) : 0;
+}
+
+json entry_of(const Group& group, const Group* baseline, std::int64_t test_samples) {
   json entry = {{"precision", group.precision},
                 {"metric", "test_accuracy"},
                 {"runs", group.runs},
@@ -68,8 +74,10 @@ json entry_of(const Group& group, const Group* baseline) {
   entry["standard_error"] = several ? json(own.standard_error) : json(nullptr);
   if (baseline == nullptr || baseline == &group || baseline->accuracy.empty()) return entry;
   const auto reference = mean_deviation(baseline->accuracy);
-  const double noise =
-      std::max(kHalfAPoint, 2 * std::hypot(own.standard_error, reference.standard_error));
+  const auto error_of = [&](const MeanDeviation& accuracy) {
+    return several ? accuracy.standard_error : sampling_error(accuracy.mean, test_samples);
+  };
+  const double noise = std::max(kHalfAPoint, 2 * std::hypot(error_of(own), error_of(reference)));
   entry["difference"] = own.mean - reference.mean;
   entry["noise"] = noise;
   entry["within_noise"] = std::abs(own.mean - reference.mean) <= noise;
@@ -127,13 +135,14 @@ MeanDeviation mean_deviation(const std::vector<double>& values) {
   return result;
 }
 
-json summarize(const json& runs) {
+json summarize(const json& runs, std::int64_t test_samples) {
   const auto groups = grouped(runs);
   const auto baseline =
       std::find_if(groups.begin(), groups.end(), [](auto& g) { return g.precision == kBaseline; });
   json summary = json::array();
   for (const auto& group : groups) {
-    summary.push_back(entry_of(group, baseline == groups.end() ? nullptr : &*baseline));
+    summary.push_back(
+        entry_of(group, baseline == groups.end() ? nullptr : &*baseline, test_samples));
   }
   return summary;
 }

@@ -9,23 +9,34 @@
 
 namespace ampersand {
 
+namespace {
+
+enum class Kind { unknown, floating, integer, copy };
+
+struct Block {
+  std::int64_t size = 0;
+  Kind kind = Kind::unknown;
+};
+
+}  // namespace
+
 class MemoryWatch::Reporter : public c10::MemoryReportingInfoBase {
  public:
   void reportMemoryUsage(void* block, std::int64_t size, std::size_t /*allocated*/,
                          std::size_t /*reserved*/, c10::Device device) override {
     if (!device.is_cpu()) return;
     if (size > 0) {
-      blocks[block] = size;
+      blocks[block] = {size, Kind::unknown};
       live += size;
       peak = std::max(peak, live);
     } else if (const auto found = blocks.find(block); found != blocks.end()) {
-      live -= found->second;
+      live -= found->second.size;
       blocks.erase(found);
     }
   }
   bool memoryProfilingEnabled() const override { return true; }
 
-  std::unordered_map<const void*, std::int64_t> blocks;
+  std::unordered_map<const void*, Block> blocks;
   std::int64_t live = 0, peak = 0;
 };
 
@@ -38,7 +49,16 @@ std::int64_t MemoryWatch::peak_bytes() const { return reporter_->peak; }
 
 namespace {
 
-enum class Kind { floating, integer, copy };
+const void* block_of(const c10::IValue& value) {
+  if (!value.isTensor()) return nullptr;
+  const auto& tensor = value.toTensor();
+  return tensor.defined() && tensor.has_storage() ? tensor.storage().data() : nullptr;
+}
+
+// From an op's start to its end: its inputs are gone by then.
+struct OpContext : at::ObserverContext {
+  bool casts_parameter = false;
+};
 
 }  // namespace
 
@@ -46,18 +66,11 @@ struct MemoryCensus::State {
   std::shared_ptr<MemoryWatch::Reporter> reporter;
   std::unordered_set<const void*> older;       // blocks from before the census
   std::unordered_set<const void*> parameters;  // storages of the weights
-  std::unordered_map<const void*, Kind> kinds;
 
   static thread_local State* current;
 
-  static const void* block_of(const c10::IValue& value) {
-    if (!value.isTensor()) return nullptr;
-    const auto& tensor = value.toTensor();
-    return tensor.defined() && tensor.has_storage() ? tensor.storage().data() : nullptr;
-  }
-
   // A cast reads a parameter, or a view of one, and writes a fresh block.
-  bool is_cast_of_parameter(const at::RecordFunction& function) const {
+  bool casts_parameter(const at::RecordFunction& function) const {
     const std::string_view name = function.name();
     if (name != "aten::_to_copy" && name != "aten::to") return false;
     const auto inputs = function.inputs();
@@ -65,23 +78,28 @@ struct MemoryCensus::State {
   }
 
   void tag(const c10::IValue& value, bool is_copy) {
-    const void* block = block_of(value);
-    if (block == nullptr || parameters.contains(block)) return;
+    const auto found = reporter->blocks.find(block_of(value));
+    if (found == reporter->blocks.end()) return;
+    auto& kind = found->second.kind;
+    if (kind == Kind::copy) return;  // a view of a copy is that copy
     const bool floating = c10::isFloatingType(value.toTensor().scalar_type());
-    kinds[block] = is_copy ? Kind::copy : floating ? Kind::floating : Kind::integer;
+    kind = is_copy ? Kind::copy : floating ? Kind::floating : Kind::integer;
   }
 };
 
 thread_local MemoryCensus::State* MemoryCensus::State::current = nullptr;
 
-std::unique_ptr<at::ObserverContext> MemoryCensus::nothing(const at::RecordFunction&) {
-  return nullptr;
+std::unique_ptr<at::ObserverContext> MemoryCensus::look_at_inputs(
+    const at::RecordFunction& function) {
+  auto context = std::make_unique<OpContext>();
+  context->casts_parameter = State::current != nullptr && State::current->casts_parameter(function);
+  return context;
 }
 
-void MemoryCensus::tag_outputs(const at::RecordFunction& function, at::ObserverContext*) {
+void MemoryCensus::tag_outputs(const at::RecordFunction& function, at::ObserverContext* context) {
   auto* state = State::current;
   if (state == nullptr) return;
-  const bool is_copy = state->is_cast_of_parameter(function);
+  const bool is_copy = static_cast<OpContext*>(context)->casts_parameter;
   for (const auto& output : function.outputs()) {
     if (output.isTensorList()) {
       for (const auto& item : output.toListRef()) state->tag(item, is_copy);
@@ -94,11 +112,12 @@ void MemoryCensus::tag_outputs(const at::RecordFunction& function, at::ObserverC
 MemoryCensus::MemoryCensus(MemoryWatch& watch, const std::vector<at::Tensor>& parameters)
     : state_(std::make_unique<State>()) {
   state_->reporter = watch.reporter_;
-  for (const auto& [block, size] : watch.reporter_->blocks) state_->older.insert(block);
+  for (const auto& [address, block] : watch.reporter_->blocks) state_->older.insert(address);
   for (const auto& parameter : parameters) state_->parameters.insert(parameter.storage().data());
   State::current = state_.get();
-  handle_ = at::addThreadLocalCallback(
-      at::RecordFunctionCallback(&nothing, &tag_outputs).needsInputs(true).needsOutputs(true));
+  handle_ = at::addThreadLocalCallback(at::RecordFunctionCallback(&look_at_inputs, &tag_outputs)
+                                           .needsInputs(true)
+                                           .needsOutputs(true));
 }
 
 MemoryCensus::~MemoryCensus() {
@@ -108,17 +127,20 @@ MemoryCensus::~MemoryCensus() {
 
 LiveBytes MemoryCensus::live() const {
   LiveBytes bytes;
-  for (const auto& [block, size] : state_->reporter->blocks) {
-    if (state_->older.contains(block)) continue;
-    const auto found = state_->kinds.find(block);
-    if (found == state_->kinds.end()) {
-      bytes.other += size;
-    } else if (found->second == Kind::copy) {
-      bytes.copies += size;
-    } else if (found->second == Kind::floating) {
-      bytes.floating += size;
-    } else {
-      bytes.integer += size;
+  for (const auto& [address, block] : state_->reporter->blocks) {
+    if (state_->older.contains(address)) continue;
+    switch (block.kind) {
+      case Kind::floating:
+        bytes.floating += block.size;
+        break;
+      case Kind::integer:
+        bytes.integer += block.size;
+        break;
+      case Kind::copy:
+        bytes.copies += block.size;
+        break;
+      case Kind::unknown:
+        bytes.other += block.size;
     }
   }
   return bytes;

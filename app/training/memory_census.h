@@ -52,7 +52,7 @@ class MemoryCensus {
 
  private:
   struct State;
-  static std::unique_ptr<at::ObserverContext> nothing(const at::RecordFunction& function);
+  static std::unique_ptr<at::ObserverContext> look_at_inputs(const at::RecordFunction& function);
   static void tag_outputs(const at::RecordFunction& function, at::ObserverContext* context);
   std::unique_ptr<State> state_;
   at::CallbackHandle handle_;
