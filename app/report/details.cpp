@@ -15,7 +15,7 @@ namespace ampersand::report {
 namespace {
 
 struct Label {
-  std::string_view key;
+  const char* key;
   std::string_view name;
 };
 
@@ -160,7 +160,7 @@ std::string memory_table(const std::vector<PrecisionResults>& columns) {
   for (const Label& label : kMemoryLabels) {
     html += "<tr><th scope=\"row\">" + escape_html(label.name) + "</th>";
     for (const PrecisionResults& column : columns) {
-      html += number_cell(mean_memory_part(column, label.key.data()), megabyte_tenths);
+      html += number_cell(mean_memory_part(column, label.key), megabyte_tenths);
     }
     html += "</tr>\n";
   }

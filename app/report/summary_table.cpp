@@ -2,7 +2,8 @@
 #include "app/report/summary_table.h"
 
 #include <algorithm>
-#include <functional>
+#include <cstddef>
+#include <optional>
 #include <string_view>
 #include <vector>
 
