@@ -2,8 +2,10 @@
 #include <c10/util/Exception.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <string>
 
 #include "amp/error.h"
@@ -17,7 +19,9 @@ namespace {
 
 using namespace ampersand;
 
-int say(ExitStatus status, const std::string& message) {
+// One line, also where a file's name or LibTorch's message has several.
+int say(ExitStatus status, std::string message) {
+  std::replace(message.begin(), message.end(), '\n', ' ');
   std::fprintf(stderr, "ampersand: %s\n", message.c_str());
   return status;
 }
@@ -33,6 +37,8 @@ int run(const Action& action) {
     return say(kUsage, error.what());
   } catch (const amp::UnsupportedError& error) {
     return say(kUsage, error.what());
+  } catch (const std::filesystem::filesystem_error& error) {
+    return say(kFileOrData, error.path1().string() + ": " + error.code().message());
   } catch (const c10::Error& error) {
     return say(kInternal, error.what_without_backtrace());
   } catch (const std::exception& error) {
@@ -43,6 +49,9 @@ int run(const Action& action) {
 // CLI11 has exit codes of its own from 100 on.
 int parse_failure(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+  const auto unknown = app.remaining();
+  if (app.get_subcommands().empty() && !unknown.empty())
+    return say(kUsage, "no such subcommand or option: " + unknown[0] + "; see ampersand --help");
   return say(kUsage, std::string(error.what()) + "; see ampersand --help");
 }
 

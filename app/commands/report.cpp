@@ -6,6 +6,9 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <system_error>
 
 #include "amp/error.h"
 #include "app/commands/commands.h"
@@ -17,27 +20,51 @@
 namespace ampersand {
 namespace {
 
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+json results_of_metrics(const fs::path& path) {
+  const auto events = read_metrics(path);
+  ResultsBuilder builder;
+  std::size_t line = 0;
+  try {
+    for (; line < events.size(); ++line) builder.add(events[line]);
+  } catch (const json::exception& error) {
+    throw amp::IoError(path, "line " + std::to_string(line + 1) +
+                                 " is no event of a training (" + error.what() + ")");
+  }
+  try {
+    auto results = builder.results();
+    if (results.at("runs").empty()) throw amp::IoError(path, "no run has begun in it");
+    return results;
+  } catch (const json::exception& error) {
+    throw amp::IoError(path, std::string("events are missing (") + error.what() + ")");
+  }
+}
+
 // metrics.jsonl is the source of truth; results.json alone, as it may be handed around, will do
 // too.
-nlohmann::json load_results(const std::filesystem::path& folder) {
-  const auto metrics = folder / "metrics.jsonl";
-  if (std::filesystem::exists(metrics)) {
-    ResultsBuilder builder;
-    for (const auto& event : read_metrics(metrics)) builder.add(event);
-    return builder.results();
-  }
+json load_results(const fs::path& folder) {
+  std::error_code error;
+  if (fs::exists(folder / "metrics.jsonl", error))
+    return results_of_metrics(folder / "metrics.jsonl");
   const auto path = folder / "results.json";
   std::ifstream stream(path);
   if (!stream)
     throw amp::IoError(folder,
                        "has neither metrics.jsonl nor results.json; give a folder of results");
-  auto results = nlohmann::json::parse(stream, nullptr, false);
+  auto results = json::parse(stream, nullptr, false);
   if (results.is_discarded()) throw amp::IoError(path, "is not JSON");
   return results;
 }
 
 int run_report(const std::string& folder) {
-  std::printf("%s\n", write_report(folder, load_results(folder)).c_str());
+  const auto results = load_results(folder);
+  try {
+    std::printf("%s\n", write_report(folder, results).c_str());
+  } catch (const amp::InvalidArgument& error) {
+    throw amp::IoError(folder, error.what());
+  }
   return kOk;
 }
 

@@ -34,18 +34,26 @@ fs::path prepared_folder(const std::string& kind, const Settings& settings) {
   const auto folder = settings.output.empty()
                           ? fs::path("runs") / (kind + "-" + time_now("%Y%m%d-%H%M%S"))
                           : settings.output;
-  if (!settings.overwrite && fs::exists(folder / "metrics.jsonl")) {
+  std::error_code error;
+  for (const char* name : {"metrics.jsonl", "results.json"}) {
+    if (settings.overwrite || !fs::exists(folder / name, error)) continue;
     throw amp::InvalidArgument("--output " + folder.string() +
                                " already has results; pass --overwrite to replace them");
   }
-  std::error_code error;
   fs::create_directories(folder, error);
   if (error)
     throw amp::IoError(folder, "cannot be made (" + error.message() + "); choose another --output");
-  // What an earlier command left would contradict the new metrics until they are complete.
-  fs::remove(folder / "results.json", error);
-  fs::remove(folder / "report.html", error);
   return folder;
+}
+
+// Opens the new metrics, then removes what an earlier command made of its own: it would contradict
+// them until they are complete.
+std::unique_ptr<MetricsFile> new_metrics(const fs::path& folder) {
+  auto metrics = std::make_unique<MetricsFile>(folder / "metrics.jsonl");
+  std::error_code ignored;
+  fs::remove(folder / "results.json", ignored);
+  fs::remove(folder / "report.html", ignored);
+  return metrics;
 }
 
 void write_file(const fs::path& path, const std::string& text) {
@@ -79,8 +87,10 @@ fs::path write_report(const fs::path& folder, const json& results) {
 
 Session::Session(std::string kind, const Settings& settings, const ImageData& data,
                  const std::vector<std::uint64_t>& seeds)
-    : settings_(settings), data_(data), folder_(prepared_folder(kind, settings)) {
-  metrics_ = std::make_unique<MetricsFile>(folder_ / "metrics.jsonl");
+    : settings_(settings),
+      data_(data),
+      folder_(prepared_folder(kind, settings)),
+      metrics_(new_metrics(folder_)) {
   auto described = settings_json(settings);
   described["seeds"] = seeds;
   described["train_samples"] = data.train.count;
@@ -113,15 +123,17 @@ Ending Session::run(const RunPlan& plan) {
   });
 }
 
-void Session::finish(bool interrupted) {
+json Session::finish(bool interrupted) {
   record({{"event", "finish"}, {"interrupted", interrupted}, {"machine", machine_json()}});
-  const auto results = results_.results();
-  write_file(folder_ / "results.json", results.dump(1) + "\n");
+  auto results = results_.results();
+  write_file(folder_ / "results.json",
+             results.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
   const auto page = write_report(folder_, results);
   std::printf("\n%s\n", results_table(results).c_str());
   for (const auto& sentence : results.at("verdict"))
     std::printf("%s\n", sentence.get<std::string>().c_str());
   std::printf("\nresults  %s\nreport   %s\n", (folder_ / "results.json").c_str(), page.c_str());
+  return results;
 }
 
 }  // namespace ampersand

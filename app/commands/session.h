@@ -1,6 +1,8 @@
 // One command's training runs from the first event to the last file.
 #pragma once
 
+#include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -16,16 +18,17 @@ namespace ampersand {
 // report.html at the end, also after an interruption.
 class Session {
  public:
-  // kind: "train" or "compare". Throws amp::IoError for a folder that cannot be written, or that
-  // has results and settings.overwrite is false.
+  // kind: "train" or "compare". Throws amp::IoError for a folder that cannot be written, and
+  // amp::InvalidArgument for one that has results while settings.overwrite is false.
   Session(std::string kind, const Settings& settings, const ImageData& data,
           const std::vector<std::uint64_t>& seeds);
 
   // Trains, with a progress line.
   Ending run(const RunPlan& plan);
 
-  // Writes results.json and report.html, and prints the table and where they are.
-  void finish(bool interrupted);
+  // Writes results.json and report.html, and prints the table and where they are. Returns the
+  // results.
+  nlohmann::json finish(bool interrupted);
 
  private:
   void record(const nlohmann::json& event);

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "amp/error.h"
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/commands/session.h"
@@ -12,17 +13,14 @@
 namespace ampersand {
 namespace {
 
-int status_of(Ending ending) {
-  switch (ending) {
-    case Ending::finished:
-      return kOk;
-    case Ending::interrupted:
-      return kInterrupted;
-    case Ending::diverged:
-    case Ending::stopped:
-      return kNonFinite;
-  }
-  return kInternal;
+// run: the only one of the results.
+[[noreturn]] void throw_non_finite(const nlohmann::json& run) {
+  const auto reason = run.at("stopped").is_string()
+                          ? run.at("stopped").get<std::string>()
+                          : "the loss is inf or nan; lower --lr, or clip with --max-grad-norm";
+  throw amp::NumericalError("training in " + run.at("precision").get<std::string>() +
+                            " went non-finite at step " + run.at("diverged_at_step").dump() + ": " +
+                            reason);
 }
 
 int run_train(const Settings& settings, const std::string& precision_name) {
@@ -32,8 +30,10 @@ int run_train(const Settings& settings, const std::string& precision_name) {
   const auto seed = static_cast<std::uint64_t>(settings.seed);
   Session session("train", settings, data, {seed});
   const auto ending = session.run({0, precision, seed});
-  session.finish(ending == Ending::interrupted);
-  return status_of(ending);
+  const auto results = session.finish(ending == Ending::interrupted);
+  if (ending == Ending::diverged || ending == Ending::stopped)
+    throw_non_finite(results.at("runs").at(0));
+  return ending == Ending::interrupted ? kInterrupted : kOk;
 }
 
 }  // namespace

@@ -97,6 +97,21 @@ ImageData load(const Settings& settings) {
   return data;
 }
 
+// What only the data can tell. It has to come before anything on disk is replaced.
+void check_data(const ImageData& data, const Settings& settings) {
+  if (settings.batch_size > data.train.count) {
+    throw amp::InvalidArgument("--batch-size " + std::to_string(settings.batch_size) +
+                               " is larger than the " + std::to_string(data.train.count) +
+                               " training images");
+  }
+  if (pixel_statistics(data.train).deviation == 0) {
+    throw amp::IoError(settings.data,
+                       "all pixels of the training images have the same value; nothing can be "
+                       "learned from them, give other data");
+  }
+  make_model(settings.model, {1, data.train.height, data.train.width, data.train.classes});
+}
+
 }  // namespace
 
 void add_training_options(CLI::App& command, Settings& settings) {
@@ -116,11 +131,7 @@ ImageData prepare(const Settings& settings) {
   const auto cores = static_cast<std::int64_t>(std::thread::hardware_concurrency());
   at::set_num_threads(static_cast<int>(settings.threads > 0 ? settings.threads : cores));
   auto data = load(settings);
-  if (settings.batch_size > data.train.count) {
-    throw amp::InvalidArgument("--batch-size " + std::to_string(settings.batch_size) +
-                               " is larger than the " + std::to_string(data.train.count) +
-                               " training images");
-  }
+  check_data(data, settings);
   return data;
 }
 

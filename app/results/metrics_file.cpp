@@ -15,7 +15,7 @@ MetricsFile::MetricsFile(const std::filesystem::path& path)
 
 void MetricsFile::write(const nlohmann::json& event) {
   // Flushed a line at a time: whatever ends the process, the lines before it are on file.
-  stream_ << event.dump() << std::endl;
+  stream_ << event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
   if (!stream_) throw amp::IoError(path_, "writing failed; is the disk full?");
 }
 

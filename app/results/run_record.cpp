@@ -47,7 +47,10 @@ void RunRecord::add(const json& event) {
 
 void RunRecord::add_step(const json& event) {
   step_ = event.at("step").get<std::int64_t>();
-  scale_ = event.at("scale").get<double>();
+  const auto scale = event.at("scale").get<double>();
+  // A point where the scale changes, so that its curve shows every corner.
+  if (scale != scale_) history_.push_back({{"step", step_}, {"scale", scale}});
+  scale_ = scale;
   seconds_ += number(event, "seconds");
   loss_sum_ += number(event, "loss");
   ++in_stretch_;
@@ -107,6 +110,7 @@ json RunRecord::as_json() const {
   if (!run.contains("ending")) {
     run["ending"] = "interrupted";
     run["diverged"] = false;
+    run["diverged_at_step"] = run["stopped"] = nullptr;
     run["final_scale"] = scale_;
   }
   run["steps"] = step_;
@@ -115,8 +119,9 @@ json RunRecord::as_json() const {
   run["skipped_at"] = skipped_at_;
   // The last stretch of training: what the end of the loss curve shows.
   json last = nullptr;
-  for (const auto& point : copy.history_)
-    last = point.at("train_loss").is_null() ? last : point.at("train_loss");
+  for (const auto& point : copy.history_) {
+    if (const auto loss = point.value("train_loss", json()); loss.is_number()) last = loss;
+  }
   run["train_loss"] = run["diverged"].get<bool>() ? json(nullptr) : last;
   run["history"] = copy.history_;
   return run;

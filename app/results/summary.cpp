@@ -19,6 +19,7 @@ constexpr const char* kBaseline = "fp32";
 struct Group {
   std::string precision;
   std::vector<double> accuracy = {}, speed = {}, activations = {};
+  std::vector<double> interrupted = {};  // accuracies of runs that were not trained to the end
   std::int64_t runs = 0, diverged = 0;
 };
 
@@ -36,7 +37,9 @@ std::vector<Group> grouped(const json& runs) {
     if (group == groups.end()) group = groups.insert(groups.end(), Group{.precision = precision});
     ++group->runs;
     if (run.value("diverged", false)) ++group->diverged;
-    if (!run.value("diverged", false)) collect(run, "test_accuracy", group->accuracy);
+    const bool interrupted = run.value("ending", "") == "interrupted";
+    if (!run.value("diverged", false))
+      collect(run, "test_accuracy", interrupted ? group->interrupted : group->accuracy);
     collect(run, "samples_per_second", group->speed);
     collect(run, "activation_bytes", group->activations);
   }
@@ -49,38 +52,51 @@ json ratio(const std::vector<double>& ours, const std::vector<double>& baseline)
   return below > 0 ? json(mean_deviation(ours).mean / below) : json(nullptr);
 }
 
-// Of an accuracy measured on so many samples: sqrt(p (1 - p) / n), the binomial's. Stands in for
-// the deviation between seeds where there is only one.
-double sampling_error(double accuracy, std::int64_t samples) {
-  return samples > 0 ? std::sqrt(accuracy * (1 - accuracy) / static_cast<double>(samples)) : 0;
+// Where there is one seed only, that of an accuracy p measured on n samples stands in for the
+// deviation between seeds: sqrt(p (1 - p) / n), the binomial's.
+double standard_error(const std::vector<double>& accuracy, std::int64_t samples) {
+  const auto measured = mean_deviation(accuracy);
+  if (accuracy.size() > 1) return measured.standard_error;
+  const double variance = measured.mean * (1 - measured.mean);
+  return samples > 0 ? std::sqrt(variance / static_cast<double>(samples)) : 0;
+}
+
+void add_quality(json& entry, const std::vector<double>& accuracy) {
+  if (accuracy.empty()) return;
+  const auto own = mean_deviation(accuracy);
+  const bool several = accuracy.size() > 1;
+  entry["mean"] = own.mean;
+  entry["deviation"] = several ? json(own.deviation) : json(nullptr);
+  entry["standard_error"] = several ? json(own.standard_error) : json(nullptr);
+}
+
+void add_difference(json& entry, const std::vector<double>& accuracy,
+                    const std::vector<double>& baseline, std::int64_t test_samples) {
+  if (accuracy.empty() || baseline.empty()) return;
+  const double difference = mean_deviation(accuracy).mean - mean_deviation(baseline).mean;
+  const double error = std::hypot(standard_error(accuracy, test_samples),
+                                  standard_error(baseline, test_samples));
+  const double noise = std::max(kHalfAPoint, 2 * error);
+  entry["difference"] = difference;
+  entry["noise"] = noise;
+  entry["within_noise"] = std::abs(difference) <= noise;
 }
 
 json entry_of(const Group& group, const Group* baseline, std::int64_t test_samples) {
+  const auto& shown = group.accuracy.empty() ? group.interrupted : group.accuracy;
   json entry = {{"precision", group.precision},
                 {"metric", "test_accuracy"},
                 {"runs", group.runs},
-                {"seeds", group.accuracy.size()},
+                {"seeds", shown.size()},
                 {"diverged", group.diverged}};
   if (!group.speed.empty()) entry["samples_per_second"] = mean_deviation(group.speed).mean;
   if (baseline != nullptr) {
     entry["speed_ratio"] = ratio(group.speed, baseline->speed);
     entry["activation_ratio"] = ratio(group.activations, baseline->activations);
   }
-  if (group.accuracy.empty()) return entry;
-  const auto own = mean_deviation(group.accuracy);
-  const bool several = group.accuracy.size() > 1;
-  entry["mean"] = own.mean;
-  entry["deviation"] = several ? json(own.deviation) : json(nullptr);
-  entry["standard_error"] = several ? json(own.standard_error) : json(nullptr);
-  if (baseline == nullptr || baseline == &group || baseline->accuracy.empty()) return entry;
-  const auto reference = mean_deviation(baseline->accuracy);
-  const auto error_of = [&](const MeanDeviation& accuracy) {
-    return several ? accuracy.standard_error : sampling_error(accuracy.mean, test_samples);
-  };
-  const double noise = std::max(kHalfAPoint, 2 * std::hypot(error_of(own), error_of(reference)));
-  entry["difference"] = own.mean - reference.mean;
-  entry["noise"] = noise;
-  entry["within_noise"] = std::abs(own.mean - reference.mean) <= noise;
+  add_quality(entry, shown);
+  if (baseline != nullptr && baseline != &group)
+    add_difference(entry, group.accuracy, baseline->accuracy, test_samples);
   return entry;
 }
 

@@ -18,7 +18,8 @@ MeanDeviation mean_deviation(const std::vector<double>& values);
 // One entry a precision, in the order of its first run. The difference to fp32 is noise if it is at
 // most max(0.5 points, 2 standard errors of the difference). With one seed the standard error is
 // that of an accuracy measured on test_samples images; 0: unknown. Runs that diverged have no part
-// in the means.
+// in the means, and interrupted ones none where another was finished; they are compared with
+// nothing.
 nlohmann::json summarize(const nlohmann::json& runs, std::int64_t test_samples);
 
 // Sentences for a reader in a hurry, made from the summary.

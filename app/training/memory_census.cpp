@@ -15,6 +15,7 @@ enum class Kind { unknown, floating, integer, copy };
 
 struct Block {
   std::int64_t size = 0;
+  std::int64_t number = 0;  // in the order of allocation: addresses are used again
   Kind kind = Kind::unknown;
 };
 
@@ -25,19 +26,19 @@ class MemoryWatch::Reporter : public c10::MemoryReportingInfoBase {
   void reportMemoryUsage(void* block, std::int64_t size, std::size_t /*allocated*/,
                          std::size_t /*reserved*/, c10::Device device) override {
     if (!device.is_cpu()) return;
-    if (size > 0) {
-      blocks[block] = {size, Kind::unknown};
-      live += size;
-      peak = std::max(peak, live);
-    } else if (const auto found = blocks.find(block); found != blocks.end()) {
-      live -= found->second.size;
+    if (const auto found = blocks.find(block); found != blocks.end()) {
+      live -= found->second.size;  // also where another thread freed it, unseen
       blocks.erase(found);
     }
+    if (size <= 0) return;
+    blocks[block] = {.size = size, .number = allocations++};
+    live += size;
+    peak = std::max(peak, live);
   }
   bool memoryProfilingEnabled() const override { return true; }
 
   std::unordered_map<const void*, Block> blocks;
-  std::int64_t live = 0, peak = 0;
+  std::int64_t live = 0, peak = 0, allocations = 0;
 };
 
 MemoryWatch::MemoryWatch()
@@ -64,7 +65,7 @@ struct OpContext : at::ObserverContext {
 
 struct MemoryCensus::State {
   std::shared_ptr<MemoryWatch::Reporter> reporter;
-  std::unordered_set<const void*> older;       // blocks from before the census
+  std::int64_t first = 0;                      // blocks with a lower number are from before
   std::unordered_set<const void*> parameters;  // storages of the weights
 
   static thread_local State* current;
@@ -112,7 +113,7 @@ void MemoryCensus::tag_outputs(const at::RecordFunction& function, at::ObserverC
 MemoryCensus::MemoryCensus(MemoryWatch& watch, const std::vector<at::Tensor>& parameters)
     : state_(std::make_unique<State>()) {
   state_->reporter = watch.reporter_;
-  for (const auto& [address, block] : watch.reporter_->blocks) state_->older.insert(address);
+  state_->first = watch.reporter_->allocations;
   for (const auto& parameter : parameters) state_->parameters.insert(parameter.storage().data());
   State::current = state_.get();
   handle_ = at::addThreadLocalCallback(at::RecordFunctionCallback(&look_at_inputs, &tag_outputs)
@@ -128,7 +129,7 @@ MemoryCensus::~MemoryCensus() {
 LiveBytes MemoryCensus::live() const {
   LiveBytes bytes;
   for (const auto& [address, block] : state_->reporter->blocks) {
-    if (state_->older.contains(address)) continue;
+    if (block.number < state_->first) continue;
     switch (block.kind) {
       case Kind::floating:
         bytes.floating += block.size;

@@ -17,8 +17,11 @@ double parse_scale(std::string_view text, const std::string& option) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const bool whole = error == std::errc() && end == text.data() + text.size();
-  if (!whole || !(value > 0) || value > static_cast<double>(std::numeric_limits<float>::max())) {
-    throw amp::InvalidArgument(option + ": the loss scale must be a finite positive number, got '" +
+  // Below the smallest normal number of fp32, the inverse that unscales is infinite.
+  using Fp32 = std::numeric_limits<float>;
+  if (!whole || !(value >= Fp32::min()) || value > Fp32::max()) {
+    throw amp::InvalidArgument(option +
+                               ": the loss scale must be a finite positive number of fp32, got '" +
                                std::string(text) + "'");
   }
   return value;

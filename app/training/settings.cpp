@@ -18,6 +18,11 @@ void require(bool holds, const char* option, const char* rule, const Value& valu
   throw amp::InvalidArgument(message.str());
 }
 
+// Larger ones are slips of the hand, or what remains of a number that 64 bits cannot hold.
+constexpr std::int64_t kMostSteps = 1'000'000'000'000;
+constexpr std::int64_t kMostEpochs = 1'000'000;
+constexpr std::int64_t kLargestSeed = 1'000'000'000'000'000;
+
 }  // namespace
 
 void check_settings(const Settings& s) {
@@ -27,16 +32,18 @@ void check_settings(const Settings& s) {
   require(s.weight_decay >= 0 && std::isfinite(s.weight_decay), "--weight-decay", "finite and >= 0",
           s.weight_decay);
   require(s.batch_size >= 1, "--batch-size", ">= 1", s.batch_size);
-  require(s.epochs >= 1, "--epochs", ">= 1", s.epochs);
-  require(s.steps >= 0, "--steps", ">= 0 (0: until the epochs end)", s.steps);
-  require(s.accumulation >= 1, "--accumulation", ">= 1", s.accumulation);
+  require(s.epochs >= 1 && s.epochs <= kMostEpochs, "--epochs", "between 1 and 1e6", s.epochs);
+  require(s.steps >= 0 && s.steps <= kMostSteps, "--steps",
+          "between 0 and 1e12 (0: until the epochs end)", s.steps);
+  require(s.accumulation >= 1 && s.accumulation <= kMostSteps, "--accumulation",
+          "between 1 and 1e12", s.accumulation);
   require(s.max_grad_norm >= 0 && std::isfinite(s.max_grad_norm), "--max-grad-norm",
           "finite and >= 0 (0: off)", s.max_grad_norm);
   require(s.max_consecutive_skips >= 0, "--max-consecutive-skips", ">= 0 (0: never stop)",
           s.max_consecutive_skips);
   require(s.threads >= 0 && s.threads <= 1024, "--threads", "between 0 and 1024 (0: one per core)",
           s.threads);
-  require(s.seed >= 0, "--seed", ">= 0", s.seed);
+  require(s.seed >= 0 && s.seed <= kLargestSeed, "--seed", "between 0 and 1e15", s.seed);
   require(s.train_samples >= 0, "--train-samples", ">= 0 (0: all)", s.train_samples);
   require(s.test_samples >= 0, "--test-samples", ">= 0 (0: all)", s.test_samples);
 }

@@ -87,6 +87,7 @@ class Training {
       ending = Ending::stopped;
       reason = error.what();
     }
+    optimizer_->zero_grad();  // a window that was cut short leaves its gradients
     report_memory();
     if (step_ > evaluated_at_ && (ending == Ending::finished || ending == Ending::interrupted))
       evaluate_now();
@@ -137,23 +138,42 @@ class Training {
   bool one_step(std::int64_t i) {
     ++step_;
     clock_.start();
-    const auto report =
-        step_ == census_step() ? counted_step(i) : plain_step(batches_.get(i), [] {});
-    const double loss = report.loss().item<double>();
+    json event = {{"event", "step"},
+                  {"run", plan_.run},
+                  {"step", step_},
+                  {"epoch", (step_ - 1) / batches_.batches() + 1},
+                  {"scale", train_step_->scaler().get_scale()}};
+    try {
+      const auto report =
+          step_ == census_step() ? counted_step(i) : plain_step(batches_.get(i), [] {});
+      event["skipped"] = report.skipped();
+      if (const auto norm = report.grad_norm()) event["grad_norm"] = *norm;
+    } catch (const amp::NumericalError&) {  // one skip too many; it is a step like those before it
+      event["skipped"] = true;
+      report_step(event, i);
+      throw;
+    }
+    report_step(event, i);
+    return std::isfinite(loss_) || recipe_.loss_scaling != amp::LossScaling::none;
+  }
+
+  void report_step(json& event, std::int64_t i) {
     const double seconds = clock_.stop();
     if (step_ > census_step()) {
       timed_seconds_ += seconds;
       timed_samples_ +=
           std::min(settings_.batch_size, batches_.samples() - i * settings_.batch_size);
     }
-    report_step(report, loss, seconds);
-    return std::isfinite(loss) || recipe_.loss_scaling != amp::LossScaling::none;
+    event["loss"] = loss_;
+    event["seconds"] = seconds;
+    sink_(event);
   }
 
   amp::StepReport plain_step(const Batch& batch, const std::function<void()>& after_forward) {
     return (*train_step_)([&] {
       auto loss = at::cross_entropy_loss(model_->forward(batch.images), batch.labels);
       after_forward();
+      loss_ = loss.item<double>();
       return loss;
     });
   }
@@ -175,19 +195,6 @@ class Training {
     const auto report = plain_step(batches_.get(i), [&] { after_forward_ = census.live(); });
     for (auto& [parameter, hook] : hooks) parameter.remove_hook(hook);
     return report;
-  }
-
-  void report_step(const amp::StepReport& report, double loss, double seconds) {
-    json event = {{"event", "step"},
-                  {"run", plan_.run},
-                  {"step", step_},
-                  {"epoch", (step_ - 1) / batches_.batches() + 1},
-                  {"loss", loss},
-                  {"scale", report.scale()},
-                  {"skipped", report.skipped()},
-                  {"seconds", seconds}};
-    if (const auto norm = report.grad_norm()) event["grad_norm"] = *norm;
-    sink_(event);
   }
 
   // Between two steps nothing is alive but the weights and what the optimizer keeps.
@@ -252,6 +259,7 @@ class Training {
   std::unique_ptr<amp::TrainStep> train_step_;
   Stopwatch clock_;
   std::int64_t step_ = 0;
+  double loss_ = 0;  // of the last micro-batch
   std::int64_t evaluated_at_ = 0;
   std::int64_t weight_bytes_ = 0;
   std::int64_t gradient_bytes_ = 0;
