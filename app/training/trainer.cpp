@@ -4,6 +4,7 @@
 #include <ATen/Context.h>
 #include <ATen/ops/cross_entropy_loss.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -39,6 +40,12 @@ std::int64_t bytes_of(const std::vector<at::Tensor>& tensors) {
   std::int64_t bytes = 0;
   for (const auto& tensor : tensors) bytes += static_cast<std::int64_t>(tensor.nbytes());
   return bytes;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
 class Stopwatch {
@@ -159,14 +166,23 @@ class Training {
 
   void report_step(json& event, std::int64_t i) {
     const double seconds = clock_.stop();
-    if (step_ > census_step()) {
-      timed_seconds_ += seconds;
-      timed_samples_ +=
-          std::min(settings_.batch_size, batches_.samples() - i * settings_.batch_size);
-    }
+    time_window(seconds,
+                std::min(settings_.batch_size, batches_.samples() - i * settings_.batch_size));
     event["loss"] = loss_;
     event["seconds"] = seconds;
     sink_(event);
+  }
+
+  // Keeps the speed of each window that is like all others: not the first, not the counted one.
+  void time_window(double seconds, std::int64_t samples) {
+    window_seconds_ += seconds;
+    window_samples_ += samples;
+    if (step_ % recipe_.accumulation != 0) return;
+    if (step_ > 2 * recipe_.accumulation) {
+      speeds_.push_back(static_cast<double>(window_samples_) / window_seconds_);
+    }
+    window_seconds_ = 0;
+    window_samples_ = 0;
   }
 
   amp::StepReport plain_step(const Batch& batch, const std::function<void()>& after_forward) {
@@ -240,8 +256,8 @@ class Training {
                   {"final_scale", train_step_->scaler().get_scale()},
                   {"peak_memory_bytes", watch_.peak_bytes()}};
     if (!reason.empty()) event["reason"] = reason;
-    if (timed_seconds_ > 0)
-      event["samples_per_second"] = static_cast<double>(timed_samples_) / timed_seconds_;
+    // The median: on a shared machine a mean tells of the neighbours.
+    if (!speeds_.empty()) event["samples_per_second"] = median(speeds_);
     sink_(event);
   }
 
@@ -264,8 +280,9 @@ class Training {
   std::int64_t weight_bytes_ = 0;
   std::int64_t gradient_bytes_ = 0;
   LiveBytes after_forward_;
-  double timed_seconds_ = 0;
-  std::int64_t timed_samples_ = 0;
+  double window_seconds_ = 0;
+  std::int64_t window_samples_ = 0;
+  std::vector<double> speeds_;  // samples a second, of each window
 };
 
 }  // namespace
