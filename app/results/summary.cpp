@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -74,8 +75,8 @@ void add_difference(json& entry, const std::vector<double>& accuracy,
                     const std::vector<double>& baseline, std::int64_t test_samples) {
   if (accuracy.empty() || baseline.empty()) return;
   const double difference = mean_deviation(accuracy).mean - mean_deviation(baseline).mean;
-  const double error = std::hypot(standard_error(accuracy, test_samples),
-                                  standard_error(baseline, test_samples));
+  const double error =
+      std::hypot(standard_error(accuracy, test_samples), standard_error(baseline, test_samples));
   const double noise = std::max(kHalfAPoint, 2 * error);
   entry["difference"] = difference;
   entry["noise"] = noise;
@@ -110,16 +111,15 @@ std::string percent(double fraction) { return formatted("%.2f %%", 100 * fractio
 
 std::string divergence_sentence(const json& entry, const json& runs) {
   const std::string precision = entry.at("precision");
-  const auto count = entry.at("diverged").get<std::int64_t>();
-  std::string first;
+  auto first = std::numeric_limits<std::int64_t>::max();
   for (const auto& run : runs) {
-    if (first.empty() && run.at("precision") == precision && run.value("diverged", false)) {
-      first =
-          " (first at step " + std::to_string(run.at("diverged_at_step").get<std::int64_t>()) + ")";
-    }
+    if (run.at("precision") == precision && run.value("diverged", false))
+      first = std::min(first, run.at("diverged_at_step").get<std::int64_t>());
   }
-  return precision + " went non-finite in " + std::to_string(count) + " of " +
-         std::to_string(entry.at("runs").get<std::int64_t>()) + " runs" + first + ".";
+  const auto all = entry.at("runs").get<std::int64_t>();
+  return precision + " went non-finite in " + entry.at("diverged").dump() + " of " +
+         std::to_string(all) + (all == 1 ? " run" : " runs") + " (first at step " +
+         std::to_string(first) + ").";
 }
 
 std::string comparison_sentence(const json& entry, const json& baseline) {

@@ -1,5 +1,9 @@
 // The two choices of how products and convolutions are computed on the CPU. Both hold for the whole
-// process, because backward runs after the Autocast guard that called for them has ended.
+// process, because backward runs after the Autocast guard that called for them has ended, and may
+// be changed at any time from any thread: a product that is under way ends as it began.
+//
+// Each function but cpu_has_native_half throws StateError in a second copy of libamp that was
+// loaded into the process: the kernels behind the switches can be registered only once.
 #pragma once
 
 #include <string>
@@ -12,13 +16,13 @@ namespace amp {
 //
 // On: mm, addmm, bmm, baddbmm, convolution and their backward passes take fp16 operands, accumulate
 // in fp32 and round once to fp16: what a tensor core does, at about fp32 speed. A value past 65504
-// becomes inf; nothing saturates. Off: LibTorch's own fp16 kernels, bit for bit, which on a
-// processor without fp16 arithmetic are 50 to 160 times slower than fp32. All other dtypes are
-// untouched either way.
+// becomes inf; nothing saturates. Results have the sizes and the memory format that LibTorch gives
+// fp32 tensors. Off: LibTorch's own fp16 kernels, bit for bit, which on a processor without fp16
+// arithmetic are 50 to 160 times slower than fp32. All other dtypes are untouched either way.
 //
 // Without a call, the first fp16 Autocast on the CPU or the first TrainStep with an fp16 Recipe on
-// CPU parameters turns it on, where the processor has no fp16 arithmetic of its own. A call, either
-// way, stays in force: no later Autocast or Recipe changes it.
+// CPU parameters turns it on, unless the processor has fp16 arithmetic of its own. A call, either
+// way and on any processor, stays in force: no later Autocast or Recipe changes it.
 AMP_API void set_cpu_half_math(bool on);
 AMP_API bool cpu_half_math();
 
@@ -27,23 +31,26 @@ AMP_API bool cpu_has_native_half();
 
 // Which engine multiplies fp32 matrices on the CPU.
 // stock:   the one LibTorch chose when it was built (MKL).
-// fastest: that or oneDNN, which LibTorch carries too, whichever is faster on this machine.
-// Measured once, at the
-//          first use, in about 30 ms. On AMD processors oneDNN's are about twice as fast; the sums
-//          are then added in another order, so the last bits differ from stock's.
+// fastest: that or oneDNN, which LibTorch carries too, whichever is faster on this machine;
+//          measured once, at the first use, in about 50 ms. On AMD processors oneDNN's AVX-512
+//          products are up to twice as fast. It takes mm, bmm and addmm with a bias vector, from
+//          eight million multiply-adds on; all else stays stock. oneDNN adds in another order, so
+//          the last bits differ from stock's.
 enum class CpuFp32Engine { stock, fastest };
 AMP_API void set_cpu_fp32_engine(CpuFp32Engine engine);  // stock until set
 AMP_API CpuFp32Engine cpu_fp32_engine();
 
-// The engine that fp32 products run on, given the setting and this machine: "mkl" or "onednn".
-// Measures if that has not been done and the setting is `fastest`.
+// The engine that large fp32 products run on, given the setting and this machine: "mkl" or
+// "onednn". Measures if the setting is `fastest` and that has not been done.
 AMP_API std::string cpu_fp32_engine_in_use();
 
-// The engine behind the fp16 path, whatever the fp32 setting: "mkl" or "onednn". Measures if that
-// has not been done. `fix_cpu_fast_engine` makes it, and `fastest`, a given one, so that two
-// machines or two processes agree bit for bit. Throws InvalidArgument for another name and
-// UnsupportedError where this LibTorch lacks it.
+// The faster engine here, "mkl" or "onednn": the one behind the fp16 path, whatever the fp32
+// setting. Measures if that has not been done.
 AMP_API std::string cpu_fast_engine();
+
+// Makes the given engine the fast one without measuring, so that two machines or two processes
+// agree bit for bit. name: "mkl" or "onednn". Throws InvalidArgument for another name and
+// UnsupportedError where this LibTorch lacks the engine.
 AMP_API void fix_cpu_fast_engine(const std::string& name);
 
 }  // namespace amp

@@ -26,7 +26,7 @@ enum class LossScaling {
 struct AMP_API Recipe {
   c10::ScalarType compute_dtype = c10::ScalarType::Float;  // Float, BFloat16 or Half
   LossScaling loss_scaling = LossScaling::none;
-  double static_scale = 65536.0;  // the fixed loss scale; finite, positive
+  double static_scale = 65536.0;  // the fixed loss scale; finite, positive in fp32
   GradScalerOptions scaler = {};  // for LossScaling::dynamic; `enabled` is ignored
   double max_grad_norm =
       0;  // clip the global L2 norm of the unscaled gradients to this; 0: do not clip

@@ -6,6 +6,7 @@
 // would leave a dangling kernel.
 #include <c10/core/SymIntArrayRef.h>  // the dispatch headers below want it first
 
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/_convolution_compositeexplicitautograd_dispatch.h>
 #include <ATen/ops/addmm_cpu_dispatch.h>
 #include <ATen/ops/baddbmm_cpu_dispatch.h>
@@ -16,8 +17,10 @@
 #include <c10/util/Exception.h>
 #include <torch/library.h>
 
+#include "amp/error.h"
 #include "src/cpu_math/engines.h"
 #include "src/cpu_math/half.h"
+#include "src/cpu_math/single_copy.h"
 #include "src/cpu_math/switches.h"
 
 namespace amp::cpu_math {
@@ -54,11 +57,6 @@ bool adds_to(const Tensor& self, const Tensor& a, const Tensor& b) {
   return fits(1, last) && fits(2, rows) && (a.dim() == 2 || fits(3, a.size(0)));
 }
 
-bool fused_bias(const Tensor& self, const Tensor& b, const Scalar& beta, const Scalar& alpha) {
-  return self.dim() == 1 && self.size(0) == b.size(1) && beta.toDouble() == 1.0 &&
-         alpha.toDouble() == 1.0;
-}
-
 // --- mm, bmm ---
 
 Tensor mm(const Tensor& a, const Tensor& b) {
@@ -78,7 +76,7 @@ Tensor bmm(const Tensor& a, const Tensor& b) {
 Tensor addmm(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
              const Scalar& alpha) {
   if (takes_half(a, b, 2) && adds_to(self, a, b)) return half_product_plus(self, a, b, beta, alpha);
-  if (takes_fp32(a, b, 2) && adds_to(self, a, b) && fused_bias(self, b, beta, alpha))
+  if (takes_fp32(a, b, 2) && adds_to(self, a, b) && is_bias(self, a, b, beta, alpha))
     return fast_product(a, b, self);
   return at::cpu::addmm(self, a, b, beta, alpha);
 }
@@ -90,52 +88,52 @@ Tensor baddbmm(const Tensor& self, const Tensor& a, const Tensor& b, const Scala
 }
 
 // --- the out= and in-place variants of the four: only fp16 is worth a detour through a fresh
-// result ---
+// result, which also lets `out` overlap an operand ---
 
-bool holds(const Tensor& out, const Tensor& result) {
-  return is_half(out) && out.sizes() == result.sizes();
+// Whether `out` has the dtype and the sizes of the product. Any other is LibTorch's to resize or to
+// refuse.
+bool takes_result(const Tensor& out, const Tensor& a, const Tensor& b) {
+  return is_half(out) && out.dim() == a.dim() && out.size(-2) == a.size(-2) &&
+         out.size(-1) == b.size(-1) && out.size(0) == a.size(0);
 }
 
 Tensor& mm_out(const Tensor& a, const Tensor& b, Tensor& out) {
-  if (takes_half(a, b, 2) && is_half(out)) {
-    if (const auto result = half_product(a, b); holds(out, result)) return out.copy_(result);
-  }
+  if (takes_half(a, b, 2) && takes_result(out, a, b)) return out.copy_(half_product(a, b));
   return at::cpu::mm_outf(a, b, out);
 }
 
 Tensor& bmm_out(const Tensor& a, const Tensor& b, Tensor& out) {
-  if (takes_half(a, b, 3) && is_half(out)) {
-    if (const auto result = half_product(a, b); holds(out, result)) return out.copy_(result);
-  }
+  if (takes_half(a, b, 3) && takes_result(out, a, b)) return out.copy_(half_product(a, b));
   return at::cpu::bmm_outf(a, b, out);
+}
+
+bool adds_half(const Tensor& self, const Tensor& a, const Tensor& b, std::int64_t dims,
+               const Tensor& out) {
+  return takes_half(a, b, dims) && adds_to(self, a, b) && takes_result(out, a, b);
 }
 
 Tensor& addmm_out(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                   const Scalar& alpha, Tensor& out) {
-  if (takes_half(a, b, 2) && adds_to(self, a, b)) {
-    if (const auto result = half_product_plus(self, a, b, beta, alpha); holds(out, result))
-      return out.copy_(result);
-  }
+  if (adds_half(self, a, b, 2, out)) return out.copy_(half_product_plus(self, a, b, beta, alpha));
   return at::cpu::addmm_outf(self, a, b, beta, alpha, out);
 }
 
 Tensor& addmm_in_place(Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                        const Scalar& alpha) {
-  return addmm_out(self, a, b, beta, alpha, self);
+  if (adds_half(self, a, b, 2, self)) return self.copy_(half_product_plus(self, a, b, beta, alpha));
+  return at::cpu::addmm_(self, a, b, beta, alpha);
 }
 
 Tensor& baddbmm_out(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                     const Scalar& alpha, Tensor& out) {
-  if (takes_half(a, b, 3) && adds_to(self, a, b)) {
-    if (const auto result = half_product_plus(self, a, b, beta, alpha); holds(out, result))
-      return out.copy_(result);
-  }
+  if (adds_half(self, a, b, 3, out)) return out.copy_(half_product_plus(self, a, b, beta, alpha));
   return at::cpu::baddbmm_outf(self, a, b, beta, alpha, out);
 }
 
 Tensor& baddbmm_in_place(Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                          const Scalar& alpha) {
-  return baddbmm_out(self, a, b, beta, alpha, self);
+  if (adds_half(self, a, b, 3, self)) return self.copy_(half_product_plus(self, a, b, beta, alpha));
+  return at::cpu::baddbmm_(self, a, b, beta, alpha);
 }
 
 // --- convolution ---
@@ -207,15 +205,37 @@ class SilentWarnings : public c10::WarningHandler {
   void process(const c10::Warning&) override {}
 };
 
+// Puts libamp's mark on the process's dispatcher: the schema of an op that nobody calls. False if
+// another copy of libamp, of whatever version, has put it there already. (The loader runs one
+// static initialiser at a time.)
+bool claim_process() {
+  if (c10::Dispatcher::singleton().findSchema({"amp::only_copy", ""}).has_value()) return false;
+  static auto* mark =
+      new torch::Library(torch::Library::FRAGMENT, "amp", std::nullopt, __FILE__, __LINE__);
+  mark->def("only_copy() -> ()");
+  return true;
+}
+
 // LibTorch warns when a kernel takes the place of its own, which is what is meant here.
-[[maybe_unused]] const bool registered = [] {
+bool register_once() {
+  if (!claim_process()) return false;
   SilentWarnings silent;
   const c10::WarningUtils::WarningHandlerGuard guard(&silent);
   static auto* library =
       new torch::Library(torch::Library::IMPL, "aten", c10::DispatchKey::CPU, __FILE__, __LINE__);
   register_kernels(*library);
   return true;
-}();
+}
+
+const bool registered = register_once();
 
 }  // namespace
+
+void check_single_copy() {
+  if (registered) return;
+  throw StateError(
+      "libamp: two copies of libamp are loaded into this process, and this is the second; its "
+      "kernels can be registered once: link one libamp.so, shared");
+}
+
 }  // namespace amp::cpu_math

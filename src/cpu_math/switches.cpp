@@ -8,6 +8,7 @@
 
 #include "amp/error.h"
 #include "src/cpu_math/engines.h"
+#include "src/cpu_math/single_copy.h"
 
 namespace amp {
 namespace {
@@ -38,6 +39,7 @@ std::string name_of(cpu_math::Engine engine) {
 namespace cpu_math {
 
 void want_half_math() {
+  check_single_copy();
   if (cpu_has_native_half()) return;
   auto expected = HalfMath::untouched;
   half_math.compare_exchange_strong(expected, HalfMath::wanted);
@@ -69,19 +71,38 @@ bool cpu_has_native_half() {
   return native;
 }
 
-void set_cpu_half_math(bool on) { half_math.store(on ? HalfMath::told_on : HalfMath::told_off); }
-bool cpu_half_math() { return cpu_math::half_math_on(); }
+void set_cpu_half_math(bool on) {
+  cpu_math::check_single_copy();
+  half_math.store(on ? HalfMath::told_on : HalfMath::told_off);
+}
 
-void set_cpu_fp32_engine(CpuFp32Engine engine) { fp32_engine.store(engine); }
-CpuFp32Engine cpu_fp32_engine() { return fp32_engine.load(); }
+bool cpu_half_math() {
+  cpu_math::check_single_copy();
+  return cpu_math::half_math_on();
+}
+
+void set_cpu_fp32_engine(CpuFp32Engine engine) {
+  cpu_math::check_single_copy();
+  fp32_engine.store(engine);
+}
+
+CpuFp32Engine cpu_fp32_engine() {
+  cpu_math::check_single_copy();
+  return fp32_engine.load();
+}
 
 std::string cpu_fp32_engine_in_use() {
+  cpu_math::check_single_copy();
   return cpu_math::fp32_fastest() ? cpu_fast_engine() : "mkl";
 }
 
-std::string cpu_fast_engine() { return name_of(cpu_math::fast_engine()); }
+std::string cpu_fast_engine() {
+  cpu_math::check_single_copy();
+  return name_of(cpu_math::fast_engine());
+}
 
 void fix_cpu_fast_engine(const std::string& name) {
+  cpu_math::check_single_copy();
   if (name != "mkl" && name != "onednn") {
     throw InvalidArgument("fix_cpu_fast_engine: the engine must be 'mkl' or 'onednn', got '" +
                           name + "'");

@@ -153,11 +153,12 @@ StepResult GradScaler::step(torch::optim::Optimizer& optimizer) {
     throw StateError(
         "GradScaler: step() has already been called on this optimizer since the last update()");
   }
-  if (impl_->stage_of(optimizer) == Stage::ready) impl_->unscale(optimizer);
+  const bool ready = impl_->stage_of(optimizer) == Stage::ready;
+  if (ready) impl_->unscale(optimizer);
 
   auto& record = impl_->records.at(&optimizer);
   if (record.found_inf.empty()) {
-    impl_->records.erase(&optimizer);
+    if (ready) impl_->records.erase(&optimizer);
     throw StateError(
         "GradScaler: no parameter of this optimizer has a gradient; call backward() on a loss that "
         "depends on them before step()");

@@ -25,12 +25,26 @@ struct DeviceGroup {
   std::vector<DtypeGroup> dtypes;
 };
 
-[[noreturn]] void refuse_fp16(std::size_t group, std::size_t index, const at::Tensor& parameter) {
+// What keeps a gradient from being unscaled; null if nothing does.
+const char* refusal(const at::Tensor& gradient) {
+  const auto dtype = gradient.scalar_type();
+  if (dtype == c10::kHalf) {
+    return "fp16; unscaled it would be flushed to zero. Keep the parameter in fp32 and run the "
+           "forward pass under Autocast";
+  }
+  if (dtype != c10::kFloat && dtype != c10::kBFloat16 && dtype != c10::kDouble)
+    return "of a dtype that cannot be unscaled; use Float, BFloat16 or Double";
+  if (gradient.layout() != c10::kStrided && gradient.layout() != c10::kSparse)
+    return "of a layout that cannot be unscaled; use dense or sparse COO gradients";
+  return nullptr;
+}
+
+[[noreturn]] void refuse(std::size_t group, std::size_t index, const at::Tensor& parameter,
+                         const char* why) {
   std::ostringstream message;
   message << "GradScaler: the gradient of parameter " << index << " in group " << group
-          << " (shape " << parameter.sizes() << ", " << parameter.scalar_type()
-          << ") is fp16; unscaled it would be flushed to "
-          << "zero. Keep the parameter in fp32 and run the forward pass under Autocast";
+          << " (shape " << parameter.sizes() << ", " << parameter.grad().scalar_type() << ", "
+          << parameter.grad().layout() << ") is " << why;
   throw InvalidArgument(message.str());
 }
 
@@ -51,7 +65,7 @@ std::vector<DeviceGroup> grouped_gradients(torch::optim::Optimizer& optimizer) {
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const at::Tensor& gradient = parameters[i].grad();
       if (!gradient.defined()) continue;
-      if (gradient.scalar_type() == c10::kHalf) refuse_fp16(g, i, parameters[i]);
+      if (const char* why = refusal(gradient)) refuse(g, i, parameters[i], why);
       auto& device = find_or_add(devices, &DeviceGroup::device, gradient.device());
       auto& dtype = find_or_add(device.dtypes, &DtypeGroup::dtype, gradient.scalar_type());
       dtype.gradients.push_back(gradient.is_sparse() ? gradient._values() : gradient);

@@ -32,9 +32,9 @@ c10::Device checked_device(torch::nn::Module& model) {
   for (const auto& item : model.named_parameters()) {
     const at::Tensor& parameter = item.value();
     if (!parameter.is_floating_point() || !parameter.requires_grad()) continue;
-    if (parameter.scalar_type() == c10::kHalf || parameter.scalar_type() == c10::kBFloat16) {
+    if (parameter.scalar_type() != c10::kFloat && parameter.scalar_type() != c10::kDouble) {
       refuse_parameter(item.key(), parameter,
-                       "the parameters are the fp32 master weights: convert the model to Float");
+                       "the parameters are the master weights: convert the model to Float");
     }
     if (device.has_value() && *device != parameter.device()) {
       refuse_parameter(item.key(), parameter,

@@ -2,7 +2,6 @@
 // hand.
 #pragma once
 
-#include <gtest/gtest.h>
 #include <stdlib.h>
 #include <zlib.h>
 
@@ -16,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "amp/error.h"
+#include "tests/app/errors.h"
 
 namespace ampersand::tests {
 
@@ -103,18 +102,6 @@ inline Bytes gzip_bytes(Bytes plain) {
   deflateEnd(&stream);
   if (status != Z_STREAM_END) throw std::runtime_error("deflate failed");
   return packed;
-}
-
-// The message of the `Error` that `call` throws; a failed test and "" when it throws none.
-template <class Error = amp::IoError, class Call>
-std::string error_of(const Call& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "expected an error";
-  return "";
 }
 
 }  // namespace ampersand::tests

@@ -28,7 +28,7 @@ def first_weights():
 
 
 def batch(step):
-    inputs = torch.tensor(pattern(BATCH * INPUTS, 11 + 2 * step, 13, 1 / 4)).reshape(BATCH, INPUTS)
+    inputs = torch.tensor(pattern(BATCH * INPUTS, 13 + 2 * step, 32, 1 / 16)).reshape(BATCH, INPUTS)
     targets = torch.where(inputs[:, 0] < 0, 0, torch.where(inputs[:, 1] < 0, 1, 2))
     return inputs, targets
 

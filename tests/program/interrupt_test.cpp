@@ -1,0 +1,85 @@
+// Training that is cut short, by Ctrl-C or worse: what was recorded stays and can be shown.
+#include <signal.h>
+
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <thread>
+
+#include "tests/program/program.h"
+
+namespace ampersand::tests {
+namespace {
+
+class Interrupt : public ProgramTest {
+ protected:
+  // A comparison that would take hours, once it has recorded more than 20 steps.
+  Process& started(const Arguments& more = {}) {
+    process_ = std::make_unique<Process>(
+        folder_.path(), small("compare", "results",
+                              joined({"--precisions", "bf16,fp32", "--epochs", "1000000"}, more)));
+    for (int i = 0; i < 5000 && steps() <= 20; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    EXPECT_GT(steps(), 20U);
+    return *process_;
+  }
+
+  std::size_t steps() const { return events_of(path("results/metrics.jsonl"), "step").size(); }
+
+  void expect_cut_short(const Json& results) const {
+    EXPECT_EQ(results["interrupted"], true);
+    ASSERT_EQ(results["runs"].size(), 1U);
+    const auto& run = results["runs"][0];
+    EXPECT_EQ(run["precision"], "bf16");
+    EXPECT_EQ(run["ending"], "interrupted");
+    EXPECT_EQ(run["diverged"], false);
+    EXPECT_EQ(run["steps"], steps());
+    EXPECT_TRUE(run["train_loss"].is_number());
+    EXPECT_EQ(run["test_accuracy"],
+              events_of(path("results/metrics.jsonl"), "evaluation").back()["test_accuracy"]);
+  }
+
+  void expect_clean_end(int signal) {
+    auto& process = started({"--accumulation", "7"});
+    process.send(signal);
+    const auto outcome = process.wait();
+    EXPECT_EQ(outcome.status, 130);
+    EXPECT_TRUE(contains(outcome.out, " interrupted\n")) << outcome.out;
+    EXPECT_FALSE(contains(outcome.err, "ampersand:")) << outcome.err;
+    const auto results = json_of(path("results/results.json"));
+    expect_cut_short(results);
+    // SGD's momentum, and nothing that the accumulation window, which was cut, has left.
+    const auto& memory = results["runs"][0]["memory"];
+    EXPECT_EQ(memory["optimizer"], memory["weights"]);
+
+    const auto page = text_of(path("results/report.html"));
+    EXPECT_TRUE(contains(page, "Interrupted before the end"));
+    EXPECT_EQ(run({"report", "results"}).status, 0);
+    EXPECT_EQ(text_of(path("results/report.html")), page);
+  }
+
+  std::unique_ptr<Process> process_;
+};
+
+TEST_F(Interrupt, CtrlCKeepsWhatThereIs) { expect_clean_end(SIGINT); }
+TEST_F(Interrupt, SoDoesTerm) { expect_clean_end(SIGTERM); }
+
+TEST_F(Interrupt, KilledTrainingCanStillBeReported) {
+  auto& process = started();
+  process.send(SIGKILL);
+  EXPECT_EQ(process.wait().status, 128 + SIGKILL);
+  EXPECT_FALSE(std::filesystem::exists(path("results/results.json")));
+  std::ofstream(path("results/metrics.jsonl"), std::ios::app) << "{\"event\":\"st";
+
+  const auto outcome = run({"report", "results"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "results/report.html\n");
+  const auto page = text_of(path("results/report.html"));
+  EXPECT_TRUE(contains(page, "Interrupted before the end"));
+  const std::string begin = "<script type=\"application/json\" id=\"results\">";
+  const auto from = page.find(begin) + begin.size();
+  expect_cut_short(Json::parse(page.substr(from, page.find("</script>", from) - from)));
+}
+
+}  // namespace
+}  // namespace ampersand::tests
