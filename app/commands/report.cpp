@@ -30,8 +30,8 @@ json results_of_metrics(const fs::path& path) {
   try {
     for (; line < events.size(); ++line) builder.add(events[line]);
   } catch (const json::exception& error) {
-    throw amp::IoError(path, "line " + std::to_string(line + 1) +
-                                 " is no event of a training (" + error.what() + ")");
+    throw amp::IoError(path, "line " + std::to_string(line + 1) + " is no event of a training (" +
+                                 error.what() + ")");
   }
   try {
     auto results = builder.results();

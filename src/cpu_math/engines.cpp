@@ -108,7 +108,8 @@ at::Tensor fast_batched_product(const at::Tensor& a, const at::Tensor& b) {
 Engine measure_fast_engine() {
   if (!has_onednn()) return Engine::mkl;
   // Inside a parallel region either engine keeps to the thread that calls it, so that the time
-  // does not depend on when the other threads get a core. The calling thread has the first part.
+  // does not depend on when the other threads get a core. (A libamp compiled without OpenMP has no
+  // such region and measures both on all threads.) The calling thread has the first part.
   auto faster = Engine::mkl;
   at::parallel_for(0, at::get_num_threads(), 1, [&](std::int64_t part, std::int64_t) {
     if (part == 0) faster = faster_on_this_thread();

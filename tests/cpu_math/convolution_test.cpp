@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <functional>
+#include <ostream>
 
 #include "tests/cpu_math/reference.h"
 
@@ -20,6 +21,8 @@ struct Case {
   Sizes output_padding;
   std::int64_t groups = 1;
 };
+
+std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.name; }
 
 const std::vector<Case>& cases() {
   static const std::vector<Case> all = {
