@@ -17,10 +17,10 @@
 namespace amp::cpu_math {
 namespace {
 
-// What oneDNN needs to win, measured on Zen 4 and 5. Its call costs some 15 us of set-up, so below
-// eight million multiply-adds MKL is as fast or faster. It has no matrix-vector kernel: with a
-// single column it takes twice MKL's time. It reads the left operand row by row and transposes any
-// other first, which takes longer than the product if few columns follow.
+// What oneDNN needs to win, measured on Zen 4, where it gains least. Its call costs some 15 us of
+// set-up, so below eight million multiply-adds MKL is as fast or faster. It has no matrix-vector
+// kernel: with a single column it takes twice MKL's time. It reads the left operand row by row and
+// transposes any other first, which takes longer than the product if few columns follow.
 constexpr std::int64_t kSmallProduct = 8'000'000;
 constexpr std::int64_t kFewRows = 2, kShortSum = 4, kFewColumns = 8, kFewAfterTransposing = 256;
 

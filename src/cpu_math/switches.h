@@ -7,7 +7,7 @@
 namespace amp::cpu_math {
 
 // Turns the fp16 path on, unless the user has decided or the processor has fp16 arithmetic. Cheap
-// to repeat.
+// to repeat. Throws StateError in a second copy of libamp.
 void want_half_math();
 
 // Read once per product.

@@ -139,5 +139,39 @@ TEST(GradScaler, S1_2_DisabledEverythingPassesThrough) {
   EXPECT_FALSE(scaler.is_enabled());
 }
 
+// The rule itself is tested in scale_rule_test.cpp; here, that the options and setters reach it.
+TEST(GradScaler, S6_6_LoweringTheIntervalBelowTheTrackerDoesNotFreezeGrowth) {
+  Training training({.init_scale = 4.0, .growth_interval = 10});
+  for (int i = 0; i < 5; ++i) training.iterate({1.0, 1.0, 1.0});
+  training.scaler.set_growth_interval(3);
+  training.iterate({1.0, 1.0, 1.0});
+  EXPECT_EQ(training.scaler.get_scale(), 8.0);
+}
+
+TEST(GradScaler, S6_8_TheHysteresisOptionForgivesAnOverflow) {
+  Training training({.init_scale = 8.0, .hysteresis = 2});
+  EXPECT_TRUE(training.iterate({kInf, 1.0, 1.0}).skipped());
+  EXPECT_EQ(training.scaler.get_scale(), 8.0);
+  training.iterate({1.0, 1.0, 1.0});
+  training.iterate({kInf, 1.0, 1.0});
+  EXPECT_EQ(training.scaler.get_scale(), 8.0) << "refilled";
+  training.iterate({kInf, 1.0, 1.0});
+  EXPECT_EQ(training.scaler.get_scale(), 4.0);
+}
+
+TEST(GradScaler, S8_3_TheRailsHoldOverManyIterations) {
+  Training training({.init_scale = 8.0, .growth_interval = 1, .min_scale = 3.0, .max_scale = 20.0});
+  for (int i = 0; i < 4; ++i) training.iterate({1.0, 1.0, 1.0});
+  EXPECT_EQ(training.scaler.get_scale(), 16.0);
+  for (int i = 0; i < 4; ++i) training.iterate({kInf, 1.0, 1.0});
+  EXPECT_EQ(training.scaler.get_scale(), 3.0);
+}
+
+TEST(GradScaler, S6_7_ByDefaultTheScaleNeverReachesZero) {
+  Training training;
+  for (int i = 0; i < 200; ++i) training.iterate({kInf, 1.0, 1.0});
+  EXPECT_EQ(training.scaler.get_scale(), 0x1p-126);
+}
+
 }  // namespace
 }  // namespace amp::tests
