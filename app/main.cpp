@@ -1,9 +1,11 @@
 // ampersand: trains, compares and explains mixed-precision training.
 #include <c10/util/Exception.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <string>
@@ -55,6 +57,16 @@ int parse_failure(const CLI::App& app, const CLI::ParseError& error) {
   return say(kUsage, std::string(error.what()) + "; see ampersand --help");
 }
 
+// LibTorch's OpenMP threads spin while they wait. Where other programs use the cores too, a
+// spinning thread keeps the core from the one it waits for: a training step took five times as
+// long. The runtime reads the policy once, when it is loaded, so it is set by starting over. A
+// user's own choice stands.
+void wait_without_spinning(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
+  setenv("OMP_WAIT_POLICY", "passive", 1);
+  execv("/proc/self/exe", argv);  // returns only if it failed; then the default will do
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -73,6 +85,7 @@ int main(int argc, char** argv) {
     return parse_failure(app, error);
   }
   set_command_line(argc, argv);
+  if (!app.got_subcommand("report")) wait_without_spinning(argv);
   catch_interrupts();
   return run(action);
 }
