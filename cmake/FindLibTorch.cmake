@@ -1,4 +1,5 @@
-# Finds LibTorch's CPU part: the target LibTorch::CPU (headers as system headers, libtorch_cpu, libc10).
+# Finds LibTorch: the targets LibTorch::CPU (headers as system headers, libtorch_cpu, libc10) and, where it is a CUDA
+# build, LibTorch::CUDA (that and libtorch_cuda).
 #
 # Looks, in this order, at
 #   1. -DLIBTORCH_DIR=...   a libtorch folder, or the torch folder inside a Python's site-packages;
@@ -100,4 +101,14 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::CPU)
     PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${LIBTORCH_DIR}/include;${LIBTORCH_DIR}/include/torch/csrc/api/include"
                INTERFACE_LINK_LIBRARIES "${LIBTORCH_DIR}/lib/libtorch_cpu.so;${LIBTORCH_DIR}/lib/libc10.so"
                INTERFACE_COMPILE_DEFINITIONS "_GLIBCXX_USE_CXX11_ABI=1")
+endif()
+
+# The CUDA part, for programs that compute on a GPU. Nothing names its symbols: it registers itself when it is loaded.
+if(LibTorch_FOUND AND NOT TARGET LibTorch::CUDA AND EXISTS "${LIBTORCH_DIR}/lib/libtorch_cuda.so")
+  add_library(LibTorch::CUDA INTERFACE IMPORTED)
+  set_target_properties(
+    LibTorch::CUDA
+    PROPERTIES INTERFACE_LINK_LIBRARIES LibTorch::CPU
+               INTERFACE_LINK_OPTIONS
+               "LINKER:--push-state,--no-as-needed,--allow-shlib-undefined;${LIBTORCH_DIR}/lib/libtorch_cuda.so;LINKER:--pop-state;LINKER:-rpath,${LIBTORCH_DIR}/lib")
 endif()

@@ -1,6 +1,7 @@
 // The options that `train` and `compare` share.
 #include "app/commands/training_options.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
@@ -70,12 +71,22 @@ void add_machine_options(CLI::App& command, Settings& s) {
   command.add_flag("--overwrite", s.overwrite, "Replace the results that --output already has");
 }
 
+#ifdef AMP_CUDA
+constexpr const char* kCudaAbsent = "there is no CUDA device here";
+#else
+constexpr const char* kCudaAbsent =
+    "this program was built for the CPU alone (the CMake preset `cuda` links LibTorch's CUDA part)";
+#endif
+
 void check_device(const std::string& device) {
   if (device == "cpu") return;
-  if (device != "cuda")
+  if (device != "cuda") {
     throw amp::InvalidArgument("--device must be cpu or cuda, got '" + device + "'");
-  throw amp::UnsupportedError(
-      "--device cuda: this program has no CUDA device here; use --device cpu");
+  }
+  if (!at::hasCUDA()) {
+    throw amp::UnsupportedError("--device cuda: " + std::string(kCudaAbsent) +
+                                "; use --device cpu");
+  }
 }
 
 void set_engine(const std::string& name) {

@@ -13,6 +13,8 @@ namespace ampersand {
 struct Batch {
   at::Tensor images;  // [batch, 1, height, width], in the dtype asked for, normalised
   at::Tensor labels;  // [batch], int64
+
+  Batch to(c10::Device device) const { return {images.to(device), labels.to(device)}; }
 };
 
 class ImageBatches {

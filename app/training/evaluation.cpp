@@ -11,13 +11,14 @@ namespace ampersand {
 Evaluation evaluate(Classifier& model, const ImageBatches& batches, c10::ScalarType dtype) {
   c10::NoGradGuard no_grad;
   const bool casts = dtype != c10::kFloat;
-  amp::Autocast autocast(c10::kCPU, casts ? std::optional(dtype) : std::nullopt,
+  const auto device = model.parameters().at(0).device();
+  amp::Autocast autocast(device.type(), casts ? std::optional(dtype) : std::nullopt,
                          {.enabled = casts});
   model.eval();
   double loss = 0;
   std::int64_t right = 0;
   for (std::int64_t i = 0; i < batches.batches(); ++i) {
-    const auto batch = batches.get(i);
+    const auto batch = batches.get(i).to(device);
     const auto logits = model.forward(batch.images).to(c10::kFloat);
     loss += at::cross_entropy_loss(logits, batch.labels).item<double>() *
             static_cast<double>(batch.labels.size(0));

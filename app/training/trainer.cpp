@@ -71,6 +71,7 @@ class Training {
       : plan_(plan),
         settings_(settings),
         sink_(sink),
+        device_(settings.device),
         recipe_(recipe_of(plan.precision, settings)),
         statistics_(pixel_statistics(data.train)),
         batches_(data.train, statistics_, settings.batch_size, recipe_.compute_dtype),
@@ -79,6 +80,7 @@ class Training {
     at::manual_seed(plan.seed);
     model_ =
         make_model(settings.model, {1, data.train.height, data.train.width, data.train.classes});
+    model_->to(device_);
     optimizer_ = make_optimizer(settings, model_->parameters());
     train_step_ = std::make_unique<amp::TrainStep>(*model_, *optimizer_, recipe_);
     weight_bytes_ = bytes_of(model_->parameters()) + bytes_of(model_->buffers());
@@ -152,7 +154,7 @@ class Training {
                   {"scale", train_step_->scaler().get_scale()}};
     try {
       const auto report =
-          step_ == census_step() ? counted_step(i) : plain_step(batches_.get(i), [] {});
+          step_ == census_step() ? counted_step(i) : plain_step(batches_.get(i).to(device_), [] {});
       event["skipped"] = report.skipped();
       if (const auto norm = report.grad_norm()) event["grad_norm"] = *norm;
     } catch (const amp::NumericalError&) {  // one skip too many; it is a step like those before it
@@ -208,14 +210,15 @@ class Training {
         gradient_bytes_ += static_cast<std::int64_t>(gradient.nbytes());
       }));
     }
-    const auto report = plain_step(batches_.get(i), [&] { after_forward_ = census.live(); });
+    const auto report =
+        plain_step(batches_.get(i).to(device_), [&] { after_forward_ = census.live(); });
     for (auto& [parameter, hook] : hooks) parameter.remove_hook(hook);
     return report;
   }
 
   // Between two steps nothing is alive but the weights and what the optimizer keeps.
   void report_memory() {
-    if (step_ < census_step()) return;
+    if (step_ < census_step() || !device_.is_cpu()) return;
     sink_({{"event", "memory"},
            {"run", plan_.run},
            {"weights", weight_bytes_},
@@ -253,8 +256,8 @@ class Training {
                   {"ending", kNames[static_cast<int>(ending)]},
                   {"step", step_},
                   {"seconds", clock_.total()},
-                  {"final_scale", train_step_->scaler().get_scale()},
-                  {"peak_memory_bytes", watch_.peak_bytes()}};
+                  {"final_scale", train_step_->scaler().get_scale()}};
+    if (device_.is_cpu()) event["peak_memory_bytes"] = watch_.peak_bytes();
     if (!reason.empty()) event["reason"] = reason;
     // The median: on a shared machine a mean tells of the neighbours.
     if (!speeds_.empty()) event["samples_per_second"] = median(speeds_);
@@ -265,6 +268,7 @@ class Training {
   const RunPlan& plan_;
   const Settings& settings_;
   const EventSink& sink_;
+  c10::Device device_;
   amp::Recipe recipe_;
   PixelStatistics statistics_;
   ImageBatches batches_;
