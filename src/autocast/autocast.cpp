@@ -44,8 +44,8 @@ Autocast::Autocast(c10::DeviceType device, std::optional<c10::ScalarType> dtype,
   outer_dtype_ = at::autocast::get_autocast_dtype(device);
   outer_cache_enabled_ = at::autocast::is_autocast_cache_enabled();
   // LibTorch's cache is keyed by tensor alone: left in place, a region of another dtype would be
-  // served copies in the wrong one. The dtype tells, also across a disabled region in between, which
-  // leaves it as it was.
+  // served copies in the wrong one. The dtype tells, also across a disabled region in between,
+  // which leaves it as it was.
   if (options.enabled && chosen != outer_dtype_) at::autocast::clear_cache();
   at::autocast::set_autocast_enabled(device, options.enabled);
   if (options.enabled) at::autocast::set_autocast_dtype(device, chosen);

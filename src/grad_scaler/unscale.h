@@ -14,8 +14,8 @@ using FoundInf = std::vector<at::Tensor>;
 
 // Multiplies every gradient by 1 / scale in place. The inverse is taken in double and rounded to
 // fp32; bf16 values are multiplied in fp32. Refuses fp16 gradients, and others that are not
-// fp32, bf16 or fp64, dense or sparse COO, by name before it changes anything. Does not wait for the
-// device. Throws InvalidArgument.
+// fp32, bf16 or fp64, dense or sparse COO, by name before it changes anything. Does not wait for
+// the device. Throws InvalidArgument.
 FoundInf unscale_gradients(torch::optim::Optimizer& optimizer, float scale);
 
 // Whether any flag is non-zero; NaN counts. Waits for each device.

@@ -32,8 +32,8 @@ void Recipe::validate() const {
   const bool known = compute_dtype == c10::kFloat || compute_dtype == c10::kBFloat16 ||
                      compute_dtype == c10::kHalf;
   require(known, "compute_dtype", "Float, BFloat16 or Half", c10::toString(compute_dtype));
-  const bool usable = static_cast<float>(static_scale) > 0 &&
-                      static_scale <= std::numeric_limits<float>::max();
+  const bool usable =
+      static_cast<float>(static_scale) > 0 && static_scale <= std::numeric_limits<float>::max();
   require(usable, "static_scale", "finite and positive in fp32", static_scale);
   require(max_grad_norm >= 0 && std::isfinite(max_grad_norm), "max_grad_norm",
           "finite and >= 0 (0 does not clip)", max_grad_norm);

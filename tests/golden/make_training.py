@@ -12,18 +12,18 @@ STEPS, BATCH, INPUTS, HIDDEN, CLASSES = 20, 8, 6, 8, 3
 LARGEST_HALF = torch.finfo(torch.float16).max
 
 
-def pattern(count, multiplier, modulus, unit):
-    """count values: ((i * multiplier) mod modulus, centred) * unit."""
-    return [(i * multiplier % modulus - modulus // 2) * unit for i in range(count)]
+def pattern(count, stride, modulus, unit):
+    """count values: ((i * stride) mod modulus, centred) * unit."""
+    return [(i * stride % modulus - modulus // 2) * unit for i in range(count)]
 
 
 def first_weights():
     shapes = [(HIDDEN, INPUTS), (HIDDEN,), (CLASSES, HIDDEN), (CLASSES,)]
-    multipliers = [7, 3, 5, 1]
+    strides = [7, 3, 5, 1]
     weights = []
-    for shape, multiplier in zip(shapes, multipliers):
+    for shape, stride in zip(shapes, strides):
         count = torch.Size(shape).numel()
-        weights.append(torch.tensor(pattern(count, multiplier, 17, 1 / 16)).reshape(shape).requires_grad_())
+        weights.append(torch.tensor(pattern(count, stride, 17, 1 / 16)).reshape(shape).requires_grad_())
     return weights
 
 

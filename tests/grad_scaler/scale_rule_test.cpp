@@ -46,7 +46,8 @@ TEST(GradScaler, S2_2_TheScaleFollowsTorchStepByStep) {
 
 // torch: 25 + 1 never equals 3, and the scale stays 4 for good.
 TEST(GradScaler, S6_6_GrowthFiresWhenTheTrackerIsPastTheInterval) {
-  const Scale grown = next_scale({.value = 4.0f, .growth_tracker = 25}, {.growth_interval = 3}, false);
+  const Scale grown =
+      next_scale({.value = 4.0f, .growth_tracker = 25}, {.growth_interval = 3}, false);
   EXPECT_EQ(grown.value, 8.0f);
   EXPECT_EQ(grown.growth_tracker, 0);
 }
@@ -90,7 +91,8 @@ TEST(GradScaler, S6_8_HysteresisForgivesOverflowsUntilItsCreditsAreSpent) {
   EXPECT_EQ(after(fresh, rule, "xx").value, 64.0f);
   EXPECT_EQ(after(fresh, rule, "xx").hysteresis_left, 1);
   EXPECT_EQ(after(fresh, rule, "xxx").value, 32.0f);
-  EXPECT_EQ(after(fresh, rule, "xxxx").value, 16.0f) << "no credit is left: every overflow backs off";
+  EXPECT_EQ(after(fresh, rule, "xxxx").value, 16.0f)
+      << "no credit is left: every overflow backs off";
   EXPECT_EQ(after(fresh, rule, "xx.xx").value, 64.0f) << "a clean step refills";
 }
 

@@ -40,7 +40,8 @@ TEST(GradScaler, S1_1_EveryOptionIsValidated) {
   EXPECT_THAT(making({.backoff_factor = -0.5}), refuses("backoff_factor", "between 0", "-0.5"));
   EXPECT_THAT(making({.growth_interval = 0}), refuses("growth_interval", ">= 1", "0"));
   EXPECT_THAT(making({.hysteresis = 0}), refuses("hysteresis", ">= 1", "0"));
-  EXPECT_THAT(making({.max_consecutive_skips = -1}), refuses("max_consecutive_skips", ">= 0", "-1"));
+  EXPECT_THAT(making({.max_consecutive_skips = -1}),
+              refuses("max_consecutive_skips", ">= 0", "-1"));
   EXPECT_THAT(making({.init_scale = 0.0}), refuses("init_scale", "finite and positive", "0"));
   EXPECT_THAT(making({.init_scale = kNaN}), refuses("init_scale", "finite and positive", "nan"));
   EXPECT_THAT(making({.init_scale = 1e39}), refuses("init_scale", "max_scale", "1e+39"));

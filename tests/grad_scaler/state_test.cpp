@@ -28,7 +28,8 @@ constexpr GradScalerState kUsable = {.scale = 48.0,
                                      .consecutive_skips = 2};
 
 TEST(GradScaler, S1_12_TheStateIsKnownBeforeTheFirstScale) {
-  const auto state = GradScaler({.init_scale = 8.0, .growth_interval = 5, .hysteresis = 2}).state_dict();
+  const auto state =
+      GradScaler({.init_scale = 8.0, .growth_interval = 5, .hysteresis = 2}).state_dict();
   EXPECT_TRUE(equal(state, {.scale = 8.0,
                             .growth_factor = 2.0,
                             .backoff_factor = 0.5,

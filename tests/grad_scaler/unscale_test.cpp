@@ -127,7 +127,8 @@ TEST(GradScaler, S2_1_InfAndNanOfEitherSignAreFoundAnywhere) {
 
 TEST(GradScaler, S2_1_TheLargestAndTheSmallestNumbersAreClean) {
   Training training({.init_scale = 1.0});
-  training.backward({std::numeric_limits<float>::max(), -std::numeric_limits<float>::max(), 0x1p-149});
+  training.backward(
+      {std::numeric_limits<float>::max(), -std::numeric_limits<float>::max(), 0x1p-149});
   EXPECT_TRUE(training.scaler.step(training.optimizer).stepped());
 }
 

@@ -16,12 +16,11 @@
 
 namespace amp::tests {
 
-// count values: ((i * multiplier) mod modulus, centred) * unit.
-inline at::Tensor pattern(at::IntArrayRef shape, std::int64_t multiplier, std::int64_t modulus,
+// count values: ((i * stride) mod modulus, centred) * unit.
+inline at::Tensor pattern(at::IntArrayRef shape, std::int64_t stride, std::int64_t modulus,
                           double unit) {
   const auto index = at::arange(c10::multiply_integers(shape), at::kLong);
-  return (((index * multiplier).remainder(modulus) - modulus / 2).to(at::kFloat) * unit)
-      .reshape(shape);
+  return (((index * stride).remainder(modulus) - modulus / 2).to(at::kFloat) * unit).reshape(shape);
 }
 
 class MlpImpl : public torch::nn::Module {
@@ -29,10 +28,10 @@ class MlpImpl : public torch::nn::Module {
   MlpImpl() {
     register_module("first", first);
     register_module("second", second);
-    std::int64_t multipliers[] = {7, 3, 5, 1};
-    const auto* multiplier = multipliers;
+    std::int64_t strides[] = {7, 3, 5, 1};
+    const auto* stride = strides;
     for (auto& weight : parameters()) {
-      weight.data().copy_(pattern(weight.sizes(), *multiplier++, 17, 1.0 / 16));
+      weight.data().copy_(pattern(weight.sizes(), *stride++, 17, 1.0 / 16));
     }
   }
   at::Tensor forward(const at::Tensor& input) { return second(at::relu(first(input))); }

@@ -61,13 +61,14 @@ TEST(TrainStep, S8_9_ClipsAsTorchsClipGradNorm) {
 
 // fp32 squares of 1e30 overflow, its norm does not.
 TEST(TrainStep, S8_9_ClipsAHugeSingleGradient) {
-  expect_same_step({tensor({1.0})},
-                   [](const std::vector<at::Tensor>& w) { return (w[0] * 1e30).sum(); }, 1.0);
+  expect_same_step(
+      {tensor({1.0})}, [](const std::vector<at::Tensor>& w) { return (w[0] * 1e30).sum(); }, 1.0);
 }
 
 TEST(TrainStep, S8_9_ClipsDoublesInDouble) {
   at::manual_seed(8);
-  const std::vector<at::Tensor> doubles = {at::randn({9}, at::kDouble), at::randn({4}, at::kDouble)};
+  const std::vector<at::Tensor> doubles = {at::randn({9}, at::kDouble),
+                                           at::randn({4}, at::kDouble)};
   expect_same_step(doubles, sum_of_squares, 0.5);
   expect_same_step({doubles[0], at::randn({6})}, sum_of_squares, 0.5);
 }

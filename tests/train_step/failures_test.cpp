@@ -86,7 +86,8 @@ TEST(TrainStep, S6_11_ALossThatIsNotOneFloatingPointElementIsRefused) {
   EXPECT_THAT(returning(at::ones({})), refused("does not depend on any parameter"));
   EXPECT_THAT(returning(weight.sum().detach()), refused("does not depend on any parameter"));
   EXPECT_FALSE(weight.grad().defined());
-  EXPECT_TRUE(small.train_step([&] { return weight * 0.5; }).stepped()) << "shape [1] is one element";
+  EXPECT_TRUE(small.train_step([&] { return weight * 0.5; }).stepped())
+      << "shape [1] is one element";
   EXPECT_EQ(small.weight(), 0.5);
 }
 

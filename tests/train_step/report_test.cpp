@@ -216,9 +216,9 @@ TEST(TrainStep, S8_10_BatchesMayComeFromATorchDataLoader) {
   MlpImpl model;
   const auto optimizer = make_optimizer("sgd", model.parameters());
   TrainStep train_step(model, *optimizer, Recipe::fp16());
-  auto loader = torch::data::make_data_loader(
-      Examples().map(torch::data::transforms::Stack<>()),
-      torch::data::samplers::SequentialSampler(8), torch::data::DataLoaderOptions(3));
+  auto loader = torch::data::make_data_loader(Examples().map(torch::data::transforms::Stack<>()),
+                                              torch::data::samplers::SequentialSampler(8),
+                                              torch::data::DataLoaderOptions(3));
   Values losses;
   for (auto& examples : *loader) {
     const at::Tensor inputs[] = {examples.data, examples.target};
