@@ -11,7 +11,8 @@ namespace ampersand {
 Evaluation evaluate(Classifier& model, const ImageBatches& batches, c10::ScalarType dtype) {
   c10::NoGradGuard no_grad;
   const bool casts = dtype != c10::kFloat;
-  const auto device = model.parameters().at(0).device();
+  const auto parameters = model.parameters();
+  const auto device = parameters.empty() ? c10::Device(c10::kCPU) : parameters.front().device();
   amp::Autocast autocast(device.type(), casts ? std::optional(dtype) : std::nullopt,
                          {.enabled = casts});
   model.eval();

@@ -10,7 +10,9 @@ int main() {
   torch::nn::Linear model(4, 1);
   torch::optim::SGD optimizer(model->parameters(), 0.1);
   amp::TrainStep train_step(*model, optimizer, amp::Recipe::fp16());
-  const auto report = train_step([&] { return model->forward(torch::ones({2, 4})).mean() / 4; });
+  const auto report = train_step([&] {
+    return model->forward(torch::ones({2, 4})).to(torch::kFloat).mean() / 4;
+  });
   bool caught = false;
   try {
     amp::GradScaler scaler({.growth_interval = 0});

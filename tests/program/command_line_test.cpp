@@ -73,8 +73,10 @@ TEST_F(CommandLine, NamesMustBeKnown) {
   expect_usage({"train", "--precision", "fp8"},
                "precision must be fp32, bf16, fp16, fp16-unscaled or fp16-scale-N, got 'fp8'");
   expect_usage({"train", "--device", "tpu"}, "--device must be cpu or cuda, got 'tpu'");
-  expect_usage({"train", "--device", "cuda"},
-               "--device cuda: this program has no CUDA device here; use --device cpu");
+  expect_usage(
+      {"train", "--device", "cuda"},
+      "--device cuda: this program was built for the CPU alone (the CMake preset `cuda` links "
+      "LibTorch's CUDA part); use --device cpu");
   expect_usage({"train", "--cpu-fp32-engine", "mkl"},
                "--cpu-fp32-engine must be stock or fastest, got 'mkl'");
 }
