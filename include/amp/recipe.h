@@ -4,6 +4,7 @@
 #include <c10/core/ScalarType.h>
 
 #include <cstdint>
+#include <string>
 
 #include "amp/export.h"
 #include "amp/grad_scaler.h"
@@ -16,15 +17,22 @@ enum class LossScaling {
   dynamic,  // by GradScaler's rule
 };
 
-// A Recipe says in which precision the forward pass computes, how the loss is scaled, whether
-// gradients are clipped and how many micro-batches make a step. The parameters themselves stay
-// fp32: they are the master weights.
+// A Recipe says in which precision the model is kept and computes, how the loss is scaled, whether
+// gradients are clipped and how many micro-batches make a step. fp32(), bf16() and fp16() leave the
+// parameters fp32: they are the master weights. O0() to O3() are Apex's four levels.
 //
 //   auto recipe = amp::Recipe::fp16();
 //   recipe.max_grad_norm = 1.0;
 //   amp::TrainStep train_step(*model, optimizer, recipe);
 struct AMP_API Recipe {
   c10::ScalarType compute_dtype = c10::ScalarType::Float;  // Float, BFloat16 or Half
+
+  // What TrainStep turns the model's parameters and buffers into. Float leaves them as they are;
+  // otherwise it is the compute dtype.
+  c10::ScalarType model_dtype = c10::ScalarType::Float;
+  bool master_weights = false;      // with a model_dtype below fp32: fp32 masters for the optimizer
+  bool keep_batchnorm_fp32 = true;  // with a model_dtype below fp32: leave batch norm in fp32
+
   LossScaling loss_scaling = LossScaling::none;
   double static_scale = 65536.0;  // the fixed loss scale; finite, positive in fp32
   GradScalerOptions scaler = {};  // for LossScaling::dynamic; `enabled` is ignored
@@ -36,8 +44,21 @@ struct AMP_API Recipe {
   static Recipe bf16();  // bf16 has fp32's range, so no scaling
   static Recipe fp16();  // dynamic loss scaling
 
+  static Recipe O0();  // fp32()
+  static Recipe O1();  // fp16(): fp32 weights, casts op by op
+  static Recipe O2();  // an fp16 model with fp32 masters, batch norm in fp32, dynamic loss scaling
+  static Recipe
+  O3();  // fp16 all through and no loss scaling: a bound on the speed, not a way to train
+
   // Throws InvalidArgument naming the field, the rule and the value. TrainStep calls it.
   void validate() const;
+
+  // As JSON with the names of the fields above; dtypes are "fp32", "bf16" and "fp16".
+  std::string to_json() const;
+  // Fields that are left out keep the values of Recipe{}. Throws InvalidArgument for text that is
+  // no JSON object, for an unknown field (naming a near one), a value of another kind, and whatever
+  // validate() throws for.
+  static Recipe from_json(const std::string& text);
 };
 
 }  // namespace amp

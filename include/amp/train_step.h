@@ -8,6 +8,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "amp/export.h"
 #include "amp/grad_scaler.h"
@@ -16,8 +18,13 @@
 namespace torch::nn {
 class Module;
 }
+namespace torch::jit {
+struct Module;
+}
 
 namespace amp {
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 // What one call of a TrainStep did.
 class AMP_API StepReport {
@@ -71,10 +78,15 @@ class AMP_API TrainStep {
  public:
   using Loss = std::function<at::Tensor(at::TensorList inputs)>;
 
-  // model: on the stack or in a holder, its floating-point parameters that need gradients all on
-  // one device and in fp32 or fp64. Throws InvalidArgument naming the parameter that is not, for a
-  // recipe that does not validate and for an optimizer without parameters.
+  // model: on the stack or in a holder, or a TorchScript module, which is cast by the dispatcher as
+  // C++ modules are; its floating-point parameters that need gradients all on one device and in
+  // fp32 or fp64. A recipe with a model_dtype below fp32 (O2, O3) converts the model, and with
+  // master_weights puts the fp32 masters into the optimizer's groups in the parameters' places,
+  // with their state. Throws InvalidArgument naming the parameter that does not fit, for a recipe
+  // that does not validate, for an optimizer without parameters, and for loss scaling of an fp16
+  // model without masters; then nothing is changed.
   TrainStep(torch::nn::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe);
+  TrainStep(torch::jit::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe);
   ~TrainStep();
   TrainStep(const TrainStep&) = delete;
   TrainStep& operator=(const TrainStep&) = delete;
@@ -88,6 +100,15 @@ class AMP_API TrainStep {
   // micro-batches seen. Without any, does nothing and reports no boundary.
   StepReport flush();
 
+  // The model's parameters and buffers by name, of an O2 model the fp32 masters in place of the
+  // parameters. They share memory with the training: clone what must stay.
+  NamedTensors weights() const;
+  // Copies these values into the model, and into its masters where it has any; dtypes and devices
+  // are converted. Throws InvalidArgument naming the tensor that is missing, not of this model, or
+  // of another shape; then nothing is changed.
+  void load_weights(const NamedTensors& weights);
+
+  torch::optim::Optimizer& optimizer();
   const Recipe& recipe() const;
   GradScaler& scaler();  // disabled without loss scaling; for its state, or to change its settings
 

@@ -38,7 +38,7 @@ Autocast::Autocast(c10::DeviceType device, std::optional<c10::ScalarType> dtype,
     : device_(device) {
   check_device(device);
   const auto chosen = checked_dtype(device, dtype, options.enabled);
-  if (options.enabled && device == c10::kCPU && chosen == c10::kHalf) cpu_math::want_half_math();
+  if (options.enabled && device == c10::kCPU) cpu_math::want_narrow_math(chosen);
 
   outer_enabled_ = at::autocast::is_autocast_enabled(device);
   outer_dtype_ = at::autocast::get_autocast_dtype(device);

@@ -19,7 +19,7 @@
 
 #include "amp/error.h"
 #include "src/cpu_math/engines.h"
-#include "src/cpu_math/half.h"
+#include "src/cpu_math/narrow.h"
 #include "src/cpu_math/single_copy.h"
 #include "src/cpu_math/switches.h"
 
@@ -30,7 +30,11 @@ using at::IntArrayRef;
 using at::Scalar;
 using at::Tensor;
 
-bool is_half(const Tensor& tensor) { return tensor.scalar_type() == c10::kHalf; }
+// Whether products of this dtype are ours to compute.
+bool widens(const Tensor& tensor) {
+  const auto dtype = tensor.scalar_type();
+  return (dtype == c10::kHalf && half_math_on()) || (dtype == c10::kBFloat16 && bf16_math_on());
+}
 
 // Operands that LibTorch would refuse, or that have nothing to multiply, are left to it.
 bool multiplies(const Tensor& a, const Tensor& b, std::int64_t dims, c10::ScalarType dtype) {
@@ -39,8 +43,8 @@ bool multiplies(const Tensor& a, const Tensor& b, std::int64_t dims, c10::Scalar
          (dims == 2 || a.size(0) == b.size(0)) && a.numel() > 0 && b.numel() > 0;
 }
 
-bool takes_half(const Tensor& a, const Tensor& b, std::int64_t dims) {
-  return is_half(a) && half_math_on() && multiplies(a, b, dims, c10::kHalf);
+bool takes_narrow(const Tensor& a, const Tensor& b, std::int64_t dims) {
+  return widens(a) && multiplies(a, b, dims, a.scalar_type());
 }
 
 bool takes_fp32(const Tensor& a, const Tensor& b, std::int64_t dims) {
@@ -60,13 +64,13 @@ bool adds_to(const Tensor& self, const Tensor& a, const Tensor& b) {
 // --- mm, bmm ---
 
 Tensor mm(const Tensor& a, const Tensor& b) {
-  if (takes_half(a, b, 2)) return half_product(a, b);
+  if (takes_narrow(a, b, 2)) return narrow_product(a, b);
   if (takes_fp32(a, b, 2)) return fast_product(a, b);
   return at::cpu::mm(a, b);
 }
 
 Tensor bmm(const Tensor& a, const Tensor& b) {
-  if (takes_half(a, b, 3)) return half_product(a, b);
+  if (takes_narrow(a, b, 3)) return narrow_product(a, b);
   if (takes_fp32(a, b, 3)) return fast_batched_product(a, b);
   return at::cpu::bmm(a, b);
 }
@@ -75,7 +79,8 @@ Tensor bmm(const Tensor& a, const Tensor& b) {
 
 Tensor addmm(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
              const Scalar& alpha) {
-  if (takes_half(a, b, 2) && adds_to(self, a, b)) return half_product_plus(self, a, b, beta, alpha);
+  if (takes_narrow(a, b, 2) && adds_to(self, a, b))
+    return narrow_product_plus(self, a, b, beta, alpha);
   if (takes_fp32(a, b, 2) && adds_to(self, a, b) && is_bias(self, a, b, beta, alpha))
     return fast_product(a, b, self);
   return at::cpu::addmm(self, a, b, beta, alpha);
@@ -83,72 +88,79 @@ Tensor addmm(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar&
 
 Tensor baddbmm(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                const Scalar& alpha) {
-  if (takes_half(a, b, 3) && adds_to(self, a, b)) return half_product_plus(self, a, b, beta, alpha);
+  if (takes_narrow(a, b, 3) && adds_to(self, a, b))
+    return narrow_product_plus(self, a, b, beta, alpha);
   return at::cpu::baddbmm(self, a, b, beta, alpha);
 }
 
-// --- the out= and in-place variants of the four: only fp16 is worth a detour through a fresh
-// result, which also lets `out` overlap an operand ---
+// --- the out= and in-place variants of the four: only fp16 and bf16 are worth a detour through a
+// fresh result, which also lets `out` overlap an operand ---
 
 // Whether `out` has the dtype and the sizes of the product. Any other is LibTorch's to resize or to
 // refuse.
 bool takes_result(const Tensor& out, const Tensor& a, const Tensor& b) {
-  return is_half(out) && out.dim() == a.dim() && out.size(-2) == a.size(-2) &&
-         out.size(-1) == b.size(-1) && out.size(0) == a.size(0);
+  return out.scalar_type() == a.scalar_type() && out.dim() == a.dim() &&
+         out.size(-2) == a.size(-2) && out.size(-1) == b.size(-1) && out.size(0) == a.size(0);
 }
 
 Tensor& mm_out(const Tensor& a, const Tensor& b, Tensor& out) {
-  if (takes_half(a, b, 2) && takes_result(out, a, b)) return out.copy_(half_product(a, b));
+  if (takes_narrow(a, b, 2) && takes_result(out, a, b)) return out.copy_(narrow_product(a, b));
   return at::cpu::mm_outf(a, b, out);
 }
 
 Tensor& bmm_out(const Tensor& a, const Tensor& b, Tensor& out) {
-  if (takes_half(a, b, 3) && takes_result(out, a, b)) return out.copy_(half_product(a, b));
+  if (takes_narrow(a, b, 3) && takes_result(out, a, b)) return out.copy_(narrow_product(a, b));
   return at::cpu::bmm_outf(a, b, out);
 }
 
-bool adds_half(const Tensor& self, const Tensor& a, const Tensor& b, std::int64_t dims,
-               const Tensor& out) {
-  return takes_half(a, b, dims) && adds_to(self, a, b) && takes_result(out, a, b);
+bool adds_narrow(const Tensor& self, const Tensor& a, const Tensor& b, std::int64_t dims,
+                 const Tensor& out) {
+  return takes_narrow(a, b, dims) && adds_to(self, a, b) && takes_result(out, a, b);
 }
 
 Tensor& addmm_out(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                   const Scalar& alpha, Tensor& out) {
-  if (adds_half(self, a, b, 2, out)) return out.copy_(half_product_plus(self, a, b, beta, alpha));
+  if (adds_narrow(self, a, b, 2, out))
+    return out.copy_(narrow_product_plus(self, a, b, beta, alpha));
   return at::cpu::addmm_outf(self, a, b, beta, alpha, out);
 }
 
 Tensor& addmm_in_place(Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                        const Scalar& alpha) {
-  if (adds_half(self, a, b, 2, self)) return self.copy_(half_product_plus(self, a, b, beta, alpha));
+  if (adds_narrow(self, a, b, 2, self))
+    return self.copy_(narrow_product_plus(self, a, b, beta, alpha));
   return at::cpu::addmm_(self, a, b, beta, alpha);
 }
 
 Tensor& baddbmm_out(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                     const Scalar& alpha, Tensor& out) {
-  if (adds_half(self, a, b, 3, out)) return out.copy_(half_product_plus(self, a, b, beta, alpha));
+  if (adds_narrow(self, a, b, 3, out))
+    return out.copy_(narrow_product_plus(self, a, b, beta, alpha));
   return at::cpu::baddbmm_outf(self, a, b, beta, alpha, out);
 }
 
 Tensor& baddbmm_in_place(Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                          const Scalar& alpha) {
-  if (adds_half(self, a, b, 3, self)) return self.copy_(half_product_plus(self, a, b, beta, alpha));
+  if (adds_narrow(self, a, b, 3, self))
+    return self.copy_(narrow_product_plus(self, a, b, beta, alpha));
   return at::cpu::baddbmm_(self, a, b, beta, alpha);
 }
 
 // --- convolution ---
 
-bool convolves_half(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias) {
-  return is_half(input) && half_math_on() && is_half(weight) && input.numel() > 0 &&
-         (!bias.has_value() || !bias->defined() || is_half(*bias));
+bool convolves_narrow(const Tensor& input, const Tensor& weight,
+                      const std::optional<Tensor>& bias) {
+  const auto fits = [&](const Tensor& other) { return other.scalar_type() == input.scalar_type(); };
+  return widens(input) && fits(weight) && input.numel() > 0 &&
+         (!bias.has_value() || !bias->defined() || fits(*bias));
 }
 
 Tensor convolution(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
                    IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation, bool transposed,
                    IntArrayRef output_padding, std::int64_t groups) {
-  if (convolves_half(input, weight, bias)) {
-    return half_convolution(input, weight, bias,
-                            {stride, padding, dilation, transposed, output_padding, groups});
+  if (convolves_narrow(input, weight, bias)) {
+    return narrow_convolution(input, weight, bias,
+                              {stride, padding, dilation, transposed, output_padding, groups});
   }
   return at::compositeexplicitautograd::convolution(input, weight, bias, stride, padding, dilation,
                                                     transposed, output_padding, groups);
@@ -159,9 +171,9 @@ Tensor underscore_convolution(const Tensor& input, const Tensor& weight,
                               IntArrayRef padding, IntArrayRef dilation, bool transposed,
                               IntArrayRef output_padding, std::int64_t groups, bool benchmark,
                               bool deterministic, bool cudnn_enabled, bool allow_tf32) {
-  if (convolves_half(input, weight, bias)) {
-    return half_convolution(input, weight, bias,
-                            {stride, padding, dilation, transposed, output_padding, groups});
+  if (convolves_narrow(input, weight, bias)) {
+    return narrow_convolution(input, weight, bias,
+                              {stride, padding, dilation, transposed, output_padding, groups});
   }
   return at::compositeexplicitautograd::_convolution(input, weight, bias, stride, padding, dilation,
                                                      transposed, output_padding, groups, benchmark,
@@ -174,8 +186,9 @@ ConvolutionGradients convolution_backward(const Tensor& grad_output, const Tenso
                                           IntArrayRef dilation, bool transposed,
                                           IntArrayRef output_padding, std::int64_t groups,
                                           std::array<bool, 3> output_mask) {
-  if (is_half(grad_output) && convolves_half(input, weight, std::nullopt)) {
-    return half_convolution_backward(
+  if (grad_output.scalar_type() == input.scalar_type() &&
+      convolves_narrow(input, weight, std::nullopt)) {
+    return narrow_convolution_backward(
         grad_output, input, weight, bias_sizes,
         {stride, padding, dilation, transposed, output_padding, groups}, output_mask);
   }

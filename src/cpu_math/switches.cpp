@@ -13,9 +13,10 @@
 namespace amp {
 namespace {
 
-enum class HalfMath { untouched, wanted, told_on, told_off };
+enum class NarrowMath { untouched, wanted, told_on, told_off };
 
-std::atomic<HalfMath> half_math{HalfMath::untouched};
+std::atomic<NarrowMath> half_math{NarrowMath::untouched};
+std::atomic<NarrowMath> bf16_math{NarrowMath::untouched};
 std::atomic<CpuFp32Engine> fp32_engine{CpuFp32Engine::stock};
 
 // 0: not chosen yet; else 1 + Engine.
@@ -30,6 +31,23 @@ bool find_native_half() {
   return avx512_fp16 || amx_fp16;
 }
 
+// What oneDNN asks of a processor before it multiplies in bf16. AVX-512 without bf16 instructions
+// is enough: it then widens inside its kernels.
+bool find_native_bf16() {
+  return __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
+         __builtin_cpu_supports("avx512dq") != 0;
+}
+
+void want(std::atomic<NarrowMath>& math) {
+  auto expected = NarrowMath::untouched;
+  math.compare_exchange_strong(expected, NarrowMath::wanted);
+}
+
+bool is_on(const std::atomic<NarrowMath>& math) {
+  const auto now = math.load(std::memory_order_relaxed);
+  return now == NarrowMath::wanted || now == NarrowMath::told_on;
+}
+
 std::string name_of(cpu_math::Engine engine) {
   return engine == cpu_math::Engine::onednn ? "onednn" : "mkl";
 }
@@ -38,17 +56,16 @@ std::string name_of(cpu_math::Engine engine) {
 
 namespace cpu_math {
 
-void want_half_math() {
-  check_single_copy();
-  if (cpu_has_native_half()) return;
-  auto expected = HalfMath::untouched;
-  half_math.compare_exchange_strong(expected, HalfMath::wanted);
+void want_narrow_math(c10::ScalarType dtype) {
+  const bool half = dtype == c10::kHalf && !cpu_has_native_half();
+  const bool bf16 = dtype == c10::kBFloat16 && !cpu_has_native_bf16();
+  if (dtype == c10::kHalf || bf16) check_single_copy();
+  if (half) want(half_math);
+  if (bf16) want(bf16_math);
 }
 
-bool half_math_on() {
-  const auto now = half_math.load(std::memory_order_relaxed);
-  return now == HalfMath::wanted || now == HalfMath::told_on;
-}
+bool half_math_on() { return is_on(half_math); }
+bool bf16_math_on() { return is_on(bf16_math); }
 
 bool fp32_fastest() {
   return fp32_engine.load(std::memory_order_relaxed) == CpuFp32Engine::fastest;
@@ -71,14 +88,29 @@ bool cpu_has_native_half() {
   return native;
 }
 
+bool cpu_has_native_bf16() {
+  static const bool native = find_native_bf16();
+  return native;
+}
+
 void set_cpu_half_math(bool on) {
   cpu_math::check_single_copy();
-  half_math.store(on ? HalfMath::told_on : HalfMath::told_off);
+  half_math.store(on ? NarrowMath::told_on : NarrowMath::told_off);
+}
+
+void set_cpu_bf16_math(bool on) {
+  cpu_math::check_single_copy();
+  bf16_math.store(on ? NarrowMath::told_on : NarrowMath::told_off);
 }
 
 bool cpu_half_math() {
   cpu_math::check_single_copy();
   return cpu_math::half_math_on();
+}
+
+bool cpu_bf16_math() {
+  cpu_math::check_single_copy();
+  return cpu_math::bf16_math_on();
 }
 
 void set_cpu_fp32_engine(CpuFp32Engine engine) {

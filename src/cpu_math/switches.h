@@ -2,16 +2,19 @@
 // fast one here.
 #pragma once
 
+#include <c10/core/ScalarType.h>
+
 #include "amp/cpu_math.h"
 
 namespace amp::cpu_math {
 
-// Turns the fp16 path on, unless the user has decided or the processor has fp16 arithmetic. Cheap
-// to repeat. Throws StateError in a second copy of libamp.
-void want_half_math();
+// Turns the fp16 or the bf16 path on, unless the user has decided or the processor has arithmetic
+// for it. Other dtypes: nothing. Cheap to repeat. Throws StateError in a second copy of libamp.
+void want_narrow_math(c10::ScalarType dtype);
 
 // Read once per product.
 bool half_math_on();
+bool bf16_math_on();
 bool fp32_fastest();
 
 enum class Engine { mkl, onednn };

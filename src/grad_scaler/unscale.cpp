@@ -49,7 +49,7 @@ const char* refusal(const at::Tensor& gradient) {
 }
 
 template <typename Group, typename Key>
-Group& find_or_add(std::vector<Group>& groups, Key Group::*key, Key wanted) {
+Group& find_or_add(std::vector<Group>& groups, Key Group::* key, Key wanted) {
   for (auto& group : groups) {
     if (group.*key == wanted) return group;
   }

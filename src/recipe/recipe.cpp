@@ -28,10 +28,31 @@ Recipe Recipe::fp16() {
   return {.compute_dtype = c10::kHalf, .loss_scaling = LossScaling::dynamic};
 }
 
+Recipe Recipe::O0() { return fp32(); }
+
+Recipe Recipe::O1() { return fp16(); }
+
+Recipe Recipe::O2() {
+  auto recipe = fp16();
+  recipe.model_dtype = c10::kHalf;
+  recipe.master_weights = true;
+  return recipe;
+}
+
+Recipe Recipe::O3() {
+  Recipe recipe{.compute_dtype = c10::kHalf, .model_dtype = c10::kHalf};
+  recipe.keep_batchnorm_fp32 = false;
+  return recipe;
+}
+
 void Recipe::validate() const {
   const bool known = compute_dtype == c10::kFloat || compute_dtype == c10::kBFloat16 ||
                      compute_dtype == c10::kHalf;
   require(known, "compute_dtype", "Float, BFloat16 or Half", c10::toString(compute_dtype));
+  require(model_dtype == c10::kFloat || model_dtype == compute_dtype, "model_dtype",
+          "Float or the compute dtype", c10::toString(model_dtype));
+  require(!master_weights || model_dtype != c10::kFloat, "master_weights",
+          "false with a model_dtype of Float (an fp32 model is its own master)", "true");
   const bool usable =
       static_cast<float>(static_scale) > 0 && static_scale <= std::numeric_limits<float>::max();
   require(usable, "static_scale", "finite and positive in fp32", static_scale);

@@ -2,9 +2,12 @@
 #include "amp/train_step.h"
 
 #include <c10/core/GradMode.h>
+#include <c10/util/Type.h>
+#include <torch/csrc/jit/api/module.h>
 #include <torch/nn/module.h>
 
 #include <sstream>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -13,6 +16,9 @@
 #include "src/cpu_math/switches.h"
 #include "src/grad_scaler/check_optimizer.h"
 #include "src/train_step/clip.h"
+#include "src/train_step/load_weights.h"
+#include "src/train_step/master_weights.h"
+#include "src/train_step/model_tensors.h"
 
 namespace amp {
 namespace {
@@ -25,26 +31,51 @@ namespace {
   throw InvalidArgument(message.str());
 }
 
-// The device all parameters are on. They are the master weights, so they must have fp32's precision
-// or better.
-c10::Device checked_device(torch::nn::Module& model) {
+using train_step::ModelTensor;
+
+bool is_trained(const ModelTensor& item) {
+  return item.is_parameter && item.tensor.is_floating_point() && item.tensor.requires_grad();
+}
+
+// The fp32 values become the masters. Only a model that is to be low precision without masters may
+// come as such.
+bool has_fitting_dtype(const at::Tensor& parameter, const Recipe& recipe) {
+  const auto dtype = parameter.scalar_type();
+  if (dtype == c10::kFloat || dtype == c10::kDouble) return true;
+  return dtype == recipe.model_dtype && !recipe.master_weights;
+}
+
+// The device all parameters are on.
+c10::Device checked_device(const std::vector<ModelTensor>& model, const Recipe& recipe) {
   std::optional<c10::Device> device;
-  for (const auto& item : model.named_parameters()) {
-    const at::Tensor& parameter = item.value();
-    if (!parameter.is_floating_point() || !parameter.requires_grad()) continue;
-    if (parameter.scalar_type() != c10::kFloat && parameter.scalar_type() != c10::kDouble) {
-      refuse_parameter(item.key(), parameter,
+  for (const auto& item : model) {
+    if (!is_trained(item)) continue;
+    if (!has_fitting_dtype(item.tensor, recipe)) {
+      refuse_parameter(item.name, item.tensor,
                        "the parameters are the master weights: convert the model to Float");
     }
-    if (device.has_value() && *device != parameter.device()) {
-      refuse_parameter(item.key(), parameter,
+    if (device.has_value() && *device != item.tensor.device()) {
+      refuse_parameter(item.name, item.tensor,
                        "the parameters before it are on " + device->str() + ": use one device");
     }
-    device = parameter.device();
+    device = item.tensor.device();
   }
   if (!device.has_value())
     throw InvalidArgument("TrainStep: the model has no floating-point parameter to train");
   return *device;
+}
+
+// Unscaled, fp16 gradients would be flushed to zero, and a stock optimizer takes no others for fp16
+// weights.
+void check_scaling(const Recipe& recipe, const torch::optim::Optimizer& optimizer) {
+  if (recipe.model_dtype != c10::kHalf || recipe.master_weights) return;
+  if (recipe.loss_scaling == LossScaling::none) return;
+  throw InvalidArgument(
+      "TrainStep: loss scaling of a Half model without master weights (O3) cannot "
+      "be done with " +
+      c10::demangle(typeid(optimizer).name()) +
+      ", whose fp16 gradients cannot be unscaled; use Recipe::O2(), or "
+      "LossScaling::none");
 }
 
 // A fixed scale is a dynamic one between two rails that leave it no room; overflows are still
@@ -71,13 +102,25 @@ struct TrainStep::Impl {
   Recipe recipe;
   c10::Device device;
   GradScaler scaler;
+  train_step::MasterWeights masters;
   std::int64_t micro_batches = 0;  // in the window so far
 
-  Impl(torch::nn::Module& model, torch::optim::Optimizer& given, const Recipe& choice)
+  // Everything that can be refused comes before the masters, which change model and optimizer.
+  Impl(const std::vector<ModelTensor>& model, torch::optim::Optimizer& given, const Recipe& choice)
       : optimizer(given),
-        recipe(choice),
-        device(checked_device(model)),
-        scaler(scaler_options(choice)) {}
+        recipe(checked(choice, given)),
+        device(checked_device(model, choice)),
+        scaler(scaler_options(choice)),
+        masters(model, given, choice) {
+    if (device.is_cpu()) cpu_math::want_narrow_math(recipe.compute_dtype);
+  }
+
+  static const Recipe& checked(const Recipe& recipe, torch::optim::Optimizer& optimizer) {
+    recipe.validate();
+    scaling::check_optimizer(optimizer, "TrainStep");
+    check_scaling(recipe, optimizer);
+    return recipe;
+  }
 
   at::Tensor forward(const std::function<at::Tensor()>& loss) const {
     const bool casts = recipe.compute_dtype != c10::kFloat;
@@ -105,6 +148,7 @@ struct TrainStep::Impl {
     const auto share =
         recipe.accumulation == 1 ? loss : loss / static_cast<double>(recipe.accumulation);
     scaler.scale(share).backward();
+    masters.take_gradients();
   }
 
   std::vector<at::Tensor> gradients() const {
@@ -135,7 +179,9 @@ struct TrainStep::Impl {
       norm = train_step::global_norm(found);
       train_step::clip_to_norm_(found, norm, recipe.max_grad_norm);
     }
-    return scaler.step(optimizer);
+    auto result = scaler.step(optimizer);
+    if (result.stepped()) masters.write_back();
+    return result;
   }
 
   void clear_window() {
@@ -161,12 +207,10 @@ struct TrainStep::Impl {
   }
 };
 
-TrainStep::TrainStep(torch::nn::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe) {
-  recipe.validate();
-  scaling::check_optimizer(optimizer, "TrainStep");
-  impl_ = std::make_unique<Impl>(model, optimizer, recipe);
-  if (impl_->device.is_cpu() && recipe.compute_dtype == c10::kHalf) cpu_math::want_half_math();
-}
+TrainStep::TrainStep(torch::nn::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe)
+    : impl_(std::make_unique<Impl>(train_step::tensors_of(model), optimizer, recipe)) {}
+TrainStep::TrainStep(torch::jit::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe)
+    : impl_(std::make_unique<Impl>(train_step::tensors_of(model), optimizer, recipe)) {}
 TrainStep::~TrainStep() = default;
 
 StepReport TrainStep::operator()(at::TensorList inputs, const Loss& loss) {
@@ -195,6 +239,19 @@ StepReport TrainStep::flush() {
   return report;
 }
 
+NamedTensors TrainStep::weights() const {
+  NamedTensors weights;
+  for (const auto& item : impl_->masters.values())
+    weights.emplace_back(item.name, item.tensor.detach());
+  return weights;
+}
+
+void TrainStep::load_weights(const NamedTensors& weights) {
+  train_step::load_weights(impl_->masters.values(), weights);
+  impl_->masters.write_back();
+}
+
+torch::optim::Optimizer& TrainStep::optimizer() { return impl_->optimizer; }
 const Recipe& TrainStep::recipe() const { return impl_->recipe; }
 GradScaler& TrainStep::scaler() { return impl_->scaler; }
 

@@ -1,5 +1,5 @@
-// fp16 products and convolutions through fp32.
-#include "src/cpu_math/half.h"
+// fp16 and bf16 products and convolutions through fp32.
+#include "src/cpu_math/narrow.h"
 
 #include <c10/core/SymIntArrayRef.h>  // the dispatch headers below want it first
 
@@ -43,8 +43,10 @@ at::Tensor converted(const at::Tensor& tensor, c10::ScalarType dtype) {
   return result;
 }
 
-at::Tensor widened(const at::Tensor& half) { return converted(half, c10::kFloat); }
-at::Tensor rounded(const at::Tensor& wide) { return converted(wide, c10::kHalf); }
+at::Tensor widened(const at::Tensor& narrow) { return converted(narrow, c10::kFloat); }
+at::Tensor rounded(const at::Tensor& wide, const at::Tensor& like) {
+  return converted(wide, like.scalar_type());
+}
 
 at::Tensor wide_product(const at::Tensor& a, const at::Tensor& b) {
   return a.dim() == 3 ? fast_batched_product(widened(a), widened(b))
@@ -53,35 +55,37 @@ at::Tensor wide_product(const at::Tensor& a, const at::Tensor& b) {
 
 }  // namespace
 
-at::Tensor half_product(const at::Tensor& a, const at::Tensor& b) {
-  return rounded(wide_product(a, b));
+at::Tensor narrow_product(const at::Tensor& a, const at::Tensor& b) {
+  return rounded(wide_product(a, b), a);
 }
 
-at::Tensor half_product_plus(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b,
-                             const at::Scalar& beta, const at::Scalar& alpha) {
+at::Tensor narrow_product_plus(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b,
+                               const at::Scalar& beta, const at::Scalar& alpha) {
   if (is_bias(self, a, b, beta, alpha))
-    return rounded(fast_product(widened(a), widened(b), widened(self)));
+    return rounded(fast_product(widened(a), widened(b), widened(self)), a);
   auto sum = wide_product(a, b);
   const double times = alpha.toDouble(), share = beta.toDouble();
   if (times != 1.0) sum.mul_(times);
   if (share != 0.0) sum.add_(widened(self), share);
-  return rounded(sum);
+  return rounded(sum, a);
 }
 
-at::Tensor half_convolution(const at::Tensor& input, const at::Tensor& weight,
-                            const std::optional<at::Tensor>& bias, const ConvolutionShape& shape) {
+at::Tensor narrow_convolution(const at::Tensor& input, const at::Tensor& weight,
+                              const std::optional<at::Tensor>& bias,
+                              const ConvolutionShape& shape) {
   const bool has_bias = bias.has_value() && bias->defined();
   const auto wide_bias = has_bias ? std::optional(widened(*bias)) : std::nullopt;
   return rounded(at::compositeexplicitautograd::convolution(
-      widened(input), widened(weight), wide_bias, shape.stride, shape.padding, shape.dilation,
-      shape.transposed, shape.output_padding, shape.groups));
+                     widened(input), widened(weight), wide_bias, shape.stride, shape.padding,
+                     shape.dilation, shape.transposed, shape.output_padding, shape.groups),
+                 input);
 }
 
-ConvolutionGradients half_convolution_backward(const at::Tensor& grad_output,
-                                               const at::Tensor& input, const at::Tensor& weight,
-                                               at::OptionalIntArrayRef bias_sizes,
-                                               const ConvolutionShape& shape,
-                                               std::array<bool, 3> output_mask) {
+ConvolutionGradients narrow_convolution_backward(const at::Tensor& grad_output,
+                                                 const at::Tensor& input, const at::Tensor& weight,
+                                                 at::OptionalIntArrayRef bias_sizes,
+                                                 const ConvolutionShape& shape,
+                                                 std::array<bool, 3> output_mask) {
   const auto [grad_input, grad_weight, grad_bias] =
       at::compositeexplicitautograd::convolution_backward(
           widened(grad_output), widened(input), widened(weight), bias_sizes, shape.stride,
@@ -90,7 +94,7 @@ ConvolutionGradients half_convolution_backward(const at::Tensor& grad_output,
   // oneDNN computes the gradients of weight and bias together; one that was not asked for stays
   // undefined.
   const auto asked = [&](std::size_t i, const at::Tensor& gradient) {
-    return output_mask[i] ? rounded(gradient) : at::Tensor();
+    return output_mask[i] ? rounded(gradient, input) : at::Tensor();
   };
   return {asked(0, grad_input), asked(1, grad_weight), asked(2, grad_bias)};
 }
