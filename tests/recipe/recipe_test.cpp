@@ -66,5 +66,62 @@ TEST(Recipe, S8_9_TheSmallestAndLargestScalesPass) {
   EXPECT_NO_THROW(Recipe{.static_scale = 1.0}.validate());
 }
 
+TEST(Recipe, ApexsLevels) {
+  EXPECT_EQ(Recipe::O0().compute_dtype, c10::kFloat);
+  EXPECT_EQ(Recipe::O1().compute_dtype, c10::kHalf);
+  EXPECT_EQ(Recipe::O1().model_dtype, c10::kFloat);
+  EXPECT_EQ(Recipe::O1().loss_scaling, LossScaling::dynamic);
+  EXPECT_EQ(Recipe::O2().model_dtype, c10::kHalf);
+  EXPECT_TRUE(Recipe::O2().master_weights);
+  EXPECT_TRUE(Recipe::O2().keep_batchnorm_fp32);
+  EXPECT_EQ(Recipe::O2().loss_scaling, LossScaling::dynamic);
+  EXPECT_EQ(Recipe::O3().model_dtype, c10::kHalf);
+  EXPECT_FALSE(Recipe::O3().master_weights);
+  EXPECT_FALSE(Recipe::O3().keep_batchnorm_fp32);
+  EXPECT_EQ(Recipe::O3().loss_scaling, LossScaling::none);
+  for (const auto& recipe : {Recipe::O0(), Recipe::O1(), Recipe::O2(), Recipe::O3()})
+    EXPECT_NO_THROW(recipe.validate());
+  expect_refused({.model_dtype = c10::kHalf}, "model_dtype", "Half");
+  expect_refused({.master_weights = true}, "master_weights", "true");
+}
+
+TEST(RecipeJson, HasTheFieldsNamesAndRoundTrips) {
+  auto recipe = Recipe::O2();
+  recipe.max_grad_norm = 0.1;
+  recipe.scaler.init_scale = 1024;
+  recipe.accumulation = 3;
+  const auto text = recipe.to_json();
+  for (const char* field :
+       {"\"compute_dtype\": \"fp16\"", "\"model_dtype\": \"fp16\"", "\"master_weights\": true",
+        "\"loss_scaling\": \"dynamic\"", "\"max_grad_norm\": 0.1", "\"accumulation\": 3",
+        "\"init_scale\": 1024.0", "\"growth_interval\": 2000"}) {
+    EXPECT_THAT(text, HasSubstr(field));
+  }
+  EXPECT_EQ(Recipe::from_json(text).to_json(), text);
+  EXPECT_EQ(Recipe::from_json("{}").to_json(), Recipe{}.to_json());
+  EXPECT_EQ(Recipe::from_json(R"({"compute_dtype": "bf16"})").to_json(), Recipe::bf16().to_json());
+}
+
+TEST(RecipeJson, BadTextIsNamed) {
+  const auto refused = [](const char* text, const char* message) {
+    EXPECT_THAT([&] { Recipe::from_json(text); },
+                ThrowsMessage<InvalidArgument>(HasSubstr(message)))
+        << text;
+  };
+  refused("{", "not JSON");
+  refused("[1]", "must be a JSON object");
+  refused(R"({"compute_dtyp": "fp16"})",
+          "unknown field 'compute_dtyp'; did you mean 'compute_dtype'?");
+  refused(R"({"scaler": {"init_scal": 1}})", "unknown field 'scaler.init_scal'");
+  refused(R"({"lr": 1})", "known are compute_dtype, model_dtype");
+  refused(R"({"compute_dtype": "float"})", "must be \"fp32\", \"bf16\" or \"fp16\", got \"float\"");
+  refused(R"({"compute_dtype": 16})", "got 16");
+  refused(R"({"accumulation": 1.5})", "accumulation must be a whole number, got 1.5");
+  refused(R"({"accumulation": 0})", "accumulation must be >= 1");
+  refused(R"({"master_weights": 1})", "must be true or false");
+  refused(R"({"scaler": 3})", "scaler must be a JSON object");
+  refused(R"({"max_grad_norm": "1"})", "must be a number");
+}
+
 }  // namespace
 }  // namespace amp::tests
