@@ -77,6 +77,9 @@ int main(int argc, char** argv) {
   Action action;
   add_train(app, action);
   add_compare(app, action);
+  add_eval(app, action);
+  add_predict(app, action);
+  add_export(app, action);
   add_info(app, action);
   add_report(app, action);
   try {

@@ -16,6 +16,9 @@ using Action = std::function<int()>;
 // Each registers its options on `app` and sets `action` when the user names it.
 void add_train(CLI::App& app, Action& action);
 void add_compare(CLI::App& app, Action& action);
+void add_eval(CLI::App& app, Action& action);
+void add_predict(CLI::App& app, Action& action);
+void add_export(CLI::App& app, Action& action);
 void add_info(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
 

@@ -40,7 +40,8 @@ std::vector<std::uint64_t> chosen_seeds(const Settings& settings, std::int64_t c
 
 // Seeds outside, precisions inside: a machine that slows down half way slows all precisions alike.
 int run_compare(const Settings& settings, const std::string& list, std::int64_t seed_count) {
-  const auto precisions = chosen_precisions(list, settings.loss_scale);
+  auto precisions = chosen_precisions(list, settings.loss_scale);
+  for (auto& precision : precisions) complete(precision.recipe, settings);
   const auto data = prepare(settings);
   const auto seeds = chosen_seeds(settings, seed_count);
   Session session("compare", settings, data, seeds);

@@ -5,11 +5,11 @@
 #include <cmath>
 #include <cstdio>
 #include <ctime>
-#include <fstream>
 #include <utility>
 
 #include "amp/error.h"
 #include "amp/version.h"
+#include "app/files/write_file.h"
 #include "app/report/report.h"
 #include "app/results/machine.h"
 #include "app/terminal/progress.h"
@@ -51,16 +51,31 @@ fs::path prepared_folder(const std::string& kind, const Settings& settings) {
 std::unique_ptr<MetricsFile> new_metrics(const fs::path& folder) {
   auto metrics = std::make_unique<MetricsFile>(folder / "metrics.jsonl");
   std::error_code ignored;
-  fs::remove(folder / "results.json", ignored);
-  fs::remove(folder / "report.html", ignored);
+  for (const char* name : {"results.json", "report.html", "recipe.json"})
+    fs::remove(folder / name, ignored);
+  for (const char* name : {"checkpoints", "tensorboard"}) fs::remove_all(folder / name, ignored);
   return metrics;
 }
 
-void write_file(const fs::path& path, const std::string& text) {
-  std::ofstream stream(path, std::ios::binary | std::ios::trunc);
-  stream << text;
-  stream.flush();
-  if (!stream) throw amp::IoError(path, "cannot be written");
+// The events of a run up to a step.
+std::vector<json> events_until(const fs::path& file, std::int64_t step) {
+  std::vector<json> kept;
+  for (auto& event : read_metrics(file)) {
+    const std::string kind = event.value("event", "");
+    const bool begins = kind == "start" || kind == "run" || kind == "resume";
+    const bool tells = kind == "step" || kind == "evaluation";
+    if (begins || (tells && event.at("step").get<std::int64_t>() <= step))
+      kept.push_back(std::move(event));
+  }
+  return kept;
+}
+
+json described(const Settings& settings, const ImageData& data) {
+  auto object = settings_json(settings);
+  if (settings.loss_scale.empty()) object["loss_scale"] = "by precision";
+  object["train_samples"] = data.train.count;
+  object["test_samples"] = data.test.count;
+  return object;
 }
 
 std::string details_of(const json& event, double rate) {
@@ -90,23 +105,40 @@ Session::Session(std::string kind, const Settings& settings, const ImageData& da
     : settings_(settings),
       data_(data),
       folder_(prepared_folder(kind, settings)),
+      lock_(std::make_unique<FolderLock>(folder_)),
       metrics_(new_metrics(folder_)) {
-  auto described = settings_json(settings);
-  described["seeds"] = seeds;
-  described["train_samples"] = data.train.count;
-  described["test_samples"] = data.test.count;
+  if (settings.tensorboard) tensorboard_ = std::make_unique<TensorBoard>(folder_ / "tensorboard");
+  auto all = described(settings, data);
+  all["seeds"] = seeds;
   record({{"event", "start"},
           {"version", amp::version()},
           {"command", command_line},
           {"kind", kind},
           {"created", time_now("%Y-%m-%dT%H:%M:%SZ")},
           {"machine", machine_json()},
-          {"settings", described}});
+          {"settings", all}});
+}
+
+Session::Session(const Settings& settings, const ImageData& data, std::int64_t step)
+    : settings_(settings),
+      data_(data),
+      folder_(settings.resume),
+      lock_(std::make_unique<FolderLock>(folder_)) {
+  const auto events = events_until(folder_ / "metrics.jsonl", step);
+  metrics_ = std::make_unique<MetricsFile>(folder_ / "metrics.jsonl", events);
+  if (settings.tensorboard) tensorboard_ = std::make_unique<TensorBoard>(folder_ / "tensorboard");
+  for (const auto& event : events) log(event);
+  record({{"event", "resume"}, {"run", 0}, {"step", step}, {"command", command_line}});
 }
 
 void Session::record(const json& event) {
   metrics_->write(event);
+  log(event);
+}
+
+void Session::log(const json& event) {
   results_.add(event);
+  if (tensorboard_ != nullptr) tensorboard_->add(event);
 }
 
 Ending Session::run(const RunPlan& plan) {

@@ -2,26 +2,36 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "app/data/image_set.h"
+#include "app/files/folder_lock.h"
 #include "app/results/metrics_file.h"
 #include "app/results/results.h"
+#include "app/results/tensorboard.h"
 #include "app/training/trainer.h"
 
 namespace ampersand {
 
-// Makes the output folder, keeps metrics.jsonl as training goes, and writes results.json and
-// report.html at the end, also after an interruption.
+// Makes the output folder and holds it against other processes, keeps metrics.jsonl as training
+// goes, and writes results.json and report.html at the end, also after an interruption.
 class Session {
  public:
   // kind: "train" or "compare". Throws amp::IoError for a folder that cannot be written, and
-  // amp::InvalidArgument for one that has results while settings.overwrite is false.
+  // amp::InvalidArgument for one that has results while settings.overwrite is false, or that
+  // another process writes to.
   Session(std::string kind, const Settings& settings, const ImageData& data,
           const std::vector<std::uint64_t>& seeds);
+
+  // Goes on with the run in settings.resume from a step: what its metrics say of later ones is
+  // dropped, because it will happen again.
+  Session(const Settings& settings, const ImageData& data, std::int64_t step);
+
+  const std::filesystem::path& folder() const { return folder_; }
 
   // Trains, with a progress line.
   Ending run(const RunPlan& plan);
@@ -32,11 +42,14 @@ class Session {
 
  private:
   void record(const nlohmann::json& event);
+  void log(const nlohmann::json& event);
 
   const Settings& settings_;
   const ImageData& data_;
   std::filesystem::path folder_;
+  std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<MetricsFile> metrics_;
+  std::unique_ptr<TensorBoard> tensorboard_;
   ResultsBuilder results_;
 };
 

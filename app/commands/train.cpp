@@ -9,6 +9,7 @@
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
 #include "app/training/precision.h"
+#include "app/training/run_state.h"
 
 namespace ampersand {
 namespace {
@@ -23,17 +24,57 @@ namespace {
                             reason);
 }
 
-int run_train(const Settings& settings, const std::string& precision_name) {
-  auto precision = parse_precision(precision_name);
-  if (!settings.loss_scale.empty()) set_loss_scale(precision, settings.loss_scale);
-  const auto data = prepare(settings);
-  const auto seed = static_cast<std::uint64_t>(settings.seed);
-  Session session("train", settings, data, {seed});
-  const auto ending = session.run({0, precision, seed});
+int run_to_the_end(Session& session, RunPlan& plan) {
+  plan.checkpoints = session.folder() / "checkpoints";
+  write_recipe(session.folder() / "recipe.json", plan.precision.recipe);
+  const auto ending = session.run(plan);
   const auto results = session.finish(ending == Ending::interrupted);
   if (ending == Ending::diverged || ending == Ending::stopped)
     throw_non_finite(results.at("runs").at(0));
   return ending == Ending::interrupted ? kInterrupted : kOk;
+}
+
+int begin(Settings settings, const std::string& precision_name) {
+  RunPlan plan;
+  plan.precision = chosen_precision(precision_name, settings);
+  plan.seed = static_cast<std::uint64_t>(settings.seed);
+  const auto data = prepare(settings);
+  Session session("train", settings, data, {plan.seed});
+  return run_to_the_end(session, plan);
+}
+
+void check_resumable(const Settings& settings) {
+  for (const char* option : {"--output", "--overwrite", "--precision", "--recipe"}) {
+    if (settings.is_given(option))
+      throw amp::InvalidArgument(std::string(option) +
+                                 " cannot be combined with --resume, which goes on in the folder "
+                                 "and the precision of the run; leave it out");
+  }
+}
+
+int resume(const Settings& given) {
+  check_resumable(given);
+  RunPlan plan;
+  plan.resume = find_checkpoint(given.resume);
+  const auto state = run_state_of(*plan.resume);
+  auto settings = resumed_settings(state.settings, given);
+  if (!given.is_given("--threads")) settings.threads = state.threads;
+  plan.precision = state.precision;
+  // What of the recipe may change half way, if it was said.
+  plan.precision.recipe.max_grad_norm = settings.max_grad_norm;
+  plan.precision.recipe.scaler.max_consecutive_skips = settings.max_consecutive_skips;
+  plan.seed = state.seed;
+  const auto data = prepare(settings);
+  take_over_cpu_math(state);
+  const auto planned = planned_steps(settings, data);
+  if (plan.resume->step() >= planned) {
+    throw amp::InvalidArgument("--resume " + given.resume.string() + ": the run is at step " +
+                               std::to_string(plan.resume->step()) + " of " +
+                               std::to_string(planned) +
+                               " already; ask for more with --epochs or --steps");
+  }
+  Session session(settings, data, plan.resume->step());
+  return run_to_the_end(session, plan);
 }
 
 }  // namespace
@@ -42,11 +83,26 @@ void add_train(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("train", "Train a model in one precision");
   const auto settings = std::make_shared<Settings>();
   const auto precision = std::make_shared<std::string>("fp32");
-  command->add_option("--precision", *precision, "fp32, bf16, fp16, fp16-unscaled or fp16-scale-N")
+  command
+      ->add_option("--precision", *precision,
+                   "fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, or Apex's O0 to O3")
       ->capture_default_str();
+  command->add_option("--recipe", settings->recipe,
+                      "A recipe file instead of a precision (recipe.json of a run is one)");
   command->add_option("--seed", settings->seed, "Seed of weights and order")->capture_default_str();
   add_training_options(*command, *settings);
-  command->callback([=, &action] { action = [=] { return run_train(*settings, *precision); }; });
+  command
+      ->add_option("--checkpoint-every", settings->checkpoint_every,
+                   "Write a checkpoint every N micro-batches; 0: at the end and on Ctrl-C")
+      ->capture_default_str();
+  command->add_option("--resume", settings->resume,
+                      "Go on with the run in this folder, from its newest whole checkpoint");
+  command->callback([=, &action] {
+    note_given_options(*command, *settings);
+    action = [=] {
+      return settings->resume.empty() ? begin(*settings, *precision) : resume(*settings);
+    };
+  });
 }
 
 }  // namespace ampersand

@@ -5,28 +5,39 @@
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <thread>
 
 #include "amp/cpu_math.h"
 #include "amp/error.h"
+#include "app/data/data_source.h"
+#include "app/files/write_file.h"
 #include "app/models/model.h"
 #include "app/training/optimizers.h"
+#include "app/training/run_state.h"
 
 namespace ampersand {
 namespace {
 
 void add_model_options(CLI::App& command, Settings& s) {
-  command.add_option("--model", s.model, "mlp (784-2048-2048-10) or cnn (two convolutions)")
+  command
+      .add_option("--model", s.model,
+                  "mlp, cnn or resnet18; LIBRARY.so[:NAME] with a model of your own; FILE.pt of "
+                  "TorchScript (loading either runs it)")
       ->capture_default_str();
   command
       .add_option("--data", s.data,
-                  "fashion-mnist, or a folder of MNIST-style IDX files, plain or .gz")
+                  "fashion-mnist, cifar-10, or a folder of IDX or CIFAR-10 files, plain or .gz")
       ->capture_default_str();
   command.add_option("--train-samples", s.train_samples, "Use the first N training images; 0: all")
       ->capture_default_str();
   command.add_option("--test-samples", s.test_samples, "Use the first N test images; 0: all")
       ->capture_default_str();
+  command.add_flag("--augment", s.augment, "Crop and flip the training images at random");
+  command.add_flag("--channels-last", s.channels_last,
+                   "Images as [batch, height, width, channels]");
 }
 
 void add_optimizer_options(CLI::App& command, Settings& s) {
@@ -34,6 +45,15 @@ void add_optimizer_options(CLI::App& command, Settings& s) {
   command.add_option("--lr", s.learning_rate, "Learning rate")->capture_default_str();
   command.add_option("--momentum", s.momentum, "Momentum of sgd")->capture_default_str();
   command.add_option("--weight-decay", s.weight_decay, "Weight decay")->capture_default_str();
+  command
+      .add_option("--schedule", s.schedule,
+                  "Learning rate: constant, or cosine or linear to 0 (skipped steps do not count)")
+      ->capture_default_str();
+  command.add_option("--warmup", s.warmup, "Steps of linear rise of the learning rate")
+      ->capture_default_str();
+  command
+      .add_option("--ema", s.ema, "Decay of a moving average of the weights, tested too; 0: none")
+      ->capture_default_str();
   command
       .add_option("--max-grad-norm", s.max_grad_norm,
                   "Clip the global gradient norm to this; 0: off")
@@ -68,6 +88,7 @@ void add_machine_options(CLI::App& command, Settings& s) {
                   "stock (LibTorch's choice) or fastest (that or oneDNN, measured here)")
       ->capture_default_str();
   command.add_option("--output", s.output, "Folder for results (default: runs/<command>-<date>)");
+  command.add_flag("--tensorboard", s.tensorboard, "Write TensorBoard event files, too");
   command.add_flag("--overwrite", s.overwrite, "Replace the results that --output already has");
 }
 
@@ -78,34 +99,12 @@ constexpr const char* kCudaAbsent =
     "this program was built for the CPU alone (the CMake preset `cuda` links LibTorch's CUDA part)";
 #endif
 
-void check_device(const std::string& device) {
-  if (device == "cpu") return;
-  if (device != "cuda") {
-    throw amp::InvalidArgument("--device must be cpu or cuda, got '" + device + "'");
-  }
-  if (!at::hasCUDA()) {
-    throw amp::UnsupportedError("--device cuda: " + std::string(kCudaAbsent) +
-                                "; use --device cpu");
-  }
-}
-
 void set_engine(const std::string& name) {
   if (name != "stock" && name != "fastest") {
     throw amp::InvalidArgument("--cpu-fp32-engine must be stock or fastest, got '" + name + "'");
   }
   amp::set_cpu_fp32_engine(name == "stock" ? amp::CpuFp32Engine::stock
                                            : amp::CpuFp32Engine::fastest);
-}
-
-ImageData load(const Settings& settings) {
-  auto data =
-      settings.data == "fashion-mnist" ? load_fashion_mnist() : load_idx_folder(settings.data);
-  const auto first = [](ImageSet& set, std::int64_t n) {
-    if (n > 0 && n < set.count) set = take_first(set, static_cast<std::uint32_t>(n));
-  };
-  first(data.train, settings.train_samples);
-  first(data.test, settings.test_samples);
-  return data;
 }
 
 // What only the data can tell. It has to come before anything on disk is replaced.
@@ -115,12 +114,24 @@ void check_data(const ImageData& data, const Settings& settings) {
                                " is larger than the " + std::to_string(data.train.count) +
                                " training images");
   }
-  if (pixel_statistics(data.train).deviation == 0) {
-    throw amp::IoError(settings.data,
-                       "all pixels of the training images have the same value; nothing can be "
-                       "learned from them, give other data");
+  const auto shape = shape_of(data);
+  check_model(*make_model(settings.model, shape), settings.model, shape);
+}
+
+std::string text_of(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) throw amp::IoError(file, "cannot be read; give a recipe file");
+  std::stringstream text;
+  text << stream.rdbuf();
+  return text.str();
+}
+
+amp::Recipe read_recipe(const std::filesystem::path& file) {
+  try {
+    return amp::Recipe::from_json(text_of(file));
+  } catch (const amp::InvalidArgument& error) {
+    throw amp::IoError(file, error.what());
   }
-  make_model(settings.model, {1, data.train.height, data.train.width, data.train.classes});
 }
 
 }  // namespace
@@ -133,15 +144,66 @@ void add_training_options(CLI::App& command, Settings& settings) {
   add_machine_options(command, settings);
 }
 
+void note_given_options(const CLI::App& command, Settings& settings) {
+  for (const auto* option : command.get_options()) {
+    if (option->count() > 0 && !option->get_lnames().empty())
+      settings.given.insert("--" + option->get_lnames().front());
+  }
+}
+
+void complete(amp::Recipe& recipe, const Settings& settings) {
+  recipe.accumulation = settings.accumulation;
+  recipe.max_grad_norm = settings.max_grad_norm;
+  recipe.scaler.max_consecutive_skips = settings.max_consecutive_skips;
+}
+
+Precision chosen_precision(const std::string& name, Settings& settings) {
+  Precision precision;
+  if (settings.recipe.empty()) {
+    precision = parse_precision(name);
+  } else {
+    if (settings.is_given("--precision"))
+      throw amp::InvalidArgument("--precision and --recipe both say how to train; give one");
+    precision = {settings.recipe.stem().string(), read_recipe(settings.recipe)};
+    const auto& recipe = precision.recipe;
+    if (!settings.is_given("--accumulation")) settings.accumulation = recipe.accumulation;
+    if (!settings.is_given("--max-grad-norm")) settings.max_grad_norm = recipe.max_grad_norm;
+    if (!settings.is_given("--max-consecutive-skips"))
+      settings.max_consecutive_skips = recipe.scaler.max_consecutive_skips;
+  }
+  if (!settings.loss_scale.empty()) set_loss_scale(precision, settings.loss_scale);
+  complete(precision.recipe, settings);
+  return precision;
+}
+
+void write_recipe(const std::filesystem::path& file, const amp::Recipe& recipe) {
+  write_file(file, recipe.to_json());
+}
+
+void check_device(const std::string& device) {
+  if (device == "cpu") return;
+  if (device != "cuda") {
+    throw amp::InvalidArgument("--device must be cpu or cuda, got '" + device + "'");
+  }
+  if (!at::hasCUDA()) {
+    throw amp::UnsupportedError("--device cuda: " + std::string(kCudaAbsent) +
+                                "; use --device cpu");
+  }
+}
+
+void set_threads(std::int64_t threads) {
+  const auto cores = static_cast<std::int64_t>(std::thread::hardware_concurrency());
+  at::set_num_threads(static_cast<int>(threads > 0 ? threads : cores));
+}
+
 ImageData prepare(const Settings& settings) {
   check_settings(settings);
   check_device(settings.device);
-  make_model(settings.model, {});
   make_optimizer(settings, {});
   set_engine(settings.cpu_fp32_engine);
-  const auto cores = static_cast<std::int64_t>(std::thread::hardware_concurrency());
-  at::set_num_threads(static_cast<int>(settings.threads > 0 ? settings.threads : cores));
-  auto data = load(settings);
+  set_threads(settings.threads);
+  check_model_name(settings.model);
+  auto data = load_data(settings.data, settings.train_samples, settings.test_samples);
   check_data(data, settings);
   return data;
 }

@@ -1,7 +1,11 @@
 // The options that `train` and `compare` share.
 #pragma once
 
+#include <filesystem>
+#include <string>
+
 #include "app/data/image_set.h"
+#include "app/training/precision.h"
 #include "app/training/settings.h"
 
 namespace CLI {
@@ -12,8 +16,27 @@ namespace ampersand {
 
 void add_training_options(CLI::App& command, Settings& settings);
 
+// Fills settings.given.
+void note_given_options(const CLI::App& command, Settings& settings);
+
+// The precision that --precision or --recipe names, with what the other options say of the recipe;
+// what only the recipe says goes into the settings. Throws amp::InvalidArgument and, for the recipe
+// file, amp::IoError.
+Precision chosen_precision(const std::string& name, Settings& settings);
+
+// Puts the options that speak of the recipe into it.
+void complete(amp::Recipe& recipe, const Settings& settings);
+
+void write_recipe(const std::filesystem::path& file, const amp::Recipe& recipe);
+
+// Throws unless the device is there; needed before anything computes on it.
+void check_device(const std::string& device);
+
 // Sets threads and the CPU engine, checks everything that can be checked, and reads the data.
 // Throws amp::InvalidArgument, amp::UnsupportedError or amp::IoError.
 ImageData prepare(const Settings& settings);
+
+// Sets the CPU threads; 0: one per core.
+void set_threads(std::int64_t threads);
 
 }  // namespace ampersand

@@ -13,6 +13,19 @@ MetricsFile::MetricsFile(const std::filesystem::path& path)
   if (!stream_) throw amp::IoError(path, "cannot be written; choose another --output");
 }
 
+MetricsFile::MetricsFile(const std::filesystem::path& path,
+                         const std::vector<nlohmann::json>& events)
+    : path_(path) {
+  const auto temporary = std::filesystem::path(path.string() + ".tmp");
+  stream_.open(temporary, std::ios::trunc);
+  if (!stream_) throw amp::IoError(path, "cannot be written");
+  for (const auto& event : events) write(event);
+  stream_.close();
+  std::filesystem::rename(temporary, path);
+  stream_.open(path, std::ios::app);
+  if (!stream_) throw amp::IoError(path, "cannot be written");
+}
+
 void MetricsFile::write(const nlohmann::json& event) {
   // Flushed a line at a time: whatever ends the process, the lines before it are on file.
   stream_ << event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;

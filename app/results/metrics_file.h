@@ -13,6 +13,8 @@ class MetricsFile {
  public:
   // Creates or empties the file. Throws amp::IoError if it cannot be written, here and later.
   explicit MetricsFile(const std::filesystem::path& path);
+  // Replaces the file by one with these events, whole or not at all, and goes on after them.
+  MetricsFile(const std::filesystem::path& path, const std::vector<nlohmann::json>& events);
   void write(const nlohmann::json& event);
 
  private:

@@ -1,31 +1,30 @@
 // Loss and accuracy on held-out images.
 #include "app/training/evaluation.h"
 
-#include <ATen/ops/cross_entropy_loss.h>
 #include <c10/core/GradMode.h>
 
 #include "amp/autocast.h"
 
 namespace ampersand {
 
-Evaluation evaluate(Classifier& model, const ImageBatches& batches, c10::ScalarType dtype) {
+Evaluation evaluate(Model& model, const ImageBatches& batches, c10::ScalarType dtype) {
   c10::NoGradGuard no_grad;
   const bool casts = dtype != c10::kFloat;
   const auto parameters = model.parameters();
   const auto device = parameters.empty() ? c10::Device(c10::kCPU) : parameters.front().device();
   amp::Autocast autocast(device.type(), casts ? std::optional(dtype) : std::nullopt,
                          {.enabled = casts});
-  model.eval();
+  model.train(false);
   double loss = 0;
   std::int64_t right = 0;
   for (std::int64_t i = 0; i < batches.batches(); ++i) {
     const auto batch = batches.get(i).to(device);
     const auto logits = model.forward(batch.images).to(c10::kFloat);
-    loss += at::cross_entropy_loss(logits, batch.labels).item<double>() *
-            static_cast<double>(batch.labels.size(0));
+    loss +=
+        model.loss(logits, batch.labels).item<double>() * static_cast<double>(batch.labels.size(0));
     right += logits.argmax(1).eq(batch.labels).sum().item<std::int64_t>();
   }
-  model.train();
+  model.train(true);
   const auto samples = static_cast<double>(batches.samples());
   return {loss / samples, static_cast<double>(right) / samples};
 }

@@ -15,6 +15,6 @@ struct Evaluation {
 
 // Computes on the model's device under autocast in `dtype` (Float: without), without gradients, in
 // eval mode; leaves the model in train mode.
-Evaluation evaluate(Classifier& model, const ImageBatches& batches, c10::ScalarType dtype);
+Evaluation evaluate(Model& model, const ImageBatches& batches, c10::ScalarType dtype);
 
 }  // namespace ampersand

@@ -45,12 +45,17 @@ Precision parse_precision(const std::string& name) {
     recipe.loss_scaling = amp::LossScaling::none;
     return {name, recipe};
   }
+  if (name == "O0") return {name, amp::Recipe::O0()};
+  if (name == "O1") return {name, amp::Recipe::O1()};
+  if (name == "O2") return {name, amp::Recipe::O2()};
+  if (name == "O3") return {name, amp::Recipe::O3()};
   if (name.starts_with(kFixedPrefix)) {
     return {name,
             fixed_fp16(parse_scale(std::string_view(name).substr(kFixedPrefix.size()), name))};
   }
   throw amp::InvalidArgument(
-      "precision must be fp32, bf16, fp16, fp16-unscaled or fp16-scale-N, got '" + name + "'");
+      "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N or O0 to O3, got '" + name +
+      "'");
 }
 
 std::vector<Precision> parse_precisions(const std::string& list) {

@@ -3,7 +3,9 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
+#include <type_traits>
 
 #include "amp/error.h"
 
@@ -44,25 +46,54 @@ void check_settings(const Settings& s) {
   require(s.threads >= 0 && s.threads <= 1024, "--threads", "between 0 and 1024 (0: one per core)",
           s.threads);
   require(s.seed >= 0 && s.seed <= kLargestSeed, "--seed", "between 0 and 1e15", s.seed);
+  require(s.schedule == "constant" || s.schedule == "cosine" || s.schedule == "linear",
+          "--schedule", "constant, cosine or linear", s.schedule);
+  require(s.warmup >= 0 && s.warmup <= kMostSteps, "--warmup", "between 0 and 1e12 steps",
+          s.warmup);
+  require(s.ema >= 0 && s.ema < 1, "--ema", "at least 0 (off) and below 1", s.ema);
+  require(s.checkpoint_every >= 0 && s.checkpoint_every <= kMostSteps, "--checkpoint-every",
+          "between 0 (only at the end) and 1e12", s.checkpoint_every);
   require(s.train_samples >= 0, "--train-samples", ">= 0 (0: all)", s.train_samples);
   require(s.test_samples >= 0, "--test-samples", ">= 0 (0: all)", s.test_samples);
 }
 
-nlohmann::json settings_json(const Settings& s) {
-  return {{"model", s.model},
-          {"data", s.data},
-          {"epochs", s.epochs},
-          {"steps", s.steps},
-          {"batch_size", s.batch_size},
-          {"optimizer", s.optimizer},
-          {"learning_rate", s.learning_rate},
-          {"momentum", s.momentum},
-          {"weight_decay", s.weight_decay},
-          {"accumulation", s.accumulation},
-          {"max_grad_norm", s.max_grad_norm},
-          {"loss_scale", s.loss_scale.empty() ? "by precision" : s.loss_scale},
-          {"max_consecutive_skips", s.max_consecutive_skips},
-          {"device", s.device}};
+nlohmann::json settings_json(const Settings& settings) {
+  auto object = nlohmann::json::object();
+  visit_settings(settings,
+                 [&](const char*, const char* name, const auto& value) { object[name] = value; });
+  return object;
+}
+
+Settings resumed_settings(const nlohmann::json& earlier, const Settings& now) {
+  // What may change half way: how long, how fast, on what.
+  static const std::set<std::string> kChangeable = {"--epochs",
+                                                    "--steps",
+                                                    "--lr",
+                                                    "--weight-decay",
+                                                    "--schedule",
+                                                    "--warmup",
+                                                    "--max-grad-norm",
+                                                    "--max-consecutive-skips",
+                                                    "--device",
+                                                    "--threads",
+                                                    "--cpu-fp32-engine",
+                                                    "--checkpoint-every",
+                                                    "--tensorboard",
+                                                    "--test-samples"};
+  Settings result = now;
+  visit_settings(result, [&](const char* option, const char* name, auto& value) {
+    using Value = std::remove_reference_t<decltype(value)>;
+    const auto before = earlier.at(name).template get<Value>();
+    if (!now.is_given(option)) {
+      value = before;
+    } else if (value != before && !kChangeable.contains(option)) {
+      throw amp::InvalidArgument(std::string(option) +
+                                 " cannot change in a run that is resumed, "
+                                 "which has " +
+                                 earlier.at(name).dump() + "; leave it out, or start a new run");
+    }
+  });
+  return result;
 }
 
 }  // namespace ampersand

@@ -4,19 +4,25 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
+#include <set>
 #include <string>
 
 namespace ampersand {
 
 struct Settings {
-  std::string model = "cnn";
-  std::string data = "fashion-mnist";  // or a folder of IDX files
+  std::string model = "cnn";           // or LIBRARY.so, or FILE.pt
+  std::string data = "fashion-mnist";  // cifar-10, or a folder of IDX or CIFAR files
   std::int64_t train_samples = 0;      // use the first N; 0: all
   std::int64_t test_samples = 0;
+  bool augment = false;  // random crop and flip of the training images
+  bool channels_last = false;
   std::string optimizer = "sgd";  // sgd, adam or adamw
   double learning_rate = 0.05;
   double momentum = 0.9;  // of sgd
   double weight_decay = 0;
+  std::string schedule = "constant";  // constant, cosine or linear
+  std::int64_t warmup = 0;            // steps
+  double ema = 0;                     // decay of the weights' moving average; 0: none
   std::int64_t batch_size = 128;
   std::int64_t epochs = 3;
   std::int64_t steps = 0;  // stop after so many micro-batches; 0: after the epochs
@@ -28,14 +34,58 @@ struct Settings {
   std::int64_t seed = 0;
   std::int64_t threads = 0;  // 0: one per core
   std::string cpu_fp32_engine = "fastest";
+  std::int64_t checkpoint_every = 0;  // micro-batches; 0: only at the end
+  bool tensorboard = false;
+
+  // Of this command, not of the training.
+  std::filesystem::path recipe;  // a file; empty: by precision
+  std::filesystem::path resume;  // the folder of a run to go on with
   std::filesystem::path output;  // empty: runs/<command>
   bool overwrite = false;
+
+  std::set<std::string> given;  // the options that were on the command line: "--lr"
+  bool is_given(const std::string& option) const { return given.contains(option); }
 };
+
+// Calls visit(option, name in JSON, field) for each setting of the training.
+template <typename TheSettings, typename Visit>
+void visit_settings(TheSettings& s, Visit visit) {
+  visit("--model", "model", s.model);
+  visit("--data", "data", s.data);
+  visit("--train-samples", "use_train_samples", s.train_samples);
+  visit("--test-samples", "use_test_samples", s.test_samples);
+  visit("--augment", "augment", s.augment);
+  visit("--channels-last", "channels_last", s.channels_last);
+  visit("--optimizer", "optimizer", s.optimizer);
+  visit("--lr", "learning_rate", s.learning_rate);
+  visit("--momentum", "momentum", s.momentum);
+  visit("--weight-decay", "weight_decay", s.weight_decay);
+  visit("--schedule", "schedule", s.schedule);
+  visit("--warmup", "warmup", s.warmup);
+  visit("--ema", "ema", s.ema);
+  visit("--batch-size", "batch_size", s.batch_size);
+  visit("--epochs", "epochs", s.epochs);
+  visit("--steps", "steps", s.steps);
+  visit("--accumulation", "accumulation", s.accumulation);
+  visit("--max-grad-norm", "max_grad_norm", s.max_grad_norm);
+  visit("--loss-scale", "loss_scale", s.loss_scale);
+  visit("--max-consecutive-skips", "max_consecutive_skips", s.max_consecutive_skips);
+  visit("--device", "device", s.device);
+  visit("--seed", "seed", s.seed);
+  visit("--threads", "threads", s.threads);
+  visit("--cpu-fp32-engine", "cpu_fp32_engine", s.cpu_fp32_engine);
+  visit("--checkpoint-every", "checkpoint_every", s.checkpoint_every);
+  visit("--tensorboard", "tensorboard", s.tensorboard);
+}
 
 // Throws amp::InvalidArgument naming the option, the rule and the value. Needs no data.
 void check_settings(const Settings& settings);
 
-// The part of the settings that belongs in results.json.
+// The settings of the training, for results.json and for checkpoints.
 nlohmann::json settings_json(const Settings& settings);
+
+// The settings of an earlier run, changed by what was given now. Throws amp::InvalidArgument for an
+// option that would make it another training: model, data, order, optimizer, batch.
+Settings resumed_settings(const nlohmann::json& earlier, const Settings& now);
 
 }  // namespace ampersand

@@ -2,23 +2,24 @@
 #include "app/training/trainer.h"
 
 #include <ATen/Context.h>
-#include <ATen/ops/cross_entropy_loss.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <memory>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "amp/amp.h"
 #include "app/models/model.h"
 #include "app/training/batches.h"
+#include "app/training/ema.h"
 #include "app/training/evaluation.h"
 #include "app/training/interrupt.h"
-#include "app/training/memory_census.h"
 #include "app/training/optimizers.h"
+#include "app/training/pace.h"
+#include "app/training/run_state.h"
+#include "app/training/schedule.h"
+#include "app/training/step_memory.h"
 
 namespace ampersand {
 namespace {
@@ -28,41 +29,11 @@ using nlohmann::json;
 constexpr std::int64_t kEvaluationBatch = 500;
 constexpr std::int64_t kEvaluationsPerEpoch = 2;
 
-amp::Recipe recipe_of(const Precision& precision, const Settings& settings) {
-  auto recipe = precision.recipe;
-  recipe.accumulation = settings.accumulation;
-  recipe.max_grad_norm = settings.max_grad_norm;
-  recipe.scaler.max_consecutive_skips = settings.max_consecutive_skips;
-  return recipe;
-}
-
-std::int64_t bytes_of(const std::vector<at::Tensor>& tensors) {
+std::int64_t bytes_of(const amp::NamedTensors& tensors) {
   std::int64_t bytes = 0;
-  for (const auto& tensor : tensors) bytes += static_cast<std::int64_t>(tensor.nbytes());
+  for (const auto& [name, tensor] : tensors) bytes += static_cast<std::int64_t>(tensor.nbytes());
   return bytes;
 }
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-class Stopwatch {
- public:
-  void start() { begin_ = std::chrono::steady_clock::now(); }
-  double stop() {
-    const double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-    total_ += seconds;
-    return seconds;
-  }
-  double total() const { return total_; }
-
- private:
-  std::chrono::steady_clock::time_point begin_;
-  double total_ = 0;
-};
 
 class Training {
  public:
@@ -70,24 +41,30 @@ class Training {
            const EventSink& sink)
       : plan_(plan),
         settings_(settings),
+        data_(data),
         sink_(sink),
         device_(settings.device),
-        recipe_(recipe_of(plan.precision, settings)),
+        recipe_(plan.precision.recipe),
         statistics_(pixel_statistics(data.train)),
-        batches_(data.train, statistics_, settings.batch_size, recipe_.compute_dtype),
-        test_batches_(data.test, statistics_, kEvaluationBatch, recipe_.compute_dtype),
-        planned_(planned_steps(settings, data)) {
+        batches_(
+            data.train, statistics_,
+            {settings.batch_size, recipe_.compute_dtype, settings.augment, settings.channels_last}),
+        test_batches_(data.test, statistics_,
+                      {kEvaluationBatch, recipe_.compute_dtype, false, settings.channels_last}),
+        planned_(planned_steps(settings, data)),
+        pace_(recipe_.accumulation) {
     at::manual_seed(plan.seed);
-    model_ =
-        make_model(settings.model, {1, data.train.height, data.train.width, data.train.classes});
+    model_ = make_model(settings.model, shape_of(data));
     model_->to(device_);
     optimizer_ = make_optimizer(settings, model_->parameters());
-    train_step_ = std::make_unique<amp::TrainStep>(*model_, *optimizer_, recipe_);
-    weight_bytes_ = bytes_of(model_->parameters()) + bytes_of(model_->buffers());
+    train_step_ = model_->train_step(*optimizer_, recipe_);
+    if (settings.ema > 0) ema_.emplace(*train_step_, settings.ema);
+    if (plan.resume.has_value()) resume(*plan.resume);
+    memory_.know(*model_, *train_step_, ema_.has_value() ? bytes_of(ema_->average()) : 0);
   }
 
   Ending run() {
-    announce();
+    if (!plan_.resume.has_value()) announce();
     Ending ending = Ending::finished;
     std::string reason;
     try {
@@ -98,34 +75,52 @@ class Training {
     }
     optimizer_->zero_grad();  // a window that was cut short leaves its gradients
     report_memory();
-    if (step_ > evaluated_at_ && (ending == Ending::finished || ending == Ending::interrupted))
-      evaluate_now();
+    if (ending == Ending::finished || ending == Ending::interrupted) {
+      if (step_ > evaluated_at_) evaluate_now();
+      if (step_ > saved_at_) save();
+    }
     report_end(ending, reason);
     return ending;
   }
 
  private:
+  void send(json event) {
+    event["run"] = plan_.run;
+    sink_(event);
+  }
+
   void announce() {
-    sink_({{"event", "run"},
-           {"run", plan_.run},
-           {"precision", plan_.precision.name},
-           {"seed", plan_.seed},
-           {"device", settings_.device},
-           {"policy", "torch"},
-           {"loss_scaling", loss_scaling_name(recipe_.loss_scaling)},
-           {"planned_steps", planned_}});
+    send({{"event", "run"},
+          {"precision", plan_.precision.name},
+          {"seed", plan_.seed},
+          {"device", settings_.device},
+          {"policy", "torch"},
+          {"loss_scaling", loss_scaling_name(recipe_.loss_scaling)},
+          {"recipe", json::parse(recipe_.to_json())},
+          {"planned_steps", planned_}});
+  }
+
+  void resume(const amp::Checkpoint& from) {
+    from.restore(*train_step_);
+    if (ema_.has_value()) ema_->load(from.tensors("ema"));
+    step_ = first_ = saved_at_ = from.step();
+    evaluated_at_ = step_;
+    updates_ = run_state_of(from).updates;
   }
 
   // Steps until something ends it. `step_` counts micro-batches from 1.
   Ending train() {
+    if (step_ == 0 && settings_.checkpoint_every > 0) save();
     const auto per_epoch = batches_.batches();
-    for (std::int64_t epoch = 0; step_ < planned_; ++epoch) {
+    while (step_ < planned_) {
+      const auto epoch = step_ / per_epoch;
       batches_.shuffle(plan_.seed, static_cast<std::uint64_t>(epoch));
-      for (std::int64_t i = 0; i < per_epoch && step_ < planned_; ++i) {
-        if (interrupted()) return Ending::interrupted;
+      for (auto i = step_ % per_epoch; i < per_epoch && step_ < planned_; ++i) {
+        if (interrupted() && train_step_->at_boundary()) return Ending::interrupted;
         const bool finite = one_step(i);
         if (!finite) return Ending::diverged;
         if (evaluation_due()) evaluate_now();
+        if (saving_due()) save();
       }
     }
     flush();
@@ -136,60 +131,63 @@ class Training {
   void flush() {
     const auto report = train_step_->flush();
     if (!report.at_boundary()) return;
-    sink_({{"event", "flush"},
-           {"run", plan_.run},
-           {"step", step_},
-           {"scale", report.scale()},
-           {"skipped", report.skipped()}});
+    after_step(report);
+    send({{"event", "flush"},
+          {"step", step_},
+          {"scale", report.scale()},
+          {"skipped", report.skipped()}});
+  }
+
+  void after_step(const amp::StepReport& report) {
+    if (!report.stepped()) return;
+    ++updates_;
+    if (ema_.has_value()) ema_->update();
+  }
+
+  // The rate of the step to come, whose micro-batch this is.
+  double set_learning_rate() {
+    const auto windows = (planned_ + recipe_.accumulation - 1) / recipe_.accumulation;
+    const double rate = learning_rate(
+        {settings_.schedule, settings_.learning_rate, settings_.warmup, windows}, updates_);
+    for (auto& group : optimizer_->param_groups()) group.options().set_lr(rate);
+    return rate;
   }
 
   // One micro-batch. False if the loss went non-finite and no loss scaling can be waited for.
   bool one_step(std::int64_t i) {
     ++step_;
-    clock_.start();
+    pace_.start();
     json event = {{"event", "step"},
-                  {"run", plan_.run},
                   {"step", step_},
                   {"epoch", (step_ - 1) / batches_.batches() + 1},
+                  {"lr", set_learning_rate()},
                   {"scale", train_step_->scaler().get_scale()}};
+    const auto samples =
+        std::min(settings_.batch_size, batches_.samples() - i * settings_.batch_size);
     try {
-      const auto report =
-          step_ == census_step() ? counted_step(i) : plain_step(batches_.get(i).to(device_), [] {});
+      const auto report = step_ == census_step() ? counted_step(i) : plain_step(i, [] {});
+      after_step(report);
       event["skipped"] = report.skipped();
       if (const auto norm = report.grad_norm()) event["grad_norm"] = *norm;
     } catch (const amp::NumericalError&) {  // one skip too many; it is a step like those before it
       event["skipped"] = true;
-      report_step(event, i);
+      report_step(event, samples);
       throw;
     }
-    report_step(event, i);
+    report_step(event, samples);
     return std::isfinite(loss_) || recipe_.loss_scaling != amp::LossScaling::none;
   }
 
-  void report_step(json& event, std::int64_t i) {
-    const double seconds = clock_.stop();
-    time_window(seconds,
-                std::min(settings_.batch_size, batches_.samples() - i * settings_.batch_size));
+  void report_step(json& event, std::int64_t samples) {
+    event["seconds"] = pace_.stop(samples);
     event["loss"] = loss_;
-    event["seconds"] = seconds;
-    sink_(event);
+    send(event);
   }
 
-  // Keeps the speed of each window that is like all others: not the first, not the counted one.
-  void time_window(double seconds, std::int64_t samples) {
-    window_seconds_ += seconds;
-    window_samples_ += samples;
-    if (step_ % recipe_.accumulation != 0) return;
-    if (step_ > 2 * recipe_.accumulation) {
-      speeds_.push_back(static_cast<double>(window_samples_) / window_seconds_);
-    }
-    window_seconds_ = 0;
-    window_samples_ = 0;
-  }
-
-  amp::StepReport plain_step(const Batch& batch, const std::function<void()>& after_forward) {
+  amp::StepReport plain_step(std::int64_t i, const std::function<void()>& after_forward) {
+    const auto batch = batches_.get(i).to(device_);
     return (*train_step_)([&] {
-      auto loss = at::cross_entropy_loss(model_->forward(batch.images), batch.labels);
+      auto loss = model_->loss(model_->forward(batch.images), batch.labels);
       after_forward();
       loss_ = loss.item<double>();
       return loss;
@@ -198,37 +196,16 @@ class Training {
 
   // The first micro-batch of the second window: all before it pays for set-up, all after it are
   // like it.
-  std::int64_t census_step() const { return recipe_.accumulation + 1; }
+  std::int64_t census_step() const { return first_ + recipe_.accumulation + 1; }
 
-  // A step that also counts what is alive after its forward pass, and the gradients its backward
-  // pass makes.
   amp::StepReport counted_step(std::int64_t i) {
-    MemoryCensus census(watch_, model_->parameters());
-    std::vector<std::pair<at::Tensor, unsigned>> hooks;
-    for (auto& parameter : model_->parameters()) {
-      hooks.emplace_back(parameter, parameter.register_hook([this](const at::Tensor& gradient) {
-        gradient_bytes_ += static_cast<std::int64_t>(gradient.nbytes());
-      }));
-    }
-    const auto report =
-        plain_step(batches_.get(i).to(device_), [&] { after_forward_ = census.live(); });
-    for (auto& [parameter, hook] : hooks) parameter.remove_hook(hook);
-    return report;
+    return memory_.count(*model_,
+                         [&](const auto& after_forward) { return plain_step(i, after_forward); });
   }
 
   // Between two steps nothing is alive but the weights and what the optimizer keeps.
   void report_memory() {
-    if (step_ < census_step() || !device_.is_cpu()) return;
-    sink_({{"event", "memory"},
-           {"run", plan_.run},
-           {"weights", weight_bytes_},
-           {"copies", after_forward_.copies},
-           {"masters", 0},
-           {"gradients", gradient_bytes_},
-           {"optimizer", watch_.live_bytes() - weight_bytes_},
-           {"activations", after_forward_.floating},
-           {"integers", after_forward_.integer},
-           {"other", after_forward_.other}});
+    if (memory_.counted() && device_.is_cpu()) send(memory_.event());
   }
 
   bool evaluation_due() {
@@ -242,31 +219,50 @@ class Training {
   void evaluate_now() {
     const auto result = evaluate(*model_, test_batches_, recipe_.compute_dtype);
     evaluated_at_ = step_;
-    sink_({{"event", "evaluation"},
-           {"run", plan_.run},
-           {"step", step_},
-           {"test_loss", result.loss},
-           {"test_accuracy", result.accuracy}});
+    json event = {{"event", "evaluation"},
+                  {"step", step_},
+                  {"test_loss", result.loss},
+                  {"test_accuracy", result.accuracy}};
+    if (ema_.has_value()) {
+      const BorrowedWeights average(*train_step_, ema_->average());
+      const auto averaged = evaluate(*model_, test_batches_, recipe_.compute_dtype);
+      event["ema_test_loss"] = averaged.loss;
+      event["ema_test_accuracy"] = averaged.accuracy;
+    }
+    send(event);
+  }
+
+  bool saving_due() const {
+    const auto every = settings_.checkpoint_every;
+    return every > 0 && train_step_->at_boundary() && step_ / every > saved_at_ / every;
+  }
+
+  void save() {
+    if (plan_.checkpoints.empty()) return;
+    amp::CheckpointExtras extras;
+    extras.about = run_state_json(settings_, plan_, data_, statistics_, updates_).dump();
+    if (ema_.has_value()) extras.tensors["ema"] = ema_->average();
+    amp::save_checkpoint(plan_.checkpoints, *train_step_, step_, extras);
+    saved_at_ = step_;
   }
 
   void report_end(Ending ending, const std::string& reason) {
     static const char* const kNames[] = {"finished", "diverged", "stopped", "interrupted"};
     json event = {{"event", "end"},
-                  {"run", plan_.run},
                   {"ending", kNames[static_cast<int>(ending)]},
                   {"step", step_},
-                  {"seconds", clock_.total()},
+                  {"seconds", pace_.seconds()},
                   {"final_scale", train_step_->scaler().get_scale()}};
-    if (device_.is_cpu()) event["peak_memory_bytes"] = watch_.peak_bytes();
+    if (device_.is_cpu()) event["peak_memory_bytes"] = memory_.peak_bytes();
     if (!reason.empty()) event["reason"] = reason;
-    // The median: on a shared machine a mean tells of the neighbours.
-    if (!speeds_.empty()) event["samples_per_second"] = median(speeds_);
-    sink_(event);
+    if (const auto speed = pace_.samples_per_second()) event["samples_per_second"] = *speed;
+    send(event);
   }
 
-  MemoryWatch watch_;  // first, so that it sees every tensor of the run come and go
+  StepMemory memory_;  // first, so that it sees every tensor of the run come and go
   const RunPlan& plan_;
   const Settings& settings_;
+  const ImageData& data_;
   const EventSink& sink_;
   c10::Device device_;
   amp::Recipe recipe_;
@@ -274,19 +270,17 @@ class Training {
   ImageBatches batches_;
   ImageBatches test_batches_;
   std::int64_t planned_;
-  std::shared_ptr<Classifier> model_;
+  Pace pace_;
+  std::unique_ptr<Model> model_;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
   std::unique_ptr<amp::TrainStep> train_step_;
-  Stopwatch clock_;
-  std::int64_t step_ = 0;
-  double loss_ = 0;  // of the last micro-batch
-  std::int64_t evaluated_at_ = 0;
-  std::int64_t weight_bytes_ = 0;
-  std::int64_t gradient_bytes_ = 0;
-  LiveBytes after_forward_;
-  double window_seconds_ = 0;
-  std::int64_t window_samples_ = 0;
-  std::vector<double> speeds_;  // samples a second, of each window
+  std::optional<Ema> ema_;
+  std::int64_t step_ = 0;          // micro-batches
+  std::int64_t first_ = 0;         // where this process began
+  std::int64_t updates_ = 0;       // steps of the optimizer
+  double loss_ = 0;                // of the last micro-batch
+  std::int64_t evaluated_at_ = 0;  // the step of the last evaluation
+  std::int64_t saved_at_ = -1;     // the step of the last checkpoint
 };
 
 }  // namespace

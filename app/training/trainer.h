@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
+#include "amp/checkpoint.h"
 #include "app/data/image_set.h"
 #include "app/training/precision.h"
 #include "app/training/settings.h"
@@ -18,6 +21,8 @@ struct RunPlan {
   std::int64_t run = 0;  // its number among the runs of one command
   Precision precision;
   std::uint64_t seed = 0;
+  std::filesystem::path checkpoints;      // where they go; empty: none are written
+  std::optional<amp::Checkpoint> resume;  // go on from here
 };
 
 // What a training tells the world as it goes: one JSON object an event, of the kinds that
@@ -27,7 +32,8 @@ using EventSink = std::function<void(const nlohmann::json& event)>;
 // Trains until the epochs or steps of `settings` are done, the run goes non-finite, too many steps
 // in a row are skipped, or the user interrupts. Returns how it ended; that too is an event. Without
 // loss scaling a non-finite loss means a run that diverged; with it, only max_consecutive_skips
-// does.
+// does. An interruption waits for the end of the accumulation window. A run that finished or was
+// interrupted leaves a checkpoint, if there is a place for it.
 Ending train(const RunPlan& plan, const Settings& settings, const ImageData& data,
              const EventSink& sink);
 

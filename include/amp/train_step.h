@@ -108,6 +108,7 @@ class AMP_API TrainStep {
   // of another shape; then nothing is changed.
   void load_weights(const NamedTensors& weights);
 
+  bool at_boundary() const;  // no micro-batch waits for its step
   torch::optim::Optimizer& optimizer();
   const Recipe& recipe() const;
   GradScaler& scaler();  // disabled without loss scaling; for its state, or to change its settings

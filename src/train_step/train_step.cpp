@@ -251,6 +251,7 @@ void TrainStep::load_weights(const NamedTensors& weights) {
   impl_->masters.write_back();
 }
 
+bool TrainStep::at_boundary() const { return impl_->micro_batches == 0; }
 torch::optim::Optimizer& TrainStep::optimizer() { return impl_->optimizer; }
 const Recipe& TrainStep::recipe() const { return impl_->recipe; }
 GradScaler& TrainStep::scaler() { return impl_->scaler; }

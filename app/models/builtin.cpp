@@ -1,11 +1,16 @@
-// The built-in models.
+// The models the program brings along.
+#include "app/models/builtin.h"
+
 #include <torch/nn/functional/activation.h>
 #include <torch/nn/functional/pooling.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
+#include <string>
+#include <vector>
+
 #include "amp/error.h"
-#include "app/models/model.h"
+#include "amp/model_registry.h"
 
 namespace ampersand {
 namespace {
@@ -14,15 +19,15 @@ namespace nn = torch::nn;
 namespace F = torch::nn::functional;
 
 // inputs - 2048 - 2048 - classes, with ReLU between: nearly all of its time is in matrix products.
-class Mlp : public Classifier {
+class Mlp : public nn::Module {
  public:
-  explicit Mlp(const ImageShape& shape)
+  explicit Mlp(const amp::ModelShape& shape)
       : hidden1_(register_module("hidden1",
                                  nn::Linear(shape.channels * shape.height * shape.width, 2048))),
         hidden2_(register_module("hidden2", nn::Linear(2048, 2048))),
         output_(register_module("output", nn::Linear(2048, shape.classes))) {}
 
-  at::Tensor forward(const at::Tensor& images) override {
+  at::Tensor forward(const at::Tensor& images) {
     auto x = F::relu(hidden1_(images.flatten(1)));
     x = F::relu(hidden2_(x));
     return output_(x);
@@ -36,17 +41,23 @@ nn::Conv2d convolution3x3(std::int64_t in, std::int64_t out) {
   return nn::Conv2d(nn::Conv2dOptions(in, out, 3).padding(1));
 }
 
+const amp::ModelShape& checked(const amp::ModelShape& shape) {
+  if (shape.height >= 4 && shape.width >= 4) return shape;
+  throw amp::InvalidArgument("model cnn: images must be at least 4 x 4 pixels, got " +
+                             std::to_string(shape.height) + " x " + std::to_string(shape.width));
+}
+
 // Two 3x3 convolutions, each halved by max pooling, and two linear layers.
-class Cnn : public Classifier {
+class Cnn : public nn::Module {
  public:
-  explicit Cnn(const ImageShape& shape)
-      : conv1_(register_module("conv1", convolution3x3(shape.channels, 32))),
+  explicit Cnn(const amp::ModelShape& shape)
+      : conv1_(register_module("conv1", convolution3x3(checked(shape).channels, 32))),
         conv2_(register_module("conv2", convolution3x3(32, 64))),
         hidden_(register_module("hidden",
                                 nn::Linear(64 * (shape.height / 4) * (shape.width / 4), 128))),
         output_(register_module("output", nn::Linear(128, shape.classes))) {}
 
-  at::Tensor forward(const at::Tensor& images) override {
+  at::Tensor forward(const at::Tensor& images) {
     const auto halved = F::MaxPool2dFuncOptions(2);
     auto x = F::max_pool2d(F::relu(conv1_(images)), halved);
     x = F::max_pool2d(F::relu(conv2_(x)), halved);
@@ -61,19 +72,15 @@ class Cnn : public Classifier {
 
 }  // namespace
 
-std::vector<std::string> model_names() { return {"mlp", "cnn"}; }
+std::vector<std::string> builtin_model_names() { return {"mlp", "cnn"}; }
 
-std::shared_ptr<Classifier> make_model(const std::string& name, const ImageShape& shape) {
-  if (name == "mlp") return std::make_shared<Mlp>(shape);
-  if (name == "cnn") {
-    if (shape.height < 4 || shape.width < 4) {
-      throw amp::InvalidArgument("model cnn: images must be at least 4 x 4 pixels, got " +
-                                 std::to_string(shape.height) + " x " +
-                                 std::to_string(shape.width));
-    }
-    return std::make_shared<Cnn>(shape);
-  }
-  throw amp::InvalidArgument("--model must be mlp or cnn, got '" + name + "'");
+void register_builtin_models() {
+  static const bool once = [] {
+    amp::register_model("mlp", amp::factory_of<Mlp>());
+    amp::register_model("cnn", amp::factory_of<Cnn>());
+    return true;
+  }();
+  static_cast<void>(once);
 }
 
 }  // namespace ampersand

@@ -1,0 +1,80 @@
+// ampersand export: the weights of a trained model for other programs.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "amp/checkpoint.h"
+#include "amp/error.h"
+#include "app/commands/commands.h"
+#include "app/commands/exit_status.h"
+#include "app/training/run_state.h"
+
+namespace ampersand {
+namespace {
+
+struct ExportOptions {
+  std::string where;
+  std::string dtype = "fp32";
+  std::string format = "safetensors";
+  std::string output;
+  bool ema = false;
+  bool overwrite = false;
+};
+
+c10::ScalarType dtype_of(const std::string& name) {
+  if (name == "fp32") return c10::kFloat;
+  if (name == "bf16") return c10::kBFloat16;
+  if (name == "fp16") return c10::kHalf;
+  throw amp::InvalidArgument("--dtype must be fp32, bf16 or fp16, got '" + name + "'");
+}
+
+int run_export(const ExportOptions& options) {
+  const auto dtype = dtype_of(options.dtype);
+  if (options.format != "safetensors" && options.format != "state_dict")
+    throw amp::InvalidArgument("--format must be safetensors or state_dict, got '" +
+                               options.format + "'");
+  const std::filesystem::path output =
+      !options.output.empty()
+          ? options.output
+          : "weights-" + options.dtype + (options.format == "state_dict" ? ".pt" : ".safetensors");
+  std::error_code error;
+  if (std::filesystem::exists(output, error) && !options.overwrite)
+    throw amp::InvalidArgument("--output " + output.string() +
+                               " is there already; pass --overwrite to replace it");
+  const auto checkpoint = find_checkpoint(options.where);
+  if (options.ema && !checkpoint.has("ema"))
+    throw amp::InvalidArgument("--ema: " + checkpoint.path().string() +
+                               " has no moving average; train with --ema");
+  const auto weights = amp::converted(checkpoint.tensors(options.ema ? "ema" : "weights"), dtype);
+  if (options.format == "state_dict") {
+    amp::save_state_dict(output, weights);
+  } else {
+    amp::save_safetensors(output, weights, {{"format", "pt"}});
+  }
+  std::printf("%zu tensors of step %ld  %s\n", weights.size(), static_cast<long>(checkpoint.step()),
+              output.c_str());
+  return kOk;
+}
+
+}  // namespace
+
+void add_export(CLI::App& app, Action& action) {
+  auto* command = app.add_subcommand("export", "The weights of a trained model as a file");
+  const auto o = std::make_shared<ExportOptions>();
+  command->add_option("run", o->where, "A folder that `ampersand train` wrote, or one checkpoint")
+      ->required();
+  command->add_option("--dtype", o->dtype, "fp32, bf16 or fp16")->capture_default_str();
+  command
+      ->add_option("--format", o->format,
+                   "safetensors, or state_dict: what torch.load(FILE, weights_only=True) reads")
+      ->capture_default_str();
+  command->add_option("--output", o->output,
+                      "The file (default: weights-DTYPE.safetensors or .pt)");
+  command->add_flag("--ema", o->ema, "The moving average of the weights");
+  command->add_flag("--overwrite", o->overwrite, "Replace the file if it is there");
+  command->callback([=, &action] { action = [=] { return run_export(*o); }; });
+}
+
+}  // namespace ampersand

@@ -1,0 +1,124 @@
+// Making models, and checking that they fit the data.
+#include "app/models/model.h"
+
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+#include <torch/nn/module.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <sstream>
+
+#include "amp/checkpoint.h"
+#include "amp/error.h"
+#include "app/models/builtin.h"
+#include "app/models/plug_in.h"
+#include "app/models/script_model.h"
+
+namespace ampersand {
+namespace {
+
+namespace fs = std::filesystem;
+
+class ModuleModel : public Model {
+ public:
+  explicit ModuleModel(amp::RegisteredModel model) : model_(std::move(model)) {}
+
+  at::Tensor forward(const at::Tensor& images) override { return model_.forward(images); }
+  at::Tensor loss(const at::Tensor& logits, const at::Tensor& labels) override {
+    return model_.loss ? model_.loss(logits, labels) : Model::loss(logits, labels);
+  }
+  std::vector<at::Tensor> parameters() const override { return model_.module->parameters(); }
+  std::vector<at::Tensor> buffers() const override { return model_.module->buffers(); }
+  void train(bool on) override { model_.module->train(on); }
+  void to(c10::Device device) override { model_.module->to(device); }
+  void load(const amp::NamedTensors& weights) override {
+    amp::load_weights(*model_.module, weights);
+  }
+  std::unique_ptr<amp::TrainStep> train_step(torch::optim::Optimizer& optimizer,
+                                             const amp::Recipe& recipe) override {
+    return std::make_unique<amp::TrainStep>(*model_.module, optimizer, recipe);
+  }
+
+ private:
+  amp::RegisteredModel model_;
+};
+
+bool is_path(const std::string& what) {
+  return what.find('/') != std::string::npos || what.find('.') != std::string::npos;
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+std::string sizes(at::IntArrayRef shape) {
+  std::ostringstream text;
+  text << shape;
+  return text.str();
+}
+
+at::Tensor output_of(Model& model, const std::string& what, const at::Tensor& images) {
+  try {
+    return model.forward(images);
+  } catch (const c10::Error& error) {
+    throw amp::InvalidArgument("model " + what + ": given images of shape " +
+                               sizes(images.sizes()) +
+                               " it failed: " + first_line(error.what_without_backtrace()));
+  }
+}
+
+}  // namespace
+
+at::Tensor Model::loss(const at::Tensor& logits, const at::Tensor& labels) {
+  return at::cross_entropy_loss(logits, labels);
+}
+
+void check_model_name(const std::string& what) {
+  const auto names = builtin_model_names();
+  if (is_path(what) || std::find(names.begin(), names.end(), what) != names.end()) return;
+  std::string list;
+  for (const auto& name : names) list += name + ", ";
+  throw amp::InvalidArgument(
+      "--model must be " + list +
+      "LIBRARY.so with a model of your own or FILE.pt of TorchScript, got '" + what + "'");
+}
+
+std::unique_ptr<Model> make_model(const std::string& what, const amp::ModelShape& shape) {
+  check_model_name(what);
+  register_builtin_models();
+  if (is_path(what) && !is_plug_in(what)) return load_script_model(what);
+  const auto name = is_plug_in(what) ? load_plug_in(what) : what;
+  return std::make_unique<ModuleModel>(amp::make_registered_model(name, shape));
+}
+
+void check_model(Model& model, const std::string& what, const amp::ModelShape& shape) {
+  const auto parameters = model.parameters();
+  const auto trained = [](const at::Tensor& tensor) {
+    return tensor.is_floating_point() && tensor.requires_grad();
+  };
+  if (std::none_of(parameters.begin(), parameters.end(), trained))
+    throw amp::InvalidArgument("model " + what +
+                               ": it has no parameters to train; give one with floating-point "
+                               "parameters that need gradients");
+  c10::NoGradGuard no_grad;
+  model.train(false);
+  const auto images = at::zeros({2, shape.channels, shape.height, shape.width});
+  const auto output = output_of(model, what, images);
+  model.train(true);
+  if (output.defined() && output.is_floating_point() &&
+      output.sizes() == at::IntArrayRef({2, shape.classes}))
+    return;
+  const auto got = output.defined()
+                       ? sizes(output.sizes()) + " of " + c10::toString(output.scalar_type())
+                       : std::string("nothing");
+  throw amp::InvalidArgument("model " + what + ": for images of shape " + sizes(images.sizes()) +
+                             " it must return logits of shape " + sizes({2, shape.classes}) +
+                             " (2 images, " + std::to_string(shape.classes) + " classes), got " +
+                             got);
+}
+
+std::string absolute_model(const std::string& what) {
+  return is_path(what) ? fs::absolute(what).lexically_normal().string() : what;
+}
+
+}  // namespace ampersand

@@ -1,0 +1,64 @@
+// The events of a training as TensorBoard shows them.
+#include "app/results/tensorboard.h"
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+
+namespace ampersand {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// A loss that was Inf or NaN is null, and has no point.
+void add_scalar(EventFile& file, const char* tag, const json& event, const char* field) {
+  const auto found = event.find(field);
+  if (found == event.end() || !found->is_number()) return;
+  file.scalar(tag, event.at("step").get<std::int64_t>(), found->get<float>(), now());
+}
+
+}  // namespace
+
+TensorBoard::TensorBoard(fs::path folder) : folder_(std::move(folder)) {
+  std::error_code ignored;
+  fs::remove_all(folder_, ignored);
+}
+
+void TensorBoard::add(const json& event) {
+  if (!event.contains("run")) return;
+  const std::string kind = event.at("event");
+  auto& run = runs_[event.at("run").get<std::int64_t>()];
+  if (kind == "run") {
+    const auto folder = folder_ / (event.at("precision").get<std::string>() + "-seed" +
+                                   std::to_string(event.at("seed").get<std::int64_t>()));
+    fs::create_directories(folder);
+    run.file = std::make_unique<EventFile>(folder, now());
+  }
+  if (run.file == nullptr) return;
+  if (kind == "step") add_step(run, event);
+  if (kind == "evaluation") {
+    add_scalar(*run.file, "test/loss", event, "test_loss");
+    add_scalar(*run.file, "test/accuracy", event, "test_accuracy");
+    add_scalar(*run.file, "test/ema_loss", event, "ema_test_loss");
+    add_scalar(*run.file, "test/ema_accuracy", event, "ema_test_accuracy");
+  }
+}
+
+void TensorBoard::add_step(Run& run, const json& event) {
+  add_scalar(*run.file, "train/loss", event, "loss");
+  add_scalar(*run.file, "train/learning_rate", event, "lr");
+  add_scalar(*run.file, "train/loss_scale", event, "scale");
+  add_scalar(*run.file, "train/gradient_norm", event, "grad_norm");
+  if (!event.value("skipped", false)) return;
+  ++run.skipped;
+  run.file->scalar("train/skipped_steps", event.at("step").get<std::int64_t>(),
+                   static_cast<float>(run.skipped), now());
+}
+
+}  // namespace ampersand

@@ -1,0 +1,114 @@
+// What a checkpoint of the program says about its run.
+#include "app/training/run_state.h"
+
+#include <ATen/Parallel.h>
+
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+#include "amp/cpu_math.h"
+#include "amp/error.h"
+#include "amp/version.h"
+
+namespace ampersand {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+json statistics_json(const PixelStatistics& statistics) {
+  auto list = json::array();
+  for (const auto& [mean, deviation] : statistics) list.push_back({mean, deviation});
+  return list;
+}
+
+PixelStatistics statistics_of(const json& list) {
+  PixelStatistics statistics;
+  for (const auto& pair : list) statistics.push_back({pair.at(0), pair.at(1)});
+  return statistics;
+}
+
+}  // namespace
+
+amp::ModelShape shape_of(const ImageData& data) {
+  return {data.train.channels, data.train.height, data.train.width, data.train.classes};
+}
+
+json run_state_json(const Settings& settings, const RunPlan& plan, const ImageData& data,
+                    const PixelStatistics& statistics, std::int64_t updates) {
+  const auto shape = shape_of(data);
+  auto stored = settings_json(settings);
+  stored["model"] = absolute_model(settings.model);
+  const bool engine_matters = amp::cpu_half_math() || amp::cpu_bf16_math() ||
+                              amp::cpu_fp32_engine() == amp::CpuFp32Engine::fastest;
+  return {{"ampersand", amp::version()},
+          {"settings", stored},
+          {"precision", plan.precision.name},
+          {"recipe", json::parse(plan.precision.recipe.to_json())},
+          {"seed", plan.seed},
+          {"updates", updates},
+          {"shape", {shape.channels, shape.height, shape.width, shape.classes}},
+          {"statistics", statistics_json(statistics)},
+          {"threads", at::get_num_threads()},
+          {"cpu_fast_engine", engine_matters ? amp::cpu_fast_engine() : ""},
+          {"half_math", amp::cpu_half_math()},
+          {"bf16_math", amp::cpu_bf16_math()}};
+}
+
+RunState run_state_of(const amp::Checkpoint& checkpoint) {
+  try {
+    const auto about = json::parse(checkpoint.about());
+    RunState state;
+    state.settings = about.at("settings");
+    state.precision = {about.at("precision"), amp::Recipe::from_json(about.at("recipe").dump())};
+    state.seed = about.at("seed");
+    state.updates = about.at("updates");
+    const auto& shape = about.at("shape");
+    state.shape = {shape.at(0), shape.at(1), shape.at(2), shape.at(3)};
+    state.statistics = statistics_of(about.at("statistics"));
+    state.threads = about.at("threads");
+    state.cpu_fast_engine = about.at("cpu_fast_engine");
+    state.half_math = about.at("half_math");
+    state.bf16_math = about.at("bf16_math");
+    return state;
+  } catch (const json::exception&) {
+    throw amp::IoError(checkpoint.path(), "is a checkpoint, but not one of `ampersand train`");
+  }
+}
+
+void take_over_cpu_math(const RunState& state) {
+  if (!state.cpu_fast_engine.empty()) amp::fix_cpu_fast_engine(state.cpu_fast_engine);
+  if (state.half_math) amp::set_cpu_half_math(true);
+  if (state.bf16_math) amp::set_cpu_bf16_math(true);
+}
+
+amp::Checkpoint find_checkpoint(const fs::path& where) {
+  std::error_code error;
+  if (!fs::is_directory(where, error))
+    throw amp::IoError(where, "no such folder; give one that `ampersand train` wrote");
+  if (fs::exists(where / "manifest.json", error)) return amp::Checkpoint::open(where);
+  const auto inner = where / "checkpoints";
+  const auto folder = fs::is_directory(inner, error) ? inner : where;
+  std::vector<std::string> damaged;
+  auto found = amp::Checkpoint::newest(folder, &damaged);
+  for (const auto& line : damaged)
+    std::fprintf(stderr, "ampersand: passed over a damaged checkpoint: %s\n", line.c_str());
+  if (!found.has_value())
+    throw amp::IoError(folder, damaged.empty() ? "has no checkpoint; train again, with "
+                                                 "--checkpoint-every for one along the way"
+                                               : "has no whole checkpoint; train again");
+  return std::move(*found);
+}
+
+std::unique_ptr<Model> stored_model(const amp::Checkpoint& checkpoint, const RunState& state,
+                                    bool ema) {
+  auto model = make_model(state.settings.at("model"), state.shape);
+  if (ema && !checkpoint.has("ema"))
+    throw amp::InvalidArgument("--ema: " + checkpoint.path().string() +
+                               " has no moving average; train with --ema");
+  model->load(checkpoint.tensors(ema ? "ema" : "weights"));
+  return model;
+}
+
+}  // namespace ampersand

@@ -1,0 +1,50 @@
+// What a checkpoint of the program says about its run, beside the weights and the optimizer.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "amp/checkpoint.h"
+#include "amp/model_registry.h"
+#include "app/data/image_set.h"
+#include "app/models/model.h"
+#include "app/training/trainer.h"
+
+namespace ampersand {
+
+struct RunState {
+  nlohmann::json settings;  // as settings_json makes it
+  Precision precision;
+  std::uint64_t seed = 0;
+  std::int64_t updates = 0;  // steps of the optimizer
+  amp::ModelShape shape;
+  PixelStatistics statistics;  // of the training images
+  // How products were computed on the CPU; the last bits depend on it.
+  std::int64_t threads = 0;
+  std::string cpu_fast_engine;  // empty: was never needed
+  bool half_math = false, bf16_math = false;
+};
+
+amp::ModelShape shape_of(const ImageData& data);
+
+nlohmann::json run_state_json(const Settings& settings, const RunPlan& plan, const ImageData& data,
+                              const PixelStatistics& statistics, std::int64_t updates);
+
+// Throws amp::IoError for a checkpoint that the program did not write.
+RunState run_state_of(const amp::Checkpoint& checkpoint);
+
+// Computes on the CPU as the run did.
+void take_over_cpu_math(const RunState& state);
+
+// The newest whole checkpoint of a run's folder, of a folder of checkpoints, or the one given.
+// Damaged ones are passed over and named on stderr. Throws amp::IoError if there is none.
+amp::Checkpoint find_checkpoint(const std::filesystem::path& where);
+
+// The model of a run with its weights, or, where `ema`, with their moving average.
+std::unique_ptr<Model> stored_model(const amp::Checkpoint& checkpoint, const RunState& state,
+                                    bool ema);
+
+}  // namespace ampersand

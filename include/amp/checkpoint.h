@@ -1,0 +1,85 @@
+// Checkpoints of a training, and weights in files that others read.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "amp/export.h"
+#include "amp/train_step.h"
+
+namespace amp {
+
+// What save_checkpoint keeps beside the training itself.
+struct CheckpointExtras {
+  std::string about = "{}";                     // a JSON object of the caller's
+  std::map<std::string, NamedTensors> tensors;  // by the name of their part: "ema"
+};
+
+// Writes folder/step-N: the weights in fp32 (of an O2 model the masters), the optimizer, the
+// scaler, the random generators and the extras. Whole or not at all, through a power loss too:
+// temporary folder, fsync, hashes of every part, rename. Then removes all but the newest `keep`
+// whole checkpoints of the folder. Call it between two windows of accumulation; waits for the
+// device. Throws IoError when the disk is full or cannot be written (earlier checkpoints stay) and
+// StateError in the middle of a window. Returns the path.
+AMP_API std::filesystem::path save_checkpoint(const std::filesystem::path& folder,
+                                              TrainStep& train_step, std::int64_t step,
+                                              const CheckpointExtras& extras = {}, int keep = 2);
+
+// A checkpoint whose every byte was read and agrees with its hashes.
+class AMP_API Checkpoint {
+ public:
+  // path: a step-N folder. Throws IoError for one that is damaged, incomplete or of a newer format.
+  static Checkpoint open(const std::filesystem::path& path);
+  // The newest whole one of a folder, none if there is none. What was passed over for damage is
+  // told in `damaged`, a line each.
+  static std::optional<Checkpoint> newest(const std::filesystem::path& folder,
+                                          std::vector<std::string>* damaged = nullptr);
+
+  const std::filesystem::path& path() const;
+  std::int64_t step() const;
+  const std::string& about() const;
+  bool has(const std::string& part) const;
+  // "weights", or the name of one of the extras. On the CPU.
+  NamedTensors tensors(const std::string& part) const;
+
+  // Puts weights, optimizer, scaler and generators back, so that the training goes on as if it had
+  // not stopped. train_step: with the same model, optimizer and recipe. Throws InvalidArgument for
+  // a model that does not fit (then nothing is changed) and IoError.
+  void restore(TrainStep& train_step) const;
+
+ private:
+  struct Impl;
+  explicit Checkpoint(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<const Impl> impl_;
+};
+
+// A module's parameters and buffers by name; they share its memory.
+AMP_API NamedTensors named_weights(const torch::nn::Module& module);
+AMP_API NamedTensors named_weights(const torch::jit::Module& module);
+// Copies values into them, as TrainStep::load_weights does.
+AMP_API void load_weights(torch::nn::Module& module, const NamedTensors& weights);
+AMP_API void load_weights(torch::jit::Module& module, const NamedTensors& weights);
+
+// The floating-point tensors in `dtype`, rounded to nearest even; all others as they are.
+AMP_API NamedTensors converted(const NamedTensors& weights, c10::ScalarType dtype);
+
+// safetensors, the format of the model hubs: no code in it, readable everywhere. Tensors may be of
+// any dtype the format knows and on any device. Written whole or not at all. Throws IoError, and
+// InvalidArgument for two tensors of one name.
+AMP_API void save_safetensors(const std::filesystem::path& file, const NamedTensors& tensors,
+                              const std::map<std::string, std::string>& metadata = {});
+// On the CPU. Throws IoError for a file that is cut short, inconsistent or no safetensors file.
+AMP_API NamedTensors load_safetensors(const std::filesystem::path& file);
+
+// A Python state_dict: what torch.save(module.state_dict(), FILE) writes, and
+// torch.load(FILE, weights_only=True) reads. Written whole or not at all. Throws IoError.
+AMP_API void save_state_dict(const std::filesystem::path& file, const NamedTensors& tensors);
+
+}  // namespace amp

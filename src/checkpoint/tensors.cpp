@@ -1,0 +1,83 @@
+// Named tensors in safetensors files.
+#include <ATen/ops/empty.h>
+
+#include <array>
+#include <utility>
+
+#include "amp/checkpoint.h"
+#include "amp/error.h"
+#include "src/checkpoint/output_file.h"
+#include "src/checkpoint/safetensors.h"
+#include "src/checkpoint/tensors.h"
+
+namespace amp {
+namespace checkpoint {
+namespace {
+
+constexpr std::array<std::pair<const char*, c10::ScalarType>, 10> kDtypes = {
+    {{"F64", c10::ScalarType::Double},
+     {"F32", c10::ScalarType::Float},
+     {"F16", c10::ScalarType::Half},
+     {"BF16", c10::ScalarType::BFloat16},
+     {"I64", c10::ScalarType::Long},
+     {"I32", c10::ScalarType::Int},
+     {"I16", c10::ScalarType::Short},
+     {"I8", c10::ScalarType::Char},
+     {"U8", c10::ScalarType::Byte},
+     {"BOOL", c10::ScalarType::Bool}}};
+
+const char* name_of(const std::string& tensor, c10::ScalarType dtype) {
+  for (const auto& [name, known] : kDtypes) {
+    if (known == dtype) return name;
+  }
+  throw InvalidArgument("safetensors: tensor '" + tensor + "' is " + c10::toString(dtype) +
+                        ", which the format has no name for; convert it");
+}
+
+c10::ScalarType dtype_of(const std::string& name) {
+  for (const auto& [known, dtype] : kDtypes) {
+    if (name == known) return dtype;
+  }
+  throw InvalidArgument("safetensors: unknown dtype " + name);
+}
+
+}  // namespace
+
+void write_tensors(const NamedTensors& tensors, const std::map<std::string, std::string>& metadata,
+                   const Sink& sink) {
+  std::vector<at::Tensor> dense;  // keeps alive what the views point to
+  std::vector<TensorView> views;
+  for (const auto& [name, tensor] : tensors) {
+    dense.push_back(tensor.detach().to(c10::kCPU).contiguous());
+    const auto& values = dense.back();
+    views.push_back({name, name_of(name, values.scalar_type()), values.sizes().vec(),
+                     values.const_data_ptr(), values.nbytes()});
+  }
+  write_safetensors(views, metadata, sink);
+}
+
+NamedTensors read_tensors(const std::filesystem::path& path) {
+  const SafetensorsFile file(path);
+  NamedTensors tensors;
+  for (const auto& entry : file.entries()) {
+    auto tensor = at::empty(entry.shape, dtype_of(entry.dtype));
+    file.read(entry, tensor.mutable_data_ptr());
+    tensors.emplace_back(entry.name, std::move(tensor));
+  }
+  return tensors;
+}
+
+}  // namespace checkpoint
+
+void save_safetensors(const std::filesystem::path& file, const NamedTensors& tensors,
+                      const std::map<std::string, std::string>& metadata) {
+  checkpoint::write_file_atomically(file, [&](const checkpoint::Sink& sink) {
+    checkpoint::write_tensors(tensors, metadata, sink);
+  });
+}
+
+NamedTensors load_safetensors(const std::filesystem::path& file) {
+  return checkpoint::read_tensors(file);
+}
+
+}  // namespace amp
