@@ -109,7 +109,7 @@ void put_in_place(const fs::path& temporary, const fs::path& path) {
   if (fs::exists(path, error) &&
       ::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0)
     return;
-  checkpoint::rename(temporary, path);
+  move_into_place(temporary, path);
 }
 
 }  // namespace
