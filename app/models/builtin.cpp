@@ -11,6 +11,7 @@
 
 #include "amp/error.h"
 #include "amp/model_registry.h"
+#include "app/models/resnet18.h"
 
 namespace ampersand {
 namespace {
@@ -72,12 +73,13 @@ class Cnn : public nn::Module {
 
 }  // namespace
 
-std::vector<std::string> builtin_model_names() { return {"mlp", "cnn"}; }
+std::vector<std::string> builtin_model_names() { return {"mlp", "cnn", "resnet18"}; }
 
 void register_builtin_models() {
   static const bool once = [] {
     amp::register_model("mlp", amp::factory_of<Mlp>());
     amp::register_model("cnn", amp::factory_of<Cnn>());
+    amp::register_model("resnet18", amp::factory_of<ResNet18>());
     return true;
   }();
   static_cast<void>(once);

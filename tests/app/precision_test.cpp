@@ -49,9 +49,9 @@ TEST(Precision, TheScaleIsInTheName) {
 
 TEST(Precision, RefusesUnknownNames) {
   for (const std::string name : {"", "fp17", "FP16", "fp16 ", " fp16", "fp16-scale", "fp16-"}) {
-    EXPECT_EQ(
-        refusal(name),
-        "precision must be fp32, bf16, fp16, fp16-unscaled or fp16-scale-N, got '" + name + "'");
+    EXPECT_EQ(refusal(name),
+              "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N or O0 to O3, got '" +
+                  name + "'");
   }
 }
 
@@ -84,8 +84,9 @@ TEST(Precisions, RefuseTheSameNameTwice) {
 }
 
 TEST(Precisions, RefuseUnknownNames) {
-  EXPECT_EQ(list_refusal("fp32,fp8"),
-            "precision must be fp32, bf16, fp16, fp16-unscaled or fp16-scale-N, got 'fp8'");
+  EXPECT_EQ(
+      list_refusal("fp32,fp8"),
+      "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N or O0 to O3, got 'fp8'");
 }
 
 TEST(LossScale, ReplacesThatOfThePrecision) {

@@ -112,20 +112,59 @@ TEST(Settings, Samples) {
   expect_refused(&Settings::test_samples, "--test-samples must be >= 0 (0: all)", {{-1L, "-1"}});
 }
 
+TEST(Settings, Schedule) {
+  Settings settings;
+  for (const char* kind : {"constant", "cosine", "linear"}) {
+    settings.schedule = kind;
+    EXPECT_NO_THROW(check_settings(settings)) << kind;
+  }
+  settings.schedule = "step";
+  EXPECT_EQ(error_of<amp::InvalidArgument>([&] { check_settings(settings); }),
+            "--schedule must be constant, cosine or linear, got step");
+  expect_accepted(&Settings::warmup, {0L, 100L});
+  expect_refused(&Settings::warmup, "--warmup must be between 0 and 1e12 steps", {{-1L, "-1"}});
+  expect_accepted(&Settings::ema, {0.0, 0.999});
+  expect_refused(&Settings::ema, "--ema must be at least 0 (off) and below 1",
+                 {{1.0, "1"}, {-0.5, "-0.5"}, {kNan, "nan"}});
+  expect_refused(&Settings::checkpoint_every,
+                 "--checkpoint-every must be between 0 (only at the end) and 1e12", {{-1L, "-1"}});
+}
+
 TEST(Settings, GoIntoTheResults) {
   Settings settings;
   settings.model = "mlp";
-  settings.learning_rate = 0.25;
-  settings.accumulation = 4;
-  auto described = settings_json(settings);
-  EXPECT_EQ(described["loss_scale"], "by precision");
+  settings.learning_rate = 0.1;
   settings.loss_scale = "1024";
-  described = settings_json(settings);
-  EXPECT_EQ(described, nlohmann::json::parse(R"({
-    "model": "mlp", "data": "fashion-mnist", "epochs": 3, "steps": 0, "batch_size": 128,
-    "optimizer": "sgd", "learning_rate": 0.25, "momentum": 0.9, "weight_decay": 0.0,
-    "accumulation": 4, "max_grad_norm": 0.0, "loss_scale": "1024", "max_consecutive_skips": 100,
-    "device": "cpu"})"));
+  const auto described = settings_json(settings);
+  EXPECT_EQ(described["model"], "mlp");
+  EXPECT_EQ(described["learning_rate"], 0.1);
+  EXPECT_EQ(described["loss_scale"], "1024");
+  EXPECT_EQ(described["augment"], false);
+  EXPECT_FALSE(described.contains("output"));
+}
+
+// A run that goes on has the settings it had, but for what was said now and may change.
+TEST(Settings, OfAnEarlierRunHoldUnlessGiven) {
+  Settings earlier;
+  earlier.model = "mlp";
+  earlier.learning_rate = 0.1;
+  earlier.epochs = 7;
+  const auto stored = settings_json(earlier);
+  Settings now;
+  auto resumed = resumed_settings(stored, now);
+  EXPECT_EQ(settings_json(resumed), stored);
+  now.epochs = 9;
+  now.given = {"--epochs"};
+  resumed = resumed_settings(stored, now);
+  EXPECT_EQ(resumed.epochs, 9);
+  EXPECT_EQ(resumed.model, "mlp");
+  now.batch_size = 64;
+  now.given = {"--batch-size"};
+  EXPECT_EQ(error_of<amp::InvalidArgument>([&] { resumed_settings(stored, now); }),
+            "--batch-size cannot change in a run that is resumed, which has 128; leave it out, or "
+            "start a new run");
+  now.batch_size = 128;  // the same: no change
+  EXPECT_NO_THROW(resumed_settings(stored, now));
 }
 
 }  // namespace

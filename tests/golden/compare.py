@@ -10,9 +10,9 @@ import sys
 
 # Absolute, of losses near 1 and weights below 1. fp32: five times the distance from the same training in fp64.
 # bf16 and fp16: a few elements rounded the other way, each worth 2^-9 or 2^-12 of itself over a batch of 8.
-# The C++ tests use the same numbers.
-TOLERANCES = {"fp32": 1e-6, "bf16": 5e-4, "fp16": 1e-4}
-APPROXIMATE = ("losses", "weights")
+# resnet18: 20 layers of sums. The C++ tests use the same numbers.
+TOLERANCES = {"fp32": 1e-6, "bf16": 5e-4, "fp16": 1e-4, "resnet18": 1e-3}
+APPROXIMATE = ("losses", "weights", "logits")
 
 
 def difference(committed, fresh, path="", precision=None):

@@ -1,0 +1,67 @@
+"""Makes the small scripted networks that the tests train: the .pt files beside it.
+
+They take images [batch, 1, 8, 8] and return logits [batch, 4]. Python 3, torch 2.11.
+"""
+
+import pathlib
+
+import torch
+from torch import nn
+
+
+class ConvNet(nn.Module):
+    """Batch norm and dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.drop = nn.Dropout(0.25)
+        self.out = nn.Linear(8 * 16, 4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = torch.max_pool2d(torch.relu(self.norm(self.conv(images))), 2)
+        return self.out(self.drop(x.flatten(1)))
+
+
+class Rows(nn.Module):
+    """An LSTM that reads the image row by row."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(8, 16, batch_first=True)
+        self.out = nn.Linear(16, 4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        states, _ = self.lstm(images.squeeze(1))
+        return self.out(states[:, -1])
+
+
+class Attention(nn.Module):
+    """Attention over the rows, written out, with a loss of its own (label smoothing)."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(8, 48)
+        self.norm = nn.LayerNorm(16)
+        self.out = nn.Linear(16, 4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.qkv(images.squeeze(1)).chunk(3, dim=-1)
+        weights = torch.softmax(torch.matmul(q, k.transpose(1, 2)) / 4.0, dim=-1)
+        return self.out(self.norm(torch.matmul(weights, v)).mean(1))
+
+    @torch.jit.export
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(outputs, targets, label_smoothing=0.1)
+
+
+def main() -> None:
+    folder = pathlib.Path(__file__).parent
+    for name, model in (("convnet", ConvNet), ("rows", Rows), ("attention", Attention)):
+        torch.manual_seed(1)
+        torch.jit.script(model().train()).save(str(folder / f"{name}.pt"))
+
+
+if __name__ == "__main__":
+    main()
