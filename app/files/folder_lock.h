@@ -5,9 +5,9 @@
 
 namespace ampersand {
 
-// Holds a lock on the folder for its life, by a file `.lock` in it. The kernel gives the lock back
-// when the process ends, however it ends. Throws amp::InvalidArgument while another process, or
-// another FolderLock, holds it, and amp::IoError for a folder that cannot be written.
+// Locks the folder for its life. The kernel gives the lock back when the process ends, however it
+// ends; nothing is left in the folder. Throws amp::InvalidArgument while another process, or
+// another FolderLock, holds it, and amp::IoError for a folder that cannot be opened.
 class FolderLock {
  public:
   explicit FolderLock(const std::filesystem::path& folder);

@@ -51,19 +51,33 @@ bool is_path(const std::string& what) {
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
+// TorchScript's interpreter shows the source first and says what was wrong in its last line.
+std::string last_line(std::string text) {
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text.substr(text.rfind('\n') + 1);
+}
+
 std::string sizes(at::IntArrayRef shape) {
   std::ostringstream text;
   text << shape;
   return text.str();
 }
 
+[[noreturn]] void throw_failed(const std::string& what, const at::Tensor& images,
+                               const std::string& why) {
+  throw amp::InvalidArgument("model " + what + ": given images of shape " + sizes(images.sizes()) +
+                             " it failed: " + why);
+}
+
 at::Tensor output_of(Model& model, const std::string& what, const at::Tensor& images) {
   try {
     return model.forward(images);
   } catch (const c10::Error& error) {
-    throw amp::InvalidArgument("model " + what + ": given images of shape " +
-                               sizes(images.sizes()) +
-                               " it failed: " + first_line(error.what_without_backtrace()));
+    throw_failed(what, images, first_line(error.what_without_backtrace()));
+  } catch (const amp::Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw_failed(what, images, last_line(error.what()));
   }
 }
 

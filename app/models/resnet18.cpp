@@ -75,7 +75,7 @@ at::Tensor ResNet18::forward(const at::Tensor& images) {
   auto x = at::relu(bn1_(conv1_(images)));
   if (!small_) x = at::max_pool2d(x, 3, 2, 1);
   x = layer4_->forward(layer3_->forward(layer2_->forward(layer1_->forward(x))));
-  return fc_(at::adaptive_avg_pool2d(x, 1).flatten(1));
+  return fc_(at::adaptive_avg_pool2d(x, {1, 1}).flatten(1));
 }
 
 }  // namespace ampersand

@@ -28,6 +28,9 @@ struct AutocastOptions {
 // the forward pass and the loss inside, `backward()` and the optimizer outside. Never waits for the
 // device.
 //
+// TorchScript modules are cast op by op, too. Inside the region they run without TorchScript's
+// optimising executor: its own derivatives multiply what was saved before the casts.
+//
 //   amp::Autocast autocast(torch::kCUDA);              // float16
 //   auto loss = criterion(model->forward(x), target);
 //
@@ -52,6 +55,7 @@ class AMP_API Autocast {
   c10::ScalarType outer_dtype_;
   bool outer_enabled_;
   bool outer_cache_enabled_;
+  bool outer_script_optimized_;
 };
 
 }  // namespace amp

@@ -2,6 +2,7 @@
 #include "amp/autocast.h"
 
 #include <ATen/autocast_mode.h>
+#include <torch/csrc/jit/python/update_graph_executor_opt.h>
 
 #include <string>
 
@@ -50,6 +51,8 @@ Autocast::Autocast(c10::DeviceType device, std::optional<c10::ScalarType> dtype,
   at::autocast::set_autocast_enabled(device, options.enabled);
   if (options.enabled) at::autocast::set_autocast_dtype(device, chosen);
   at::autocast::set_autocast_cache_enabled(options.cache_enabled);
+  outer_script_optimized_ = torch::jit::getGraphExecutorOptimize();
+  if (options.enabled) torch::jit::setGraphExecutorOptimize(false);
   at::autocast::increment_nesting();
 }
 
@@ -60,6 +63,7 @@ Autocast::~Autocast() {
   at::autocast::set_autocast_enabled(device_, outer_enabled_);
   at::autocast::set_autocast_dtype(device_, outer_dtype_);
   at::autocast::set_autocast_cache_enabled(outer_cache_enabled_);
+  torch::jit::setGraphExecutorOptimize(outer_script_optimized_);
 }
 
 }  // namespace amp

@@ -20,6 +20,7 @@
 #include "amp/error.h"
 #include "src/cpu_math/engines.h"
 #include "src/cpu_math/narrow.h"
+#include "src/cpu_math/recurrent.h"
 #include "src/cpu_math/single_copy.h"
 #include "src/cpu_math/switches.h"
 
@@ -30,11 +31,7 @@ using at::IntArrayRef;
 using at::Scalar;
 using at::Tensor;
 
-// Whether products of this dtype are ours to compute.
-bool widens(const Tensor& tensor) {
-  const auto dtype = tensor.scalar_type();
-  return (dtype == c10::kHalf && half_math_on()) || (dtype == c10::kBFloat16 && bf16_math_on());
-}
+bool is_narrow(const Tensor& tensor) { return widens(tensor.scalar_type()); }
 
 // Operands that LibTorch would refuse, or that have nothing to multiply, are left to it.
 bool multiplies(const Tensor& a, const Tensor& b, std::int64_t dims, c10::ScalarType dtype) {
@@ -44,7 +41,7 @@ bool multiplies(const Tensor& a, const Tensor& b, std::int64_t dims, c10::Scalar
 }
 
 bool takes_narrow(const Tensor& a, const Tensor& b, std::int64_t dims) {
-  return widens(a) && multiplies(a, b, dims, a.scalar_type());
+  return is_narrow(a) && multiplies(a, b, dims, a.scalar_type());
 }
 
 bool takes_fp32(const Tensor& a, const Tensor& b, std::int64_t dims) {
@@ -151,7 +148,7 @@ Tensor& baddbmm_in_place(Tensor& self, const Tensor& a, const Tensor& b, const S
 bool convolves_narrow(const Tensor& input, const Tensor& weight,
                       const std::optional<Tensor>& bias) {
   const auto fits = [&](const Tensor& other) { return other.scalar_type() == input.scalar_type(); };
-  return widens(input) && fits(weight) && input.numel() > 0 &&
+  return is_narrow(input) && fits(weight) && input.numel() > 0 &&
          (!bias.has_value() || !bias->defined() || fits(*bias));
 }
 
@@ -237,6 +234,7 @@ bool register_once() {
   static auto* library =
       new torch::Library(torch::Library::IMPL, "aten", c10::DispatchKey::CPU, __FILE__, __LINE__);
   register_kernels(*library);
+  register_recurrent(*library);
   return true;
 }
 

@@ -66,6 +66,9 @@ void want_narrow_math(c10::ScalarType dtype) {
 
 bool half_math_on() { return is_on(half_math); }
 bool bf16_math_on() { return is_on(bf16_math); }
+bool widens(c10::ScalarType dtype) {
+  return (dtype == c10::kHalf && half_math_on()) || (dtype == c10::kBFloat16 && bf16_math_on());
+}
 
 bool fp32_fastest() {
   return fp32_engine.load(std::memory_order_relaxed) == CpuFp32Engine::fastest;

@@ -15,6 +15,8 @@ void want_narrow_math(c10::ScalarType dtype);
 // Read once per product.
 bool half_math_on();
 bool bf16_math_on();
+// Whether products of this dtype are ours to compute, through fp32.
+bool widens(c10::ScalarType dtype);
 bool fp32_fastest();
 
 enum class Engine { mkl, onednn };

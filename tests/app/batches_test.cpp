@@ -23,8 +23,8 @@ const PixelStatistics kAsTheyAre{kAsItIs};
 ImageSet numbered(std::uint32_t count) {
   ImageSet set{.count = count, .height = 1, .width = 2, .classes = 256};
   for (std::uint32_t i = 0; i < count; ++i) {
-    set.pixels.insert(set.pixels.end(),
-                      {static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(255 - i)});
+    set.pixels.push_back(static_cast<std::uint8_t>(i));
+    set.pixels.push_back(static_cast<std::uint8_t>(255 - i));
     set.labels.push_back(static_cast<std::uint8_t>(i));
   }
   return set;

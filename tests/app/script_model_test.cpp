@@ -102,7 +102,7 @@ TEST_P(Scripted, OneModuleRunsInEachPrecision) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Scripted, testing::Values("convnet", "rows", "attention"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& param) { return std::string(param.param); });
 
 TEST(ScriptedModel, ItsOwnLossIsUsed) {
   const auto model = make_model(script("attention"), kShape);

@@ -17,3 +17,13 @@ step("${WORK}/build/consumer")
 if(EXISTS "${WORK}/prefix/bin/ampersand")
   step("${WORK}/prefix/bin/ampersand" --version)
 endif()
+
+# A plug-in is a project of its own, too; the installed program trains its models.
+step("${CMAKE_COMMAND}" -S "${SOURCE}/../../examples/plug_in" -B "${WORK}/plug_in" -G Ninja
+     -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER} -DCMAKE_BUILD_TYPE=Release)
+step("${CMAKE_COMMAND}" --build "${WORK}/plug_in")
+if(EXISTS "${WORK}/prefix/bin/ampersand")
+  step("${WORK}/prefix/bin/ampersand" train --model "${WORK}/plug_in/libmy_models.so:smoothed" --precision bf16
+       --train-samples 200 --test-samples 100 --batch-size 50 --epochs 1 --output "${WORK}/run")
+  step("${WORK}/prefix/bin/ampersand" eval "${WORK}/run")
+endif()

@@ -11,9 +11,10 @@ using Output = ProgramTest;
 
 TEST_F(Output, IsMadeWithTheFoldersAboveIt) {
   EXPECT_EQ(run(small("train", "a/b/c")).status, 0);
-  for (const std::string file : {"metrics.jsonl", "results.json", "report.html"})
+  for (const std::string file : {"metrics.jsonl", "results.json", "report.html", "recipe.json",
+                                 "checkpoints/step-000000004/weights.safetensors"})
     EXPECT_TRUE(std::filesystem::exists(path("a/b/c/" + file))) << file;
-  EXPECT_EQ(files_of(path("a")).size(), 3U);
+  EXPECT_EQ(files_of(path("a")).size(), 8U);  // those and three more of the checkpoint
 }
 
 TEST_F(Output, IsRunsAndTheDateUnlessNamed) {
@@ -49,7 +50,7 @@ TEST_F(Output, NameNeedsNoUtf8) {
 TEST_F(Output, EarlierResultsSurviveARefusal) {
   ASSERT_EQ(run(small("train", "results")).status, 0);
   const auto before = files_of(path("results"));
-  ASSERT_EQ(before.size(), 3U);
+  ASSERT_EQ(before.size(), 8U);
 
   expect_refusal(run(small("train", "results")), 2,
                  "--output results already has results; pass --overwrite to replace them");
