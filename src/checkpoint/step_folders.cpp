@@ -64,7 +64,8 @@ void replace_folder(const fs::path& whole, const fs::path& target, bool exchange
   const fs::path aside = target.string() + kReplaced;
   if (exchange && exchanged(whole, target)) {
     sync_folder(target.parent_path());
-    discard(whole);
+    std::error_code ignored;
+    fs::remove_all(whole, ignored);  // now the old one
   } else if (std::error_code error; !fs::exists(fs::symlink_status(target, error))) {
     move_into_place(whole, target);
   } else {

@@ -17,9 +17,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // Each may include those to its left and itself. A new concept takes its place here.
-const std::vector<std::string> kOrder = {"version",      "kernels",  "precision",
-                                         "tensor_lists", "cpu_math", "autocast",
-                                         "grad_scaler",  "recipe",   "train_step"};
+const std::vector<std::string> kOrder = {"version",    "kernels",   "precision",   "tensor_lists",
+                                         "cpu_math",   "autocast",  "grad_scaler", "recipe",
+                                         "train_step", "checkpoint"};
 const std::vector<std::string> kForAll = {"error", "export"};  // headers of no concept
 
 struct Include {
@@ -105,6 +105,17 @@ TEST(Structure, ArithmeticIsFreeOfTorchHeaders) {
     EXPECT_FALSE(includes.empty()) << file;
     EXPECT_THAT(shown(includes, is_torch), testing::IsEmpty());
   }
+}
+
+TEST(Structure, FileFormatsAreFreeOfTorchHeaders) {
+  for (const auto* name :
+       {"container.h", "read_container.cpp", "write_container.cpp", "manifest.cpp", "safetensors.h",
+        "read_safetensors.cpp", "write_safetensors.cpp", "output_file.cpp", "input_file.cpp"}) {
+    const auto includes = includes_in(source_tree() / "src/checkpoint" / name);
+    EXPECT_FALSE(includes.empty()) << name;
+    EXPECT_THAT(shown(includes, is_torch), testing::IsEmpty());
+  }
+  EXPECT_THAT(shown(includes_under("app/files"), is_torch), testing::IsEmpty());
 }
 
 TEST(Structure, TheLibraryDoesWithoutTorchTorchH) {
