@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 #include <torch/serialize/archive.h>
 
+#include <algorithm>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -141,7 +142,9 @@ Checkpoint Checkpoint::open(const std::filesystem::path& path) {
 std::optional<Checkpoint> Checkpoint::newest(const std::filesystem::path& folder,
                                              std::vector<std::string>* damaged) {
   auto found = checkpoint::newest_checkpoint(folder);
-  if (damaged != nullptr) *damaged = found.damaged;
+  if (damaged != nullptr) {
+    for (const auto& [path, reason] : found.passed_over) damaged->push_back(reason);
+  }
   if (!found.checkpoint.has_value()) return std::nullopt;
   auto about = found.checkpoint->about().at("caller").dump();
   return Checkpoint(std::make_shared<Impl>(Impl{std::move(*found.checkpoint), std::move(about)}));
@@ -151,10 +154,11 @@ const std::filesystem::path& Checkpoint::path() const { return impl_->stored.pat
 std::int64_t Checkpoint::step() const { return impl_->stored.step(); }
 const std::string& Checkpoint::about() const { return impl_->about; }
 bool Checkpoint::has(const std::string& part) const {
-  return impl_->stored.has(part + kTensorFile);
+  const auto& parts = impl_->stored.parts();
+  return std::find(parts.begin(), parts.end(), part + kTensorFile) != parts.end();
 }
 NamedTensors Checkpoint::tensors(const std::string& part) const {
-  return checkpoint::read_tensors(impl_->stored.part(part + kTensorFile));
+  return checkpoint::read_tensors(impl_->stored.part_path(part + kTensorFile));
 }
 
 void Checkpoint::restore(TrainStep& train_step) const {
@@ -167,10 +171,10 @@ void Checkpoint::restore(TrainStep& train_step) const {
   }
   try {
     torch::serialize::InputArchive archive;
-    archive.load_from(stored.part(kOptimizer).string());
+    archive.load_from(stored.part_path(kOptimizer).string());
     train_step.optimizer().load(archive);
   } catch (const c10::Error& error) {
-    throw IoError(stored.part(kOptimizer),
+    throw IoError(stored.part_path(kOptimizer),
                   std::string("does not fit this optimizer: ") + error.what_without_backtrace());
   }
   const auto scaler = scaler_state(stored.about().at("scaler"));

@@ -1,4 +1,9 @@
-// The checkpoint container: a folder of parts and a manifest that has the hash of each.
+// The checkpoint container: a folder `step-000000123/` with part files and a manifest that hashes
+// each. Free of LibTorch; what the parts hold is their writer's.
+//
+//   manifest.json   {"format": "ampersand checkpoint", "version": 1, "step": 123, "about": {...},
+//                    "parts": {"model.safetensors": {"bytes": N, "xxh3_128": "32 digits"}, ...}}
+//                   and as its last line "xxh3_128:" and the hash of all bytes before that line
 #pragma once
 
 #include <cstdint>
@@ -6,7 +11,6 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,51 +19,67 @@
 
 namespace amp::checkpoint {
 
+// One file of a checkpoint: `write` hands its bytes to the sink, in pieces of any size.
 struct Part {
-  std::string name;  // of its file
+  std::string name;  // letters, digits and ._- but no . in front; not manifest.json
   std::function<void(const Sink&)> write;
 };
 
-// Writes parent/step-000000123 so that it is there whole or not at all, through a power loss too:
-// a temporary folder, each file written and synced, the manifest with the hashes, the folder
-// synced, renamed, its parent synced. One that is there already is replaced. Then all but the
-// newest `keep` whole ones are removed, and what dead processes left behind. One writer per parent
-// at a time.
+// Writes `parent`/step-NNNNNNNNN so that, whatever ends the process or the power, a whole
+// checkpoint stays on the disk: into a temporary folder beside it, fsync of each file, the hashed
+// manifest and the folder, rename, fsync of `parent`. A checkpoint of that step is replaced.
 //
-// Throws amp::IoError, naming the disk that is full; then nothing that was there has changed.
+// Then keeps the new one and the newest `keep` - 1 whole others, which it reads to know, and
+// removes what is older, damaged ones too. One that cannot be removed stays until the next time.
+// Folders that dead writers left behind are removed. One writer per `parent` at a time.
+//
+// Waits for the disk. Throws amp::IoError when something cannot be written (a full disk): its
+// temporary folder is then removed and earlier checkpoints are untouched; amp::InvalidArgument for
+// a step below 0, a `keep` below 1, a part name that is not allowed or comes twice, and an `about`
+// that JSON does not give back (NaN, infinity, text that is not UTF-8); and what `write` throws.
+// Returns the checkpoint's folder.
 std::filesystem::path write_checkpoint(const std::filesystem::path& parent, std::int64_t step,
                                        std::span<const Part> parts, const nlohmann::json& about,
-                                       int keep);
+                                       int keep = 2);
 
-// A checkpoint of which every byte was read and found to be what the manifest says.
+// A checkpoint whose every byte has been verified.
 class StoredCheckpoint {
  public:
   StoredCheckpoint(std::filesystem::path path, std::int64_t step, nlohmann::json about,
-                   std::set<std::string> parts)
-      : path_(std::move(path)), step_(step), about_(std::move(about)), parts_(std::move(parts)) {}
+                   std::vector<std::string> parts);
 
   const std::filesystem::path& path() const { return path_; }
   std::int64_t step() const { return step_; }
   const nlohmann::json& about() const { return about_; }
-  bool has(const std::string& part) const { return parts_.contains(part); }
-  // Throws amp::IoError for a part it does not have.
-  std::filesystem::path part(const std::string& name) const;
+  const std::vector<std::string>& parts() const { return parts_; }  // names, sorted
+
+  // The file of a part. Throws amp::IoError for a part the checkpoint does not have.
+  std::filesystem::path part_path(const std::string& name) const;
 
  private:
   std::filesystem::path path_;
   std::int64_t step_;
   nlohmann::json about_;
-  std::set<std::string> parts_;
+  std::vector<std::string> parts_;
 };
 
-// Throws amp::IoError for a flipped bit, a missing, extra, longer or shorter file, or a newer
-// format.
+// Reads the whole checkpoint in the folder `path`, whatever its name. Throws amp::IoError for the
+// first thing that is not as it was written: the manifest, its version, a file missing, added,
+// longer, shorter or changed.
 StoredCheckpoint open_checkpoint(const std::filesystem::path& path);
 
-struct Newest {
-  std::optional<StoredCheckpoint> checkpoint;
-  std::vector<std::string> damaged;  // newer ones, a line each
+struct DamagedCheckpoint {
+  std::filesystem::path path;
+  std::string reason;  // the message of the error, which begins with a path
 };
-Newest newest_checkpoint(const std::filesystem::path& parent);
+
+struct NewestCheckpoint {
+  std::optional<StoredCheckpoint> checkpoint;  // none if `parent` holds no whole one
+  std::vector<DamagedCheckpoint> passed_over;  // newer, but damaged; newest first
+};
+
+// The whole checkpoint with the highest step in `parent`. Temporary folders are not looked at; a
+// folder that does not exist holds none. Throws amp::IoError for a `parent` that cannot be read.
+NewestCheckpoint newest_checkpoint(const std::filesystem::path& parent);
 
 }  // namespace amp::checkpoint

@@ -1,76 +1,118 @@
-// The manifest of a checkpoint.
+// The manifest as text.
 #include "src/checkpoint/manifest.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
 
 #include "amp/error.h"
 #include "src/checkpoint/hash.h"
-#include "src/checkpoint/input_file.h"
 #include "src/checkpoint/strict_json.h"
 
 namespace amp::checkpoint {
 namespace {
 
-using nlohmann::json;
-
-constexpr const char* kFormat = "ampersand checkpoint";
+constexpr std::string_view kFormat = "ampersand checkpoint";
 constexpr std::int64_t kVersion = 1;
-constexpr const char* kHashLine = "\nxxh3_128:";
-constexpr std::size_t kHexDigits = 32;
-constexpr std::uint64_t kLargest = 100'000'000;
 constexpr int kDepth = 64;
+constexpr std::string_view kHashMark = "xxh3_128:";
+constexpr std::size_t kHashDigits = 32;
+constexpr std::size_t kHashLine = kHashMark.size() + kHashDigits + 1;  // and the end of the line
 
-std::string text_of(const std::filesystem::path& path) {
-  const InputFile file(path);
-  if (file.size() > kLargest) throw IoError(path, "is too large for a manifest");
-  std::string text(file.size(), '\0');
-  file.read(0, text.data(), text.size());
-  return text;
+std::string hash_line(std::string_view body) {
+  return std::string(kHashMark) + hash_of(body) + '\n';
 }
 
-// The JSON of a manifest whose last line agrees with it.
-std::string checked_text(const std::filesystem::path& path) {
-  const auto text = text_of(path);
-  const auto line = text.rfind(kHashLine);
-  const bool complete = line != std::string::npos &&
-                        text.size() == line + std::string(kHashLine).size() + kHexDigits + 1 &&
-                        text.back() == '\n';
-  const auto body = text.substr(0, complete ? line + 1 : 0);
-  if (!complete || text.substr(text.size() - kHexDigits - 1, kHexDigits) != hash_of(body))
-    throw IoError(path, "is damaged or cut short; use an earlier checkpoint");
-  return body;
+bool is_whole_number(const nlohmann::json& value) {
+  return value.is_number_unsigned() && value.get<std::uint64_t>() >> 63 == 0;
+}
+
+bool is_part(const std::string& name, const nlohmann::json& record) {
+  return is_part_name(name) && record.is_object() && record.size() == 2 &&
+         record.contains("bytes") && is_whole_number(record["bytes"]) &&
+         record.contains("xxh3_128") && record["xxh3_128"].is_string();
+}
+
+// An object with these keys and no others, its parts well-formed.
+bool is_manifest(const nlohmann::json& value) {
+  if (value.size() != 5 || !value.contains("about") || !value.contains("step") ||
+      !is_whole_number(value["step"]) || !value.contains("parts") || !value["parts"].is_object()) {
+    return false;
+  }
+  const auto& parts = value["parts"].get_ref<const nlohmann::json::object_t&>();
+  return std::ranges::all_of(parts,
+                             [](const auto& part) { return is_part(part.first, part.second); });
+}
+
+void check_version(const nlohmann::json& value, const std::filesystem::path& path) {
+  const bool ours = value.is_object() && value.contains("format") && value["format"] == kFormat &&
+                    value.contains("version") && is_whole_number(value["version"]);
+  if (!ours) {
+    throw IoError(path, "not the manifest of an Ampersand checkpoint; give a checkpoint's folder");
+  }
+  const auto version = value["version"].get<std::int64_t>();
+  if (version > kVersion) {
+    throw IoError(path, "was written by a newer Ampersand (format version " +
+                            std::to_string(version) + "; this one reads " +
+                            std::to_string(kVersion) + "); use that one");
+  }
+  if (version < kVersion) {
+    throw IoError(path, "checkpoint format version must be " + std::to_string(kVersion) + ", got " +
+                            std::to_string(version) + "; use another checkpoint");
+  }
 }
 
 }  // namespace
 
-std::string written(const Manifest& manifest) {
-  json parts = json::object();
-  for (const auto& [name, part] : manifest.parts)
-    parts[name] = {{"bytes", part.bytes}, {"xxh3_128", part.hash}};
-  const json object = {{"format", kFormat},
-                       {"version", kVersion},
-                       {"step", manifest.step},
-                       {"about", manifest.about},
-                       {"parts", parts}};
-  const auto body = object.dump(1) + "\n";
-  return body + (kHashLine + 1) + hash_of(body) + "\n";
+bool is_part_name(const std::string& name) {
+  constexpr std::string_view allowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+  return !name.empty() && name.size() <= 200 && name.front() != '.' && name != kManifestName &&
+         name.find_first_not_of(allowed) == std::string::npos;
 }
 
-Manifest read_manifest(const std::filesystem::path& folder) {
-  const auto path = folder / kManifest;
-  const auto object = parse_strictly(checked_text(path), path, "the manifest", kDepth);
-  try {
-    if (object.at("format") != kFormat) throw IoError(path, "is no checkpoint's manifest");
-    if (const auto version = object.at("version").get<std::int64_t>(); version > kVersion) {
-      throw IoError(path, "was written by a newer Ampersand (format version " +
-                              std::to_string(version) + "; this one reads " +
-                              std::to_string(kVersion) + ")");
-    }
-    Manifest manifest{object.at("step"), object.at("about"), {}};
-    for (const auto& [name, part] : object.at("parts").items())
-      manifest.parts[name] = {part.at("bytes"), part.at("xxh3_128")};
-    return manifest;
-  } catch (const json::exception&) {
-    throw IoError(path, "lacks a field of a manifest");
+std::string encode_manifest(const Manifest& manifest) {
+  nlohmann::ordered_json parts = nlohmann::ordered_json::object();
+  for (const auto& [name, record] : manifest.parts) {
+    parts[name] = {{"bytes", record.bytes}, {"xxh3_128", record.hash}};
   }
+  std::string text;
+  try {
+    text = "{\"format\":" + nlohmann::json(kFormat).dump() +
+           ",\"version\":" + std::to_string(kVersion) +
+           ",\"step\":" + std::to_string(manifest.step) + ",\"about\":" + manifest.about.dump() +
+           ",\"parts\":" + parts.dump() + "}\n";
+    text += hash_line(text);
+    if (decode_manifest(text, kManifestName).about == manifest.about) return text;
+  } catch (const nlohmann::json::exception&) {  // not UTF-8
+  } catch (const IoError&) {                    // nested too deep
+  }
+  throw InvalidArgument(
+      "write_checkpoint: about must be what JSON gives back (UTF-8, no NaN, no infinity, at most " +
+      std::to_string(kDepth - 1) + " levels); leave such values out");
+}
+
+Manifest decode_manifest(std::string_view text, const std::filesystem::path& path) {
+  const std::size_t length = text.size() < kHashLine ? 0 : text.size() - kHashLine;
+  const std::string_view body = text.substr(0, length);
+  if (text.substr(length) != hash_line(body)) {
+    throw IoError(path,
+                  "does not match the hash in its last line, so it is damaged; use another "
+                  "checkpoint");
+  }
+  auto value = parse_strictly(body, path, "the manifest", kDepth);
+  check_version(value, path);
+  if (!is_manifest(value)) {
+    throw IoError(path, "must have format, version, step, about and parts, each as version " +
+                            std::to_string(kVersion) + " has them; use another checkpoint");
+  }
+  Manifest manifest{
+      .step = value["step"].get<std::int64_t>(), .about = std::move(value["about"]), .parts = {}};
+  for (const auto& [name, record] : value["parts"].items()) {
+    manifest.parts[name] = {record["bytes"].get<std::uint64_t>(),
+                            record["xxh3_128"].get<std::string>()};
+  }
+  return manifest;
 }
 
 }  // namespace amp::checkpoint

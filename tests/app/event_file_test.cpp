@@ -1,61 +1,69 @@
-// TensorBoard event files, byte by byte. (TensorBoard itself reads one in the parity checks.)
+// Event files, byte by byte as TensorBoard's own writer makes them.
 #include "app/results/event_file.h"
 
-#include <gtest/gtest.h>
-
-#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
-
 #include "app/results/tensorboard.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <iterator>
+
 #include "tests/app/errors.h"
-#include "tests/app/idx_files.h"
+#include "tests/support/temporary_folder.h"
 
 namespace ampersand::tests {
 namespace {
 
-std::string bytes_of(const std::filesystem::path& path) {
-  std::ifstream stream(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
+// RecordWriter of TensorBoard 2.21, for Event(wall_time=1700000000.5,
+// file_version="brain.Event:2") ...
+constexpr std::string_view kFirst =
+    "1800000000000000a37f4b220900002040fc54d9411a0d627261696e2e4576656e743a322b353110";
+// ... and for Event(wall_time=1700000001.25, step=300,
+// summary=Summary(value=[Summary.Value(tag="loss", simple_value=0.5)])).
+constexpr std::string_view kScalar =
+    "1b000000000000001a0d9e130900005040fc54d94110ac022a0d0a0b0a046c6f7373150000003f4e1f95a8";
+
+std::string hex_of(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text;
+  for (auto byte = std::istreambuf_iterator<char>(file); byte != std::istreambuf_iterator<char>();
+       ++byte) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    text += digits[static_cast<unsigned char>(*byte) >> 4];
+    text += digits[static_cast<unsigned char>(*byte) & 0xf];
+  }
+  return text;
 }
 
-TEST(EventFile, ChecksumsAreThoseOfTheRfc) {
-  EXPECT_EQ(crc32c("123456789"), 0xE3069283u);
-  EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8A9136AAu);
-  EXPECT_EQ(crc32c(std::string(32, '\xFF')), 0x62A8AB43u);
-  EXPECT_EQ(crc32c(""), 0u);
+TEST(EventFile, ChecksumsAreThoseOfRfc3720) {
+  EXPECT_EQ(crc32c("123456789"), 0xe3069283U);
+  EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8a9136aaU);
+  EXPECT_EQ(crc32c(std::string(32, '\xff')), 0x62a8ab43U);
+  constexpr std::uint32_t crc = 0xe3069283;
+  EXPECT_EQ(masked_crc32c("123456789"), ((crc >> 15) | (crc << 17)) + 0xa282ead8U);
 }
 
-TEST(EventFile, RecordsAreFramedAndEncoded) {
+TEST(EventFile, WritesTheBytesOfTensorBoardsWriter) {
   const TemporaryFolder folder;
-  EventFile file(folder.path(), 1.0);
-  const auto header = bytes_of(file.path());
-  file.scalar("a", 300, 0.5f, 2.0);
-  const auto record = bytes_of(file.path()).substr(header.size());
-  // wall_time 2.0 (field 1, fixed64); step 300 (field 2, varint); summary (field 5) with one value
-  // (field 1) of tag "a" (field 1) and simple_value 0.5 (field 2, fixed32).
-  const std::string event(
-      "\x09\0\0\0\0\0\0\0\x40\x10\xAC\x02\x2A\x0A\x0A\x08\x0A\x01"
-      "a\x15\0\0\0\x3F",
-      24);
-  ASSERT_EQ(record.size(), 8 + 4 + event.size() + 4);
-  EXPECT_EQ(record.substr(0, 8), std::string("\x18\0\0\0\0\0\0\0", 8));
-  EXPECT_EQ(record.substr(12, event.size()), event);
-  const auto masked = [](const std::string& text) {
-    const auto crc = crc32c(text);
-    return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
-  };
-  std::uint32_t of_length = 0, of_event = 0;
-  std::memcpy(&of_length, record.data() + 8, 4);
-  std::memcpy(&of_event, record.data() + 12 + event.size(), 4);
-  EXPECT_EQ(of_length, masked(record.substr(0, 8)));
-  EXPECT_EQ(of_event, masked(event));
-  EXPECT_NE(header.find("brain.Event:2"), std::string::npos);
+  EventFile file(folder.path(), 1700000000.5);
+  EXPECT_TRUE(file.path().filename().string().starts_with("events.out.tfevents.1700000000."));
+  EXPECT_EQ(hex_of(file.path()), kFirst);
+  file.scalar("loss", 300, 0.5F, 1700000001.25);
+  EXPECT_EQ(hex_of(file.path()), std::string(kFirst).append(kScalar));  // flushed, not yet closed
 }
 
-TEST(EventFile, AFolderThatIsNotThereIsAnError) {
-  EXPECT_THROW(EventFile("/nowhere/at/all", 1.0), amp::IoError);
+TEST(EventFile, AFullDiskIsNoticed) {
+  const TemporaryFolder folder;
+  const auto path = EventFile(folder.path(), 1).path();
+  std::filesystem::remove(path);
+  std::filesystem::create_symlink("/dev/full", path);
+  EXPECT_EQ(error_of([&] { EventFile(folder.path(), 1); }),
+            path.string() + ": writing failed; is the disk full?");
+  EXPECT_THAT(error_of([&] { EventFile(folder.path() / "no", 1); }),
+              testing::HasSubstr("cannot be written; choose another --output"));
 }
 
 TEST(TensorBoard, HasAFolderForEachRunAndReplacesAnOlderTraining) {
@@ -79,8 +87,10 @@ TEST(TensorBoard, HasAFolderForEachRunAndReplacesAnOlderTraining) {
              {"test_accuracy", 0.25}});
   EXPECT_FALSE(std::filesystem::exists(root / "old"));
   std::string all;
-  for (const auto& entry : std::filesystem::directory_iterator(root / "fp16-seed3"))
-    all += bytes_of(entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(root / "fp16-seed3")) {
+    std::ifstream stream(entry.path(), std::ios::binary);
+    all.append(std::istreambuf_iterator<char>(stream), {});
+  }
   for (const char* tag : {"train/loss_scale", "train/learning_rate", "train/skipped_steps",
                           "test/loss", "test/accuracy"})
     EXPECT_NE(all.find(tag), std::string::npos) << tag;

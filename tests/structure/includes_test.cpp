@@ -107,6 +107,17 @@ TEST(Structure, ArithmeticIsFreeOfTorchHeaders) {
   }
 }
 
+TEST(Structure, FileFormatsAreFreeOfTorchHeaders) {
+  for (const auto* name :
+       {"container.h", "read_container.cpp", "write_container.cpp", "manifest.cpp", "safetensors.h",
+        "read_safetensors.cpp", "write_safetensors.cpp", "output_file.cpp", "input_file.cpp"}) {
+    const auto includes = includes_in(source_tree() / "src/checkpoint" / name);
+    EXPECT_FALSE(includes.empty()) << name;
+    EXPECT_THAT(shown(includes, is_torch), testing::IsEmpty());
+  }
+  EXPECT_THAT(shown(includes_under("app/files"), is_torch), testing::IsEmpty());
+}
+
 TEST(Structure, TheLibraryDoesWithoutTorchTorchH) {
   const auto heavy = [](const Include& include) { return include.target == "torch/torch.h"; };
   EXPECT_THAT(shown(library(), heavy), testing::IsEmpty());

@@ -1,0 +1,127 @@
+// Opens checkpoints, and notices every change.
+#include <algorithm>
+#include <map>
+#include <system_error>
+#include <utility>
+
+#include "amp/error.h"
+#include "src/checkpoint/container.h"
+#include "src/checkpoint/hash.h"
+#include "src/checkpoint/input_file.h"
+#include "src/checkpoint/manifest.h"
+#include "src/checkpoint/step_folders.h"
+#include "src/checkpoint/strict_json.h"
+
+namespace amp::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kMaxManifest = std::uint64_t{1} << 26;  // bytes; read before it is hashed
+constexpr std::size_t kBlock = std::size_t{1} << 20;            // bytes
+
+Manifest read_manifest(const fs::path& folder) {
+  const fs::path path = folder / kManifestName;
+  const InputFile file(path);
+  if (file.size() > kMaxManifest) {
+    throw IoError(path, "a manifest must be at most 64 MiB, got " + std::to_string(file.size()) +
+                            " bytes; use another checkpoint");
+  }
+  std::string text(file.size(), '\0');
+  file.read(0, text.data(), text.size());
+  return decode_manifest(text, path);
+}
+
+// Refuses what the manifest does not name; links too, for their target is not the checkpoint's.
+void check_names(const fs::path& folder, const Manifest& manifest) {
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name != kManifestName && !manifest.parts.contains(name)) {
+      throw IoError(folder, "holds " + shown(name) +
+                                ", which is no part of the checkpoint; move it elsewhere");
+    }
+    std::error_code ignored;
+    if (!fs::is_regular_file(entry->symlink_status(ignored))) {
+      throw IoError(entry->path(), "not a regular file; use another checkpoint");
+    }
+  }
+  if (error) throw IoError(folder, "cannot be read: " + error.message());
+}
+
+void check_part(const fs::path& path, const PartRecord& record) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) {
+    throw IoError(path, "this part of the checkpoint is missing; use another checkpoint");
+  }
+  const InputFile file(path);
+  if (file.size() != record.bytes) {
+    throw IoError(path, "must have " + std::to_string(record.bytes) + " bytes, got " +
+                            std::to_string(file.size()) + "; use another checkpoint");
+  }
+  std::string block(static_cast<std::size_t>(std::min<std::uint64_t>(kBlock, file.size())), '\0');
+  Hash hash;
+  for (std::uint64_t offset = 0; offset < file.size(); offset += kBlock) {
+    const auto count =
+        static_cast<std::size_t>(std::min<std::uint64_t>(kBlock, file.size() - offset));
+    file.read(offset, block.data(), count);
+    hash.add(block.data(), count);
+  }
+  if (hash.hex() != record.hash) {
+    throw IoError(path,
+                  "does not match its hash in the manifest, so it is damaged; use another "
+                  "checkpoint");
+  }
+}
+
+}  // namespace
+
+StoredCheckpoint::StoredCheckpoint(fs::path path, std::int64_t step, nlohmann::json about,
+                                   std::vector<std::string> parts)
+    : path_(std::move(path)), step_(step), about_(std::move(about)), parts_(std::move(parts)) {}
+
+fs::path StoredCheckpoint::part_path(const std::string& name) const {
+  if (std::ranges::find(parts_, name) == parts_.end()) {
+    throw IoError(path_, "has no part " + shown(name) + "; use a checkpoint that has it");
+  }
+  return path_ / name;
+}
+
+StoredCheckpoint open_checkpoint(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) {
+    throw IoError(path, "no such checkpoint; give the folder of one");
+  }
+  if (!fs::exists(path / kManifestName, error)) {
+    throw IoError(path, "holds no manifest.json, so it is no whole checkpoint; use another one");
+  }
+  Manifest manifest = read_manifest(path);
+  check_names(path, manifest);
+  std::vector<std::string> names;
+  for (const auto& [name, record] : manifest.parts) {
+    check_part(path / name, record);
+    names.push_back(name);
+  }
+  return {path, manifest.step, std::move(manifest.about), std::move(names)};
+}
+
+NewestCheckpoint newest_checkpoint(const fs::path& parent) {
+  NewestCheckpoint found;
+  for (const StepFolder& folder : step_folders(parent)) {
+    try {
+      auto checkpoint = open_checkpoint(folder.path);
+      if (checkpoint.step() != folder.step) {
+        throw IoError(folder.path, "holds step " + std::to_string(checkpoint.step()) +
+                                       ", not that of its name; rename it");
+      }
+      found.checkpoint = std::move(checkpoint);
+      break;
+    } catch (const IoError& damage) {
+      found.passed_over.push_back({folder.path, damage.what()});
+    }
+  }
+  return found;
+}
+
+}  // namespace amp::checkpoint
