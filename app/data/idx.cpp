@@ -1,24 +1,17 @@
-// The IDX reader: a plain or a gzip byte source, and a parser that trusts neither.
+// The IDX reader: a parser that trusts no header.
 #include "app/data/idx.h"
-
-#include <zlib.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstddef>
-#include <fstream>
 #include <limits>
 #include <memory>
-#include <new>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
-#include <utility>
 
 #include "amp/error.h"
+#include "app/data/byte_source.h"
 
 namespace ampersand {
 namespace {
@@ -32,156 +25,6 @@ constexpr std::size_t kFirstBlock = std::size_t{1} << 16;
 std::string hex(std::uint8_t byte) {
   constexpr std::string_view digits = "0123456789abcdef";
   return std::string("0x") + digits[byte >> 4] + digits[byte & 0xf];
-}
-
-// Bytes in order. `read` fills `to` and returns how many bytes it wrote: fewer only at the end.
-class ByteSource {
- public:
-  virtual ~ByteSource() = default;
-  virtual std::size_t read(std::span<std::uint8_t> to) = 0;
-};
-
-// The bytes of a regular file as they are.
-class PlainSource final : public ByteSource {
- public:
-  explicit PlainSource(const std::filesystem::path& path) : path_(path) {
-    std::error_code error;
-    const auto status = std::filesystem::status(path, error);
-    if (status.type() == std::filesystem::file_type::not_found) {
-      throw amp::IoError(path, "no such file");
-    }
-    if (error) throw amp::IoError(path, "cannot be examined: " + error.message());
-    if (!std::filesystem::is_regular_file(status)) throw amp::IoError(path, "not a regular file");
-    errno = 0;
-    file_.open(path, std::ios::binary);
-    if (!file_) {
-      throw amp::IoError(path, "cannot be opened: " + std::generic_category().message(errno));
-    }
-  }
-
-  std::size_t read(std::span<std::uint8_t> to) override {
-    errno = 0;
-    file_.read(reinterpret_cast<char*>(to.data()), static_cast<std::streamsize>(to.size()));
-    if (file_.bad()) {
-      throw amp::IoError(path_, "cannot be read: " + std::generic_category().message(errno));
-    }
-    const auto count = static_cast<std::size_t>(file_.gcount());
-    position_ += count;
-    return count;
-  }
-
-  void rewind() {
-    file_.clear();
-    file_.seekg(0);
-    position_ = 0;
-  }
-
-  // The next byte, which stays unread; nothing at the end of the file.
-  std::optional<std::uint8_t> peek() {
-    const int next = file_.peek();
-    if (next == std::ifstream::traits_type::eof()) return std::nullopt;
-    return static_cast<std::uint8_t>(next);
-  }
-
-  std::uint64_t position() const { return position_; }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-  std::ifstream file_;
-  std::uint64_t position_ = 0;
-};
-
-bool begins_as_gzip(PlainSource& file) {
-  std::array<std::uint8_t, 2> first{};
-  const bool gzip = file.read(first) == 2 && first[0] == 0x1f && first[1] == 0x8b;
-  file.rewind();
-  return gzip;
-}
-
-// The bytes that a gzip file's members unpack to, each member's CRC-32 and length verified. The end
-// is reported only once the last member is complete and nothing follows it.
-class GzipSource final : public ByteSource {
- public:
-  explicit GzipSource(PlainSource file) : file_(std::move(file)), packed_(1 << 16) {
-    // 16 + 15: a gzip wrapper, and only that, around a window of up to 2^15 bytes.
-    if (inflateInit2(&stream_, 16 + 15) != Z_OK) throw std::bad_alloc();
-  }
-  ~GzipSource() override { inflateEnd(&stream_); }
-  GzipSource(const GzipSource&) = delete;  // zlib's state points back at stream_
-  GzipSource& operator=(const GzipSource&) = delete;
-
-  std::size_t read(std::span<std::uint8_t> to) override {
-    std::size_t filled = 0;
-    while (filled < to.size() && !ended_) filled += inflate_some(to.subspan(filled));
-    return filled;
-  }
-
- private:
-  std::size_t inflate_some(std::span<std::uint8_t> to) {
-    refill_if_empty();
-    const std::size_t room = std::min(to.size(), std::size_t{1} << 30);  // avail_out has 32 bits
-    stream_.next_out = to.data();
-    stream_.avail_out = static_cast<uInt>(room);
-    const int status = inflate(&stream_, Z_NO_FLUSH);
-    if (status == Z_STREAM_END) {
-      begin_next_member();
-    } else if (status == Z_BUF_ERROR) {  // no progress, though refilled: the file is at its end
-      throw amp::IoError(file_.path(), "truncated gzip stream after " + position() +
-                                           " bytes; fetch the file again");
-    } else if (status == Z_MEM_ERROR) {
-      throw std::bad_alloc();
-    } else if (status != Z_OK) {
-      throw_corrupt();
-    }
-    return room - stream_.avail_out;
-  }
-
-  void refill_if_empty() {
-    if (stream_.avail_in > 0) return;
-    stream_.next_in = packed_.data();
-    stream_.avail_in = static_cast<uInt>(file_.read(packed_));
-  }
-
-  void begin_next_member() {
-    refill_if_empty();
-    if (stream_.avail_in == 0) {
-      ended_ = true;
-      return;
-    }
-    const auto second = stream_.avail_in > 1 ? std::optional(stream_.next_in[1]) : file_.peek();
-    if (stream_.next_in[0] != 0x1f || second != 0x8b) {
-      throw amp::IoError(file_.path(), "gzip stream ends at byte " + position() +
-                                           " but the file goes on; remove what follows, or fetch "
-                                           "the file again");
-    }
-    inflateReset(&stream_);
-  }
-
-  [[noreturn]] void throw_corrupt() const {
-    const std::string_view reason = stream_.msg != nullptr ? stream_.msg : "preset dictionary";
-    std::string message = "corrupt gzip stream near byte " + position() + " (";
-    if (reason == "incorrect data check") {
-      message = "gzip checksum (CRC-32) does not match at byte " + position() + " (";
-    } else if (reason == "incorrect length check") {
-      message = "gzip length does not match at byte " + position() + " (";
-    }
-    throw amp::IoError(file_.path(), message.append(reason) + "); fetch the file again");
-  }
-
-  // How many bytes of the packed file have been used.
-  std::string position() const { return std::to_string(file_.position() - stream_.avail_in); }
-
-  PlainSource file_;
-  std::vector<std::uint8_t> packed_;
-  z_stream stream_{};
-  bool ended_ = false;
-};
-
-std::unique_ptr<ByteSource> open_source(const std::filesystem::path& path) {
-  PlainSource file(path);
-  if (begins_as_gzip(file)) return std::make_unique<GzipSource>(std::move(file));
-  return std::make_unique<PlainSource>(std::move(file));
 }
 
 // Reads the header: two zero bytes, the element type, the number of dimensions, and one big-endian
@@ -256,7 +99,7 @@ std::vector<std::uint8_t> read_values(ByteSource& source, std::size_t promised) 
 }  // namespace
 
 IdxArray read_idx(const std::filesystem::path& path) {
-  const std::unique_ptr<ByteSource> source = open_source(path);
+  const std::unique_ptr<ByteSource> source = open_bytes(path);
   IdxArray array;
   array.shape = read_shape(*source, path);
   const std::size_t promised = promised_values(array.shape, path);
