@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <string>
 #include <thread>
 
@@ -17,7 +18,8 @@ namespace ampersand {
 namespace {
 
 void add_model_options(CLI::App& command, Settings& s) {
-  command.add_option("--model", s.model, "mlp (784-2048-2048-10) or cnn (two convolutions)")
+  command
+      .add_option("--model", s.model, "mlp (784-2048-2048-10), cnn (two convolutions) or resnet18")
       ->capture_default_str();
   command
       .add_option("--data", s.data,
@@ -115,12 +117,14 @@ void check_data(const ImageData& data, const Settings& settings) {
                                " is larger than the " + std::to_string(data.train.count) +
                                " training images");
   }
-  if (pixel_statistics(data.train).deviation == 0) {
+  const auto is_constant = [](const ChannelStatistics& channel) { return channel.deviation == 0; };
+  if (std::ranges::all_of(pixel_statistics(data.train), is_constant)) {
     throw amp::IoError(settings.data,
                        "all pixels of the training images have the same value; nothing can be "
                        "learned from them, give other data");
   }
-  make_model(settings.model, {1, data.train.height, data.train.width, data.train.classes});
+  make_model(settings.model,
+             {data.train.channels, data.train.height, data.train.width, data.train.classes});
 }
 
 }  // namespace

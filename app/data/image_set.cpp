@@ -5,14 +5,13 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <cstdlib>
 #include <initializer_list>
 #include <optional>
-#include <string_view>
-#include <system_error>
+#include <span>
 #include <utility>
 
 #include "amp/error.h"
+#include "app/data/files.h"
 #include "app/data/idx.h"
 
 namespace ampersand {
@@ -30,48 +29,31 @@ struct ImageFiles {
 };
 
 std::string size_name(const ImageSet& set) {
-  return std::to_string(set.height) + " x " + std::to_string(set.width);
+  const auto size = std::to_string(set.height) + " x " + std::to_string(set.width);
+  return set.channels == 1 ? size : std::to_string(set.channels) + " x " + size;
 }
 
-void check_folder(const std::filesystem::path& folder, const std::string& remedy) {
-  std::error_code error;
-  const auto status = std::filesystem::status(folder, error);
-  if (status.type() == std::filesystem::file_type::not_found) {
-    throw amp::IoError(folder, "no such folder; " + remedy);
+// HALF-KIND under its accepted names, for example "t10k" or "test" and "images", "idx3-ubyte".
+std::vector<std::string> names_of(std::initializer_list<const char*> halves,
+                                  const std::string& kind, const std::string& format) {
+  std::vector<std::string> names;
+  for (const std::string half : halves) {
+    for (const char* separator : {"-", "."})
+      names.push_back(half + "-" + kind + separator + format);
   }
-  if (error) throw amp::IoError(folder, "cannot be examined: " + error.message());
-  if (!std::filesystem::is_directory(status)) {
-    throw amp::IoError(folder, "not a folder; " + remedy);
-  }
-}
-
-// Finds HALF-KIND under its accepted names, for example "t10k" or "test" and "images-idx3-ubyte".
-std::filesystem::path find_file(const std::filesystem::path& folder,
-                                std::initializer_list<const char*> halves, std::string_view kind,
-                                std::string_view format, const std::string& remedy) {
-  std::string looked_for;
-  for (const char* packing : {"", ".gz"}) {
-    for (const char* half : halves) {
-      for (const char* separator : {"-", "."}) {
-        std::string name(half);
-        name.append("-").append(kind).append(separator).append(format).append(packing);
-        std::error_code error;
-        if (std::filesystem::exists(folder / name, error)) return folder / name;
-        if (error) throw amp::IoError(folder / name, "cannot be examined: " + error.message());
-        if (*packing == '\0') looked_for += (looked_for.empty() ? "" : ", ") + name;
-      }
-    }
-  }
-  throw amp::IoError(folder,
-                     "looked for " + looked_for + ", plain or .gz, and found none; " + remedy);
+  return names;
 }
 
 ImageFiles find_files(const std::filesystem::path& folder, const std::string& remedy) {
   check_folder(folder, remedy);
-  return {.train_images = find_file(folder, {"train"}, "images", "idx3-ubyte", remedy),
-          .train_labels = find_file(folder, {"train"}, "labels", "idx1-ubyte", remedy),
-          .test_images = find_file(folder, {"t10k", "test"}, "images", "idx3-ubyte", remedy),
-          .test_labels = find_file(folder, {"t10k", "test"}, "labels", "idx1-ubyte", remedy)};
+  const auto find = [&](std::initializer_list<const char*> halves, const char* kind,
+                        const char* format) {
+    return require_file(folder, names_of(halves, kind, format), remedy);
+  };
+  return {.train_images = find({"train"}, "images", "idx3-ubyte"),
+          .train_labels = find({"train"}, "labels", "idx1-ubyte"),
+          .test_images = find({"t10k", "test"}, "images", "idx3-ubyte"),
+          .test_labels = find({"t10k", "test"}, "labels", "idx1-ubyte")};
 }
 
 void check_dimensions(const IdxArray& array, std::size_t dimensions, const std::string& what,
@@ -109,26 +91,37 @@ ImageData load_files(const ImageFiles& files, std::optional<int> classes) {
   return data;
 }
 
-// The last part of the folder's path, also of "data/" and ".".
-std::string folder_name(const std::filesystem::path& folder) {
-  auto whole = std::filesystem::absolute(folder).lexically_normal();
-  if (!whole.has_filename()) whole = whole.parent_path();
-  return whole.has_filename() ? whole.filename().string() : whole.string();
-}
-
-std::size_t pixels_per_image(const ImageSet& set) { return std::size_t{set.height} * set.width; }
-
 // An ImageSet is an aggregate that anyone may fill: what reads it by its fields checks it first.
 void check_sizes(const ImageSet& set, const std::string& who) {
   const std::size_t held = set.pixels.size();
-  const bool pixels_fit =  // by division: the product of three 32-bit fields can overflow
-      set.count == 0 ? held == 0
-                     : held % set.count == 0 && held / set.count == pixels_per_image(set);
+  const bool pixels_fit =  // by division: the product of the 32-bit fields can overflow
+      set.count == 0 || set.channels == 0
+          ? held == 0
+          : held % set.count == 0 && held / set.count % set.channels == 0 &&
+                held / set.count / set.channels == std::size_t{set.height} * set.width;
   if (pixels_fit && set.labels.size() == set.count) return;
   throw amp::InvalidArgument(who + ": a set of " + std::to_string(set.count) + " images of " +
                              size_name(set) + " must hold as many labels and pixels, got " +
                              std::to_string(set.labels.size()) + " labels and " +
                              std::to_string(set.pixels.size()) + " pixels");
+}
+
+using Histogram = std::array<std::uint64_t, 256>;
+
+ChannelStatistics statistics_of(const Histogram& histogram) {
+  std::uint64_t sum = 0;
+  std::uint64_t count = 0;
+  for (std::size_t value = 0; value < histogram.size(); ++value) {
+    sum += value * histogram[value];
+    count += histogram[value];
+  }
+  const double mean = static_cast<double>(sum) / static_cast<double>(count);
+  double squares = 0;  // around the mean: the difference of two large sums would cancel
+  for (std::size_t value = 0; value < histogram.size(); ++value) {
+    const double distance = static_cast<double>(value) - mean;
+    squares += static_cast<double>(histogram[value]) * distance * distance;
+  }
+  return {.mean = mean / 255, .deviation = std::sqrt(squares / static_cast<double>(count)) / 255};
 }
 
 }  // namespace
@@ -160,6 +153,16 @@ ImageSet load_image_set(const std::filesystem::path& images_path,
   return set;
 }
 
+bool holds_idx(const std::filesystem::path& folder) {
+  for (const char* half : {"train", "t10k", "test"}) {
+    if (find_file(folder, names_of({half}, "images", "idx3-ubyte")) ||
+        find_file(folder, names_of({half}, "labels", "idx1-ubyte"))) {
+      return true;
+    }
+  }
+  return false;
+}
+
 ImageData load_idx_folder(const std::filesystem::path& folder) {
   ImageData data =
       load_files(find_files(folder, "give --data a folder of IDX files"), std::nullopt);
@@ -168,13 +171,12 @@ ImageData load_idx_folder(const std::filesystem::path& folder) {
 }
 
 ImageData load_fashion_mnist() {
-  const char* named = std::getenv("AMPERSAND_FASHION_MNIST");
-  const bool use_named = named != nullptr && *named != '\0';
-  const std::string remedy = std::string(use_named ? "correct AMPERSAND_FASHION_MNIST, " : "") +
+  const auto named = environment("AMPERSAND_FASHION_MNIST");
+  const std::string remedy = std::string(named ? "correct AMPERSAND_FASHION_MNIST, " : "") +
                              "install Debian's package dataset-fashion-mnist, or give --data a "
                              "folder of IDX files";
   ImageData data =
-      load_files(find_files(use_named ? named : kFashionMnistFolder, remedy), kFashionMnistClasses);
+      load_files(find_files(named.value_or(kFashionMnistFolder), remedy), kFashionMnistClasses);
   data.name = "fashion-mnist";
   return data;
 }
@@ -186,8 +188,9 @@ ImageSet take_first(const ImageSet& set, std::uint32_t n) {
                                ", the number of images, got " + std::to_string(n));
   }
   const auto pixels_end =
-      set.pixels.begin() + static_cast<std::ptrdiff_t>(n * pixels_per_image(set));
+      set.pixels.begin() + static_cast<std::ptrdiff_t>(set.pixels.size() / set.count * n);
   return {.count = n,
+          .channels = set.channels,
           .height = set.height,
           .width = set.width,
           .classes = set.classes,
@@ -200,19 +203,15 @@ PixelStatistics pixel_statistics(const ImageSet& set) {
   if (set.pixels.empty()) {
     throw amp::InvalidArgument("pixel_statistics: the set must hold at least one pixel, got none");
   }
-  std::array<std::uint64_t, 256> histogram{};
-  for (const std::uint8_t pixel : set.pixels) ++histogram[pixel];
-
-  std::uint64_t sum = 0;
-  for (std::size_t value = 0; value < histogram.size(); ++value) sum += value * histogram[value];
-  const auto count = static_cast<double>(set.pixels.size());
-  const double mean = static_cast<double>(sum) / count;
-  double squares = 0;  // around the mean: the difference of two large sums would cancel
-  for (std::size_t value = 0; value < histogram.size(); ++value) {
-    const double distance = static_cast<double>(value) - mean;
-    squares += static_cast<double>(histogram[value]) * distance * distance;
+  const std::size_t plane = std::size_t{set.height} * set.width;
+  std::vector<Histogram> histograms(set.channels);
+  for (std::size_t i = 0; i < set.pixels.size(); i += plane) {
+    Histogram& histogram = histograms[i / plane % set.channels];
+    for (const std::uint8_t pixel : std::span(set.pixels).subspan(i, plane)) ++histogram[pixel];
   }
-  return {.mean = mean / 255, .deviation = std::sqrt(squares / count) / 255};
+  PixelStatistics statistics;
+  for (const Histogram& histogram : histograms) statistics.push_back(statistics_of(histogram));
+  return statistics;
 }
 
 }  // namespace ampersand

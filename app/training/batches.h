@@ -11,33 +11,50 @@
 namespace ampersand {
 
 struct Batch {
-  at::Tensor images;  // [batch, 1, height, width], in the dtype asked for, normalised
+  at::Tensor images;  // [batch, channels, height, width], in the dtype asked for, normalised
   at::Tensor labels;  // [batch], int64
 
   Batch to(c10::Device device) const { return {images.to(device), labels.to(device)}; }
 };
 
+struct BatchOptions {
+  std::int64_t batch_size = 128;
+  c10::ScalarType dtype = c10::kFloat;  // Float, Half or BFloat16
+  bool augment = false;                 // crop and flip at random: for training images only
+  bool channels_last = false;           // images in c10::MemoryFormat::ChannelsLast
+};
+
 class ImageBatches {
  public:
-  // set must outlive this. Pixels become ((pixel / 255) - mean) / deviation, in fp32, then `dtype`.
-  ImageBatches(const ImageSet& set, const PixelStatistics& statistics, std::int64_t batch_size,
-               c10::ScalarType dtype);
+  // set must outlive this. Pixels become ((pixel / 255) - mean) / deviation of their channel, in
+  // fp32, then the dtype; those of a channel whose deviation is 0 become 0.
+  //
+  // Throws amp::InvalidArgument for a batch size below 1, another dtype, and statistics of another
+  // number of channels.
+  ImageBatches(const ImageSet& set, const PixelStatistics& statistics, const BatchOptions& options);
 
   std::int64_t samples() const { return static_cast<std::int64_t>(order_.size()); }
-  std::int64_t batches() const { return (samples() + batch_size_ - 1) / batch_size_; }
+  std::int64_t batches() const {
+    return (samples() + options_.batch_size - 1) / options_.batch_size;
+  }
 
   // Shuffles for an epoch; Fisher-Yates on a 64-bit Mersenne twister, the same on every platform.
+  // The augmentation becomes that of (seed, epoch), too; before the first call it is that of (0,
+  // 0).
   void shuffle(std::uint64_t seed, std::uint64_t epoch);
 
   // The i-th batch; the last may be smaller.
   Batch get(std::int64_t i) const;
 
  private:
+  template <class Code>
+  void fill(at::Tensor& images, std::int64_t begin) const;
+
   const ImageSet& set_;
-  PixelStatistics statistics_;
-  std::int64_t batch_size_;
-  c10::ScalarType dtype_;
+  BatchOptions options_;
+  at::Tensor tables_;  // [channels, 256]: what each value of a pixel becomes, in the dtype
   std::vector<std::uint32_t> order_;
+  std::uint64_t seed_ = 0, epoch_ = 0;
 };
 
 }  // namespace ampersand

@@ -74,12 +74,14 @@ class Training {
         device_(settings.device),
         recipe_(recipe_of(plan.precision, settings)),
         statistics_(pixel_statistics(data.train)),
-        batches_(data.train, statistics_, settings.batch_size, recipe_.compute_dtype),
-        test_batches_(data.test, statistics_, kEvaluationBatch, recipe_.compute_dtype),
+        batches_(data.train, statistics_,
+                 {.batch_size = settings.batch_size, .dtype = recipe_.compute_dtype}),
+        test_batches_(data.test, statistics_,
+                      {.batch_size = kEvaluationBatch, .dtype = recipe_.compute_dtype}),
         planned_(planned_steps(settings, data)) {
     at::manual_seed(plan.seed);
-    model_ =
-        make_model(settings.model, {1, data.train.height, data.train.width, data.train.classes});
+    model_ = make_model(settings.model, {data.train.channels, data.train.height, data.train.width,
+                                         data.train.classes});
     model_->to(device_);
     optimizer_ = make_optimizer(settings, model_->parameters());
     train_step_ = std::make_unique<amp::TrainStep>(*model_, *optimizer_, recipe_);

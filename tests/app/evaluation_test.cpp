@@ -26,16 +26,16 @@ class Pixels : public Classifier {
 };
 
 // With these statistics a normalised pixel is the pixel itself.
-const PixelStatistics kAsTheyAre{.mean = 0, .deviation = 1.0 / 255};
+const PixelStatistics kAsTheyAre{{.mean = 0, .deviation = 1.0 / 255}};
 // The losses are ln 2, ln(1 + e^-3) and ln(1 + e^2); the first two images are right.
-const ImageSet kThree{3, 1, 2, 2, {0, 0, 0, 3, 2, 0}, {0, 1, 1}};
+const ImageSet kThree{3, 1, 1, 2, 2, {0, 0, 0, 3, 2, 0}, {0, 1, 1}};
 constexpr double kLoss = (0.69314718056 + 0.04858735157 + 2.12692801104) / 3;
 
 TEST(Evaluation, IsTheMeanOverImagesNotBatches) {
   for (const std::int64_t batch_size : {1, 2, 3, 500}) {
     Pixels model;
     const auto result =
-        evaluate(model, ImageBatches(kThree, kAsTheyAre, batch_size, c10::kFloat), c10::kFloat);
+        evaluate(model, ImageBatches(kThree, kAsTheyAre, {.batch_size = batch_size}), c10::kFloat);
     EXPECT_NEAR(result.loss, kLoss, 1e-5) << batch_size;
     EXPECT_NEAR(result.accuracy, 2.0 / 3, 1e-12) << batch_size;
   }
@@ -43,7 +43,7 @@ TEST(Evaluation, IsTheMeanOverImagesNotBatches) {
 
 TEST(Evaluation, AsksInEvalModeWithoutGradients) {
   Pixels model;
-  evaluate(model, ImageBatches(kThree, kAsTheyAre, 2, c10::kFloat), c10::kFloat);
+  evaluate(model, ImageBatches(kThree, kAsTheyAre, {.batch_size = 2}), c10::kFloat);
   EXPECT_EQ(model.batch_sizes, (std::vector<std::int64_t>{2, 1}));
   EXPECT_FALSE(model.trained);
   EXPECT_FALSE(model.had_gradients);
@@ -53,7 +53,8 @@ TEST(Evaluation, AsksInEvalModeWithoutGradients) {
 
 TEST(Evaluation, TakesTheLossInFp32) {
   Pixels model;
-  const auto result = evaluate(model, ImageBatches(kThree, kAsTheyAre, 3, c10::kHalf), c10::kHalf);
+  const auto result = evaluate(
+      model, ImageBatches(kThree, kAsTheyAre, {.batch_size = 3, .dtype = c10::kHalf}), c10::kHalf);
   EXPECT_EQ(model.dtype, c10::kHalf);
   EXPECT_NEAR(result.loss, kLoss, 1e-5);  // 0, 2 and 3 are exact in fp16; the loss would not be
 }

@@ -260,17 +260,60 @@ TEST_F(ImageSetTest, RefusesASetThatContradictsItself) {
 }
 
 TEST(PixelStatistics, OfFewPixelsAndOfNone) {
-  ImageSet set{2, 1, 2, 2, {0, 255, 255, 0}, {0, 1}};
-  EXPECT_DOUBLE_EQ(pixel_statistics(set).mean, 0.5);
-  EXPECT_DOUBLE_EQ(pixel_statistics(set).deviation, 0.5);
+  ImageSet set{.count = 2,
+               .height = 1,
+               .width = 2,
+               .classes = 2,
+               .pixels = {0, 255, 255, 0},
+               .labels = {0, 1}};
+  EXPECT_DOUBLE_EQ(pixel_statistics(set).at(0).mean, 0.5);
+  EXPECT_DOUBLE_EQ(pixel_statistics(set).at(0).deviation, 0.5);
   set.pixels = {51, 51, 51, 51};
-  EXPECT_DOUBLE_EQ(pixel_statistics(set).mean, 0.2);
-  EXPECT_EQ(pixel_statistics(set).deviation, 0.0);
+  EXPECT_DOUBLE_EQ(pixel_statistics(set).at(0).mean, 0.2);
+  EXPECT_EQ(pixel_statistics(set).at(0).deviation, 0.0);
   set.pixels = {0, 0, 0, 255};  // deviation sqrt(1/4 - 1/16)
-  EXPECT_DOUBLE_EQ(pixel_statistics(set).mean, 0.25);
-  EXPECT_DOUBLE_EQ(pixel_statistics(set).deviation, 0.4330127018922193);
+  EXPECT_DOUBLE_EQ(pixel_statistics(set).at(0).mean, 0.25);
+  EXPECT_DOUBLE_EQ(pixel_statistics(set).at(0).deviation, 0.4330127018922193);
   EXPECT_EQ(error_of<amp::InvalidArgument>([] { pixel_statistics(ImageSet{}); }),
             "pixel_statistics: the set must hold at least one pixel, got none");
+}
+
+// Two images of three planes: 0 and 255, all 51, and 0 to 255 in the second image alone.
+TEST(PixelStatistics, AreOfEachChannel) {
+  const ImageSet set{.count = 2,
+                     .channels = 3,
+                     .height = 1,
+                     .width = 2,
+                     .classes = 2,
+                     .pixels = {0, 255, 51, 51, 0, 0, 255, 0, 51, 51, 0, 255},
+                     .labels = {0, 1}};
+  const PixelStatistics statistics = pixel_statistics(set);
+  ASSERT_EQ(statistics.size(), 3U);
+  EXPECT_DOUBLE_EQ(statistics[0].mean, 0.5);
+  EXPECT_DOUBLE_EQ(statistics[0].deviation, 0.5);
+  EXPECT_DOUBLE_EQ(statistics[1].mean, 0.2);
+  EXPECT_EQ(statistics[1].deviation, 0.0);
+  EXPECT_DOUBLE_EQ(statistics[2].mean, 0.25);
+  EXPECT_DOUBLE_EQ(statistics[2].deviation, 0.4330127018922193);
+}
+
+TEST(ColourImages, AreTakenWhole) {
+  const ImageSet set{.count = 2,
+                     .channels = 3,
+                     .height = 1,
+                     .width = 2,
+                     .classes = 2,
+                     .pixels = ramp(12),
+                     .labels = {0, 1}};
+  const ImageSet one = take_first(set, 1);
+  expect_shape(one, 1, 1, 2, 2);
+  EXPECT_EQ(one.channels, 3U);
+  EXPECT_EQ(one.pixels, ramp(6));
+  ImageSet wrong = set;
+  wrong.channels = 2;
+  EXPECT_EQ(error_of<amp::InvalidArgument>([&] { take_first(wrong, 1); }),
+            "take_first: a set of 2 images of 2 x 1 x 2 must hold as many labels and pixels, got 2 "
+            "labels and 12 pixels");
 }
 
 TEST(FashionMnist, IsTheRealDataSet) {
@@ -286,8 +329,9 @@ TEST(FashionMnist, IsTheRealDataSet) {
   }
   EXPECT_EQ(take_first(data.train, 5).labels, (Bytes{9, 0, 0, 3, 0}));
   const PixelStatistics statistics = pixel_statistics(data.train);
-  EXPECT_NEAR(statistics.mean, 0.2860, 5e-5);
-  EXPECT_NEAR(statistics.deviation, 0.3530, 5e-5);
+  ASSERT_EQ(statistics.size(), 1U);
+  EXPECT_NEAR(statistics[0].mean, 0.2860, 5e-5);
+  EXPECT_NEAR(statistics[0].deviation, 0.3530, 5e-5);
 }
 
 TEST(FashionMnist, AnEmptyVariableCountsAsUnset) {
