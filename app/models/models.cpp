@@ -6,6 +6,7 @@
 
 #include "amp/error.h"
 #include "app/models/model.h"
+#include "app/models/resnet18.h"
 
 namespace ampersand {
 namespace {
@@ -61,7 +62,7 @@ class Cnn : public Classifier {
 
 }  // namespace
 
-std::vector<std::string> model_names() { return {"mlp", "cnn"}; }
+std::vector<std::string> model_names() { return {"mlp", "cnn", "resnet18"}; }
 
 std::shared_ptr<Classifier> make_model(const std::string& name, const ImageShape& shape) {
   if (name == "mlp") return std::make_shared<Mlp>(shape);
@@ -73,7 +74,8 @@ std::shared_ptr<Classifier> make_model(const std::string& name, const ImageShape
     }
     return std::make_shared<Cnn>(shape);
   }
-  throw amp::InvalidArgument("--model must be mlp or cnn, got '" + name + "'");
+  if (name == "resnet18") return std::make_shared<ResNet18>(shape);
+  throw amp::InvalidArgument("--model must be mlp, cnn or resnet18, got '" + name + "'");
 }
 
 }  // namespace ampersand

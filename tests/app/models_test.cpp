@@ -37,7 +37,7 @@ TEST(Models, TakeImagesOfOtherShapes) {
 
 TEST(Models, AreRefused) {
   EXPECT_EQ(error_of<amp::InvalidArgument>([] { make_model("vgg", {}); }),
-            "--model must be mlp or cnn, got 'vgg'");
+            "--model must be mlp, cnn or resnet18, got 'vgg'");
   EXPECT_EQ(error_of<amp::InvalidArgument>([] { make_model("cnn", {.height = 3}); }),
             "model cnn: images must be at least 4 x 4 pixels, got 3 x 28");
 }

@@ -67,7 +67,7 @@ TEST_F(CommandLine, OptionsMustBeKnownAndHaveValues) {
 }
 
 TEST_F(CommandLine, NamesMustBeKnown) {
-  expect_usage({"train", "--model", "vgg"}, "--model must be mlp or cnn, got 'vgg'");
+  expect_usage({"train", "--model", "vgg"}, "--model must be mlp, cnn or resnet18, got 'vgg'");
   expect_usage({"train", "--optimizer", "lion"},
                "--optimizer must be sgd, adam or adamw, got 'lion'");
   expect_usage({"train", "--precision", "fp8"},
