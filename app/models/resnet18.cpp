@@ -1,9 +1,8 @@
-// ResNet-18.
+// ResNet-18 from torch::nn's modules.
 #include "app/models/resnet18.h"
 
 #include <ATen/ops/adaptive_avg_pool2d.h>
 #include <ATen/ops/max_pool2d.h>
-#include <ATen/ops/relu.h>
 #include <torch/nn/init.h>
 
 #include <algorithm>
@@ -13,15 +12,14 @@ namespace {
 
 namespace nn = torch::nn;
 
-constexpr std::int64_t kSmallImage = 64;
+constexpr std::int64_t kLargestSmallImage = 64;
 
+// Without a bias, which the batch norm behind it would take away again.
 nn::Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t size, std::int64_t stride) {
-  // Batch norm follows and would take a bias away again.
   return nn::Conv2d(nn::Conv2dOptions(in, out, size).stride(stride).padding(size / 2).bias(false));
 }
 
-// Two 3 x 3 convolutions with a shortcut around them, which has a 1 x 1 convolution of its own
-// where the shape changes.
+// relu(x + bn(conv(relu(bn(conv(x)))))), where x is brought to the shape of the sum if need be.
 class BasicBlock : public nn::Module {
  public:
   BasicBlock(std::int64_t in, std::int64_t out, std::int64_t stride)
@@ -35,9 +33,9 @@ class BasicBlock : public nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& x) {
-    auto y = at::relu(bn1_(conv1_(x)));
-    y = bn2_(conv2_(y));
-    return at::relu(y + (downsample_.is_empty() ? x : downsample_->forward(x)));
+    const auto hidden = bn1_(conv1_(x)).relu_();
+    const auto shortcut = downsample_ ? downsample_->forward(x) : x;
+    return bn2_(conv2_(hidden)).add_(shortcut).relu_();
   }
 
  private:
@@ -48,33 +46,38 @@ class BasicBlock : public nn::Module {
   nn::Sequential downsample_{nullptr};
 };
 
-nn::Sequential stage(std::int64_t in, std::int64_t out, std::int64_t stride) {
+nn::Sequential two_blocks(std::int64_t in, std::int64_t out, std::int64_t stride) {
   return nn::Sequential(std::make_shared<BasicBlock>(in, out, stride),
                         std::make_shared<BasicBlock>(out, out, 1));
+}
+
+bool is_large(const amp::ModelShape& shape) {
+  return std::max(shape.height, shape.width) > kLargestSmallImage;
 }
 
 }  // namespace
 
 ResNet18::ResNet18(const amp::ModelShape& shape)
-    : small_(std::max(shape.height, shape.width) <= kSmallImage) {
-  conv1_ = register_module("conv1", small_ ? convolution(shape.channels, 64, 3, 1)
-                                           : convolution(shape.channels, 64, 7, 2));
-  bn1_ = register_module("bn1", nn::BatchNorm2d(64));
-  layer1_ = register_module("layer1", stage(64, 64, 1));
-  layer2_ = register_module("layer2", stage(64, 128, 2));
-  layer3_ = register_module("layer3", stage(128, 256, 2));
-  layer4_ = register_module("layer4", stage(256, 512, 2));
-  fc_ = register_module("fc", nn::Linear(512, shape.classes));
+    : large_(is_large(shape)),
+      conv1_(register_module("conv1", large_ ? convolution(shape.channels, 64, 7, 2)
+                                             : convolution(shape.channels, 64, 3, 1))),
+      bn1_(register_module("bn1", nn::BatchNorm2d(64))),
+      layer1_(register_module("layer1", two_blocks(64, 64, 1))),
+      layer2_(register_module("layer2", two_blocks(64, 128, 2))),
+      layer3_(register_module("layer3", two_blocks(128, 256, 2))),
+      layer4_(register_module("layer4", two_blocks(256, 512, 2))),
+      fc_(register_module("fc", nn::Linear(512, shape.classes))) {
   for (const auto& module : modules(/*include_self=*/false)) {
-    if (auto* layer = module->as<nn::Conv2dImpl>())
-      nn::init::kaiming_normal_(layer->weight, 0, torch::kFanOut, torch::kReLU);
+    if (auto* conv = module->as<nn::Conv2d>()) {
+      nn::init::kaiming_normal_(conv->weight, 0, torch::kFanOut, torch::kReLU);
+    }
   }
 }
 
 at::Tensor ResNet18::forward(const at::Tensor& images) {
-  auto x = at::relu(bn1_(conv1_(images)));
-  if (!small_) x = at::max_pool2d(x, 3, 2, 1);
-  x = layer4_->forward(layer3_->forward(layer2_->forward(layer1_->forward(x))));
+  auto x = bn1_(conv1_(images)).relu_();
+  if (large_) x = at::max_pool2d(x, 3, 2, 1);
+  for (auto* layer : {&layer1_, &layer2_, &layer3_, &layer4_}) x = (*layer)->forward(x);
   return fc_(at::adaptive_avg_pool2d(x, {1, 1}).flatten(1));
 }
 

@@ -141,11 +141,10 @@ TEST(ImageBatches, PixelsStayWithTheirLabels) {
 
 // Two images of three planes of 2 x 2 pixels: 0 to 11 and 100 to 111.
 ImageSet colours() {
-  ImageSet set{.count = 2, .channels = 3, .height = 2, .width = 2, .classes = 2};
+  ImageSet set{.count = 2, .channels = 3, .height = 2, .width = 2, .classes = 2, .labels = {0, 1}};
   for (const int first : {0, 100}) {
     for (int i = 0; i < 12; ++i) set.pixels.push_back(static_cast<std::uint8_t>(first + i));
   }
-  set.labels = {0, 1};
   return set;
 }
 

@@ -1,82 +1,135 @@
-// ResNet-18: its parameters, and its logits against PyTorch's.
+// ResNet-18: its names, its size, and its logits against the same model in Python's PyTorch.
 #include "app/models/resnet18.h"
 
 #include <ATen/ops/arange.h>
-#include <ATen/ops/sin.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "tests/support/golden.h"
 
 namespace ampersand::tests {
 namespace {
 
-std::int64_t parameter_count(const ResNet18& model) {
+using amp::tests::Json;
+
+std::int64_t parameters_of(const amp::ModelShape& shape) {
   std::int64_t count = 0;
-  for (const auto& parameter : model.parameters()) count += parameter.numel();
+  for (const auto& parameter : ResNet18(shape).parameters()) count += parameter.numel();
   return count;
 }
 
-TEST(ResNet18, HasThePublishedNumberOfParameters) {
-  EXPECT_EQ(parameter_count(ResNet18({3, 32, 32, 10})), 11'173'962);
-  EXPECT_EQ(parameter_count(ResNet18({3, 224, 224, 1000})), 11'689'512);
+std::map<std::string, at::Tensor> entries_of(const torch::nn::Module& model) {
+  std::map<std::string, at::Tensor> entries;
+  for (const auto& item : model.named_parameters()) entries[item.key()] = item.value();
+  for (const auto& item : model.named_buffers()) entries[item.key()] = item.value();
+  return entries;
 }
 
-TEST(ResNet18, SmallImagesKeepTheirSizeAtTheStem) {
-  EXPECT_EQ(ResNet18({1, 64, 64, 2}).named_parameters()["conv1.weight"].sizes(),
-            (std::vector<std::int64_t>{64, 1, 3, 3}));
-  EXPECT_EQ(ResNet18({1, 65, 65, 2}).named_parameters()["conv1.weight"].sizes(),
-            (std::vector<std::int64_t>{64, 1, 7, 7}));
+// As noise() and fill() of tests/golden/make_resnet18.py.
+at::Tensor noise(at::IntArrayRef shape, double k) {
+  const auto large =
+      at::arange(c10::multiply_integers(shape), c10::kDouble).add_(k).sin_().mul_(1e4);
+  return (large - large.floor()).mul_(2).sub_(1).mul_(std::sqrt(3.0)).view(shape);
 }
 
-TEST(ResNet18, BeginsAsTorchvisionsDoes) {
-  const ResNet18 model({3, 32, 32, 10});
-  const auto parameters = model.named_parameters();
-  // Kaiming's normal distribution by fan out: variance 2 / (512 x 3 x 3).
-  EXPECT_NEAR(parameters["layer4.1.conv2.weight"].std().item<double>(), std::sqrt(2.0 / 4608),
-              2e-4);
-  EXPECT_EQ(parameters["layer1.0.bn1.weight"].min().item<double>(), 1);
-  EXPECT_EQ(parameters["layer1.0.bn1.bias"].abs().max().item<double>(), 0);
-}
-
-// As tests/golden/make_resnet18.py fills them.
-void fill(ResNet18& model) {
+void fill(const torch::nn::Module& model) {
   c10::NoGradGuard no_grad;
-  for (auto& item : model.named_parameters()) {
-    auto& parameter = item.value();
-    auto wave = at::sin(at::arange(parameter.numel(), c10::kDouble));
-    const double fan = parameter.dim() > 1 ? static_cast<double>(parameter[0].numel()) : 100;
-    wave = (wave / std::sqrt(fan)).reshape(parameter.sizes());
-    if (parameter.dim() == 1 && item.key().ends_with("weight")) wave = wave + 1;
-    parameter.copy_(wave);
+  double k = 0;
+  for (auto& [name, tensor] : entries_of(model)) {
+    const auto values = noise(tensor.sizes(), k++);
+    if (name.ends_with("num_batches_tracked")) continue;
+    if (tensor.dim() > 1) {
+      values.mul_(std::sqrt(2 / static_cast<double>(tensor[0].numel())));
+    } else if (name.ends_with("weight") || name.ends_with("running_var")) {
+      values.div_(4).add_(1);
+    } else {
+      values.div_(4);
+    }
+    tensor.copy_(values);
   }
 }
 
-TEST(ResNet18, GivesPyTorchsLogits) {
-  for (const auto& expected : amp::tests::golden("resnet18.json")["cases"]) {
-    const std::int64_t channels = expected["channels"], size = expected["size"];
-    ResNet18 model({channels, size, size, expected["classes"]});
-    std::vector<std::string> names;
-    for (const auto& item : model.named_parameters()) names.push_back(item.key());
-    EXPECT_EQ(names, expected["names"].get<std::vector<std::string>>());
-    fill(model);
-    const std::int64_t batch = expected["batch"];
-    const auto images = at::sin(at::arange(batch * channels * size * size, c10::kDouble) / 10)
-                            .to(c10::kFloat)
-                            .reshape({batch, channels, size, size});
+// Within 1e-4 of the largest logit: small ones are differences of large sums.
+void expect_near(const at::Tensor& logits, const Json& golden, const char* mode) {
+  const auto expected = amp::tests::numbers(golden);
+  double largest = 0;
+  for (const double value : expected) largest = std::max(largest, std::abs(value));
+  EXPECT_THAT(amp::tests::values(logits), amp::tests::AreWithin(1e-4 * largest, expected)) << mode;
+}
+
+class ResNet18Golden : public testing::TestWithParam<std::size_t> {};
+
+// In both memory formats: the model must not depend on it.
+TEST_P(ResNet18Golden, ComputesAsPythonDoes) {
+  const auto golden = amp::tests::golden("resnet18.json")["cases"][GetParam()];
+  const std::int64_t channels = golden["channels"], side = golden["side"], batch = golden["batch"];
+  const amp::ModelShape shape{channels, side, side, golden["classes"]};
+  for (const auto format : {c10::MemoryFormat::Contiguous, c10::MemoryFormat::ChannelsLast}) {
     c10::NoGradGuard no_grad;
-    for (const bool training : {true, false}) {
-      model.train(training);
-      const auto logits = amp::tests::values(model.forward(images));
-      EXPECT_THAT(logits,
-                  amp::tests::AreWithin(
-                      1e-3, amp::tests::numbers(expected[training ? "train" : "eval"]["logits"])))
-          << "size " << size << ", training " << training;
-    }
+    ResNet18 model(shape);
+    fill(model);
+    const auto images =
+        noise({batch, channels, side, side}, 0.5).to(c10::kFloat).contiguous(format);
+    expect_near(model.forward(images), golden["train_logits"], "train");
+    model.eval();
+    expect_near(model.forward(images), golden["eval_logits"], "eval");
   }
+}
+
+TEST_P(ResNet18Golden, HasPythonsNamesAndSize) {
+  const auto golden = amp::tests::golden("resnet18.json")["cases"][GetParam()];
+  const amp::ModelShape shape{golden["channels"], golden["side"], golden["side"], golden["classes"]};
+  EXPECT_EQ(parameters_of(shape), golden["parameters"].get<std::int64_t>());
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : entries_of(ResNet18(shape))) names.push_back(name);
+  EXPECT_EQ(names, golden["names"].get<std::vector<std::string>>());
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, ResNet18Golden, testing::Values(0U, 1U, 2U));
+
+TEST(ResNet18, HasTheKnownNumberOfParameters) {
+  EXPECT_EQ(parameters_of({.channels = 3, .height = 32, .width = 32, .classes = 10}), 11'173'962);
+  EXPECT_EQ(parameters_of({.channels = 3, .height = 224, .width = 224, .classes = 1000}),
+            11'689'512);
+}
+
+// The 3x3 stem up to 64 pixels on the longer side, the 7x7 one above.
+TEST(ResNet18, TheStemIsOfTheImageSize) {
+  const auto stem = [](std::int64_t height, std::int64_t width) {
+    return entries_of(ResNet18({2, height, width, 10}))["conv1.weight"].sizes().vec();
+  };
+  const std::vector<std::int64_t> small = {64, 2, 3, 3}, large = {64, 2, 7, 7};
+  EXPECT_EQ(stem(64, 64), small);
+  EXPECT_EQ(stem(65, 64), large);
+  EXPECT_EQ(stem(64, 65), large);
+}
+
+TEST(ResNet18, GivesLogitsForEveryImage) {
+  const auto sizes = [](const amp::ModelShape& shape) {
+    ResNet18 model(shape);
+    const auto images = at::zeros({2, shape.channels, shape.height, shape.width});
+    return model.forward(images).sizes().vec();
+  };
+  EXPECT_EQ(sizes({1, 28, 28, 10}), (std::vector<std::int64_t>{2, 10}));
+  EXPECT_EQ(sizes({4, 65, 40, 7}), (std::vector<std::int64_t>{2, 7}));
+}
+
+// kaiming_normal_ with fan_out and ReLU: variance 2 / (out channels x kernel area). The largest
+// convolution has 2,359,296 weights, so that its deviation is known to 0.05 %.
+TEST(ResNet18, FirstWeightsAreHes) {
+  const auto entries = entries_of(ResNet18({}));
+  const auto& conv = entries.at("layer4.1.conv2.weight");
+  EXPECT_NEAR(conv.std().item<double>() / std::sqrt(2.0 / (512 * 9)), 1, 3e-3);
+  EXPECT_NEAR(conv.mean().item<double>(), 0, 1e-4);
+  EXPECT_EQ(entries.at("layer4.1.bn2.weight").min().item<double>(), 1);
+  EXPECT_EQ(entries.at("layer4.1.bn2.bias").abs().max().item<double>(), 0);
 }
 
 }  // namespace
