@@ -50,11 +50,13 @@ TEST_F(Data, OfAFolderAreTrainedOn) {
 }
 
 TEST_F(Data, FolderMustExist) {
-  expect_refusal(run({"train", "--data", "nowhere"}), 3,
-                 "nowhere: no such folder; give --data a folder of IDX files");
+  expect_refusal(
+      run({"train", "--data", "nowhere"}), 3,
+      "nowhere: no such folder; give --data a folder of IDX files or of CIFAR-10's binary files");
   folder_.write("file", {1, 2, 3});
-  expect_refusal(run({"train", "--data", "file"}), 3,
-                 "file: not a folder; give --data a folder of IDX files");
+  expect_refusal(
+      run({"train", "--data", "file"}), 3,
+      "file: not a folder; give --data a folder of IDX files or of CIFAR-10's binary files");
 }
 
 TEST_F(Data, MissingFashionMnistNamesThePackage) {

@@ -190,7 +190,7 @@ TEST_F(Resume, ACheckpointOfAnotherModelOrANewerVersionIsRefused) {
 }
 
 TEST_F(Resume, TwoProcessesCannotWriteOneFolder) {
-  Process process(folder_.path(), training("run", {"--epochs", "100000"}));
+  Process process(folder_.path(), training("run", {"--steps", "1000000"}));
   for (int i = 0; i < 5000 && events_of(path("run/metrics.jsonl"), "step").size() < 3; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   const auto second = run(small("train", "run", {"--overwrite"}));
