@@ -65,9 +65,12 @@ class AMP_API StepResult {
 //   for (auto& batch : loader) {
 //     optimizer.zero_grad();
 //     at::Tensor loss;
-//     { amp::Autocast autocast(device); loss = criterion(model->forward(batch.data), batch.target);
-//     } scaler.scale(loss).backward(); scaler.unscale_(optimizer);                    // only if
-//     you clip or look at the gradients
+//     {
+//       amp::Autocast autocast(device);
+//       loss = criterion(model->forward(batch.data), batch.target);
+//     }
+//     scaler.scale(loss).backward();
+//     scaler.unscale_(optimizer);  // only if you clip or look at the gradients
 //     torch::nn::utils::clip_grad_norm_(model->parameters(), 1.0);
 //     scaler.step(optimizer);
 //     scaler.update();

@@ -54,19 +54,22 @@ class AMP_API StepReport {
 };
 
 // The steps of mixed-precision training, in the words of NVIDIA's guide:
-//   a. the fp32 parameters are the master weights;
+//   a. the fp32 parameters are the master weights (O2: copies of them, and the model is fp16);
 //   b. the forward pass runs in low precision, under Autocast, on casts of them;
 //   c. the loss is multiplied by the loss scale (and divided by the accumulation count);
-//   d. the backward pass gives scaled gradients, which add up over the micro-batches of a window;
+//   d. the backward pass gives scaled gradients, which add up over the micro-batches of a window
+//      (O2: in the fp32 gradients of the masters);
 //   e. at the window's end, a gradient that is Inf or NaN makes the step be skipped and the scale
-//   shrink; f. otherwise the gradients are unscaled in fp32 and clipped by their global norm; g.
-//   the optimizer updates the master weights; h. after growth_interval clean steps the scale grows.
+//      shrink;
+//   f. otherwise the gradients are unscaled in fp32 and clipped by their global norm;
+//   g. the optimizer updates the master weights;
+//   h. after growth_interval clean steps the scale grows.
 // Gradients are set to none after each step and each skip.
 //
 //   amp::TrainStep train_step(*model, optimizer, amp::Recipe::fp16());
 //   for (auto& batch : *loader) {
-//     auto report = train_step([&] { return cross_entropy(model->forward(batch.data),
-//     batch.target); }); if (report.stepped()) scheduler.step();
+//     auto report = train_step([&] { return criterion(model->forward(batch.data), batch.target); });
+//     if (report.stepped()) scheduler.step();
 //   }
 //
 // The result is that of the separate calls of Autocast, GradScaler and clipping. Throws
