@@ -126,6 +126,8 @@ Session::Session(const Settings& settings, const ImageData& data, std::int64_t s
       lock_(std::make_unique<FolderLock>(folder_)) {
   const auto events = events_until(folder_ / "metrics.jsonl", step);
   metrics_ = std::make_unique<MetricsFile>(folder_ / "metrics.jsonl", events);
+  std::error_code ignored;
+  for (const char* name : {"results.json", "report.html"}) fs::remove(folder_ / name, ignored);
   if (settings.tensorboard) tensorboard_ = std::make_unique<TensorBoard>(folder_ / "tensorboard");
   for (const auto& event : events) log(event);
   record({{"event", "resume"}, {"run", 0}, {"step", step}, {"command", command_line}});

@@ -1,6 +1,7 @@
 // ampersand train: one model, one precision.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include "amp/error.h"
@@ -67,7 +68,10 @@ int resume(const Settings& given) {
   const auto data = prepare(settings);
   take_over_cpu_math(state);
   const auto planned = planned_steps(settings, data);
-  if (plan.resume->step() >= planned) {
+  // A run that was killed after its last checkpoint still has its results to write.
+  std::error_code error;
+  const bool complete = std::filesystem::exists(given.resume / "results.json", error);
+  if (complete && plan.resume->step() >= planned) {
     throw amp::InvalidArgument("--resume " + given.resume.string() + ": the run is at step " +
                                std::to_string(plan.resume->step()) + " of " +
                                std::to_string(planned) +

@@ -51,7 +51,7 @@ nlohmann::json StepMemory::event() const {
           {"copies", after_forward_.copies},
           {"masters", masters_},
           {"gradients", gradients_},
-          {"optimizer", watch_.live_bytes() - weights_ - masters_ - average_},
+          {"optimizer", watch_.live_bytes() - data_ - weights_ - masters_ - average_},
           {"activations", after_forward_.floating},
           {"integers", after_forward_.integer},
           {"other", after_forward_.other + average_}};

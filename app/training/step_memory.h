@@ -14,6 +14,9 @@ namespace ampersand {
 // full. Make it first, so that it sees every tensor come and go.
 class StepMemory {
  public:
+  // What is there already belongs to the data.
+  void set_data_aside() { data_ = watch_.live_bytes(); }
+
   // Once model, masters and moving average are there.
   void know(const Model& model, const amp::TrainStep& train_step, std::int64_t average_bytes);
 
@@ -30,7 +33,7 @@ class StepMemory {
 
  private:
   MemoryWatch watch_;
-  std::int64_t weights_ = 0, masters_ = 0, average_ = 0, gradients_ = 0;
+  std::int64_t data_ = 0, weights_ = 0, masters_ = 0, average_ = 0, gradients_ = 0;
   LiveBytes after_forward_;
   bool counted_ = false;
 };

@@ -53,6 +53,7 @@ class Training {
                       {kEvaluationBatch, recipe_.compute_dtype, false, settings.channels_last}),
         planned_(planned_steps(settings, data)),
         pace_(recipe_.accumulation) {
+    memory_.set_data_aside();
     at::manual_seed(plan.seed);
     model_ = make_model(settings.model, shape_of(data));
     model_->to(device_);

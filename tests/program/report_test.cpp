@@ -72,7 +72,8 @@ TEST_F(ReportCommand, NeedsRoomForThePage) {
   ASSERT_EQ(run(small("train", "results")).status, 0);
   std::filesystem::remove(path("results/report.html"));
   std::filesystem::create_directory(path("results/report.html"));
-  expect_refusal(run({"report", "results"}), 3, "results/report.html: cannot be written");
+  expect_refusal(run({"report", "results"}), 3,
+                 "results/report.html: cannot be written (Is a directory)");
 }
 
 using Info = ProgramTest;
