@@ -18,8 +18,8 @@ namespace amp {
 
 // What save_checkpoint keeps beside the training itself.
 struct CheckpointExtras {
-  std::string about = "{}";                     // a JSON object of the caller's
-  std::map<std::string, NamedTensors> tensors;  // by the name of their part: "ema"
+  std::string about = "{}";                          // a JSON object of the caller's
+  std::map<std::string, NamedTensors> tensors = {};  // by the name of their part: "ema"
 };
 
 // Writes folder/step-N: the weights in fp32 (of an O2 model the masters), the optimizer, the

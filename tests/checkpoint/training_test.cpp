@@ -25,8 +25,8 @@ Recipe recipe_named(const std::string& name) {
   return recipe;
 }
 
-struct Run {
-  Run(const std::string& recipe, const std::string& optimizer_name)
+struct TrainedMlp {
+  TrainedMlp(const std::string& recipe, const std::string& optimizer_name)
       : optimizer(make_optimizer(optimizer_name, model.parameters())),
         step(model, *optimizer, recipe_named(recipe)) {}
 
@@ -54,7 +54,7 @@ class Checkpoints : public testing::TestWithParam<std::tuple<const char*, const 
 TEST_P(Checkpoints, ATrainingGoesOnAsIfItHadNotStopped) {
   const auto [recipe, optimizer] = GetParam();
   at::manual_seed(5);
-  Run whole(recipe, optimizer);
+  TrainedMlp whole(recipe, optimizer);
   whole.train(0, 10);
   NamedTensors average = {{"a", at::full({2}, 0.1)}};
   save_checkpoint(folder.path(), whole.step, 10,
@@ -62,7 +62,7 @@ TEST_P(Checkpoints, ATrainingGoesOnAsIfItHadNotStopped) {
   const auto expected = whole.train(10, 20);
 
   at::manual_seed(99);
-  Run other(recipe, optimizer);
+  TrainedMlp other(recipe, optimizer);
   const auto stored = Checkpoint::newest(folder.path());
   ASSERT_TRUE(stored.has_value());
   EXPECT_EQ(stored->step(), 10);
@@ -97,7 +97,7 @@ TEST(Checkpoint, TheMiddleOfAWindowCannotBeSaved) {
 
 TEST(Checkpoint, AnotherModelIsRefusedAndUnchanged) {
   const TemporaryFolder folder;
-  Run run("bf16", "sgd");
+  TrainedMlp run("bf16", "sgd");
   save_checkpoint(folder.path(), run.step, 3);
   torch::nn::Linear other(6, 3);
   const auto before = weights_of(*other);
@@ -110,7 +110,7 @@ TEST(Checkpoint, AnotherModelIsRefusedAndUnchanged) {
 
 TEST(Checkpoint, AboutMustBeAnObject) {
   const TemporaryFolder folder;
-  Run run("bf16", "sgd");
+  TrainedMlp run("bf16", "sgd");
   EXPECT_THAT([&] { save_checkpoint(folder.path(), run.step, 1, {.about = "hello"}); },
               ThrowsMessage<InvalidArgument>(HasSubstr("about must be a JSON object")));
 }
