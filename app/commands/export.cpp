@@ -23,15 +23,8 @@ struct ExportOptions {
   bool overwrite = false;
 };
 
-c10::ScalarType dtype_of(const std::string& name) {
-  if (name == "fp32") return c10::kFloat;
-  if (name == "bf16") return c10::kBFloat16;
-  if (name == "fp16") return c10::kHalf;
-  throw amp::InvalidArgument("--dtype must be fp32, bf16 or fp16, got '" + name + "'");
-}
-
 int run_export(const ExportOptions& options) {
-  const auto dtype = dtype_of(options.dtype);
+  const auto dtype = parse_dtype("--dtype", options.dtype);
   if (options.format != "safetensors" && options.format != "state_dict")
     throw amp::InvalidArgument("--format must be safetensors or state_dict, got '" +
                                options.format + "'");
@@ -44,10 +37,7 @@ int run_export(const ExportOptions& options) {
     throw amp::InvalidArgument("--output " + output.string() +
                                " is there already; pass --overwrite to replace it");
   const auto checkpoint = find_checkpoint(options.where);
-  if (options.ema && !checkpoint.has("ema"))
-    throw amp::InvalidArgument("--ema: " + checkpoint.path().string() +
-                               " has no moving average; train with --ema");
-  const auto weights = amp::converted(checkpoint.tensors(options.ema ? "ema" : "weights"), dtype);
+  const auto weights = amp::converted(stored_weights(checkpoint, options.ema), dtype);
   if (options.format == "state_dict") {
     amp::save_state_dict(output, weights);
   } else {

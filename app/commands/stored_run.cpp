@@ -12,14 +12,6 @@ namespace {
 
 constexpr std::int64_t kBatch = 500;
 
-c10::ScalarType compute_dtype(const std::string& name, const RunState& state) {
-  if (name.empty()) return state.precision.recipe.compute_dtype;
-  if (name == "fp32") return c10::kFloat;
-  if (name == "bf16") return c10::kBFloat16;
-  if (name == "fp16") return c10::kHalf;
-  throw amp::InvalidArgument("--precision must be fp32, bf16 or fp16, got '" + name + "'");
-}
-
 std::string named(const amp::ModelShape& shape) {
   return std::to_string(shape.channels) + " x " + std::to_string(shape.height) + " x " +
          std::to_string(shape.width) + " pixels in " + std::to_string(shape.classes) + " classes";
@@ -59,7 +51,8 @@ StoredRun open_stored_run(const StoredRunOptions& options) {
   set_threads(options.threads);
   auto checkpoint = find_checkpoint(options.where);
   auto state = run_state_of(checkpoint);
-  const auto dtype = compute_dtype(options.precision, state);
+  const auto dtype = options.precision.empty() ? state.precision.recipe.compute_dtype
+                                               : parse_dtype("--precision", options.precision);
   const bool own_data = options.data.empty();
   const auto samples = own_data && options.test_samples == 0
                            ? state.settings.at("use_test_samples").get<std::int64_t>()

@@ -5,8 +5,16 @@
 #include <string>
 
 #include "amp/error.h"
+#include "app/files/write_file.h"
 
 namespace ampersand {
+namespace {
+
+std::string line_of(const nlohmann::json& event) {
+  return event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace
 
 MetricsFile::MetricsFile(const std::filesystem::path& path)
     : path_(path), stream_(path, std::ios::trunc) {
@@ -16,19 +24,16 @@ MetricsFile::MetricsFile(const std::filesystem::path& path)
 MetricsFile::MetricsFile(const std::filesystem::path& path,
                          const std::vector<nlohmann::json>& events)
     : path_(path) {
-  const auto temporary = std::filesystem::path(path.string() + ".tmp");
-  stream_.open(temporary, std::ios::trunc);
-  if (!stream_) throw amp::IoError(path, "cannot be written");
-  for (const auto& event : events) write(event);
-  stream_.close();
-  std::filesystem::rename(temporary, path);
+  std::string lines;
+  for (const auto& event : events) lines += line_of(event) + "\n";
+  write_file(path, lines);
   stream_.open(path, std::ios::app);
   if (!stream_) throw amp::IoError(path, "cannot be written");
 }
 
 void MetricsFile::write(const nlohmann::json& event) {
   // Flushed a line at a time: whatever ends the process, the lines before it are on file.
-  stream_ << event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
+  stream_ << line_of(event) << std::endl;
   if (!stream_) throw amp::IoError(path_, "writing failed; is the disk full?");
 }
 

@@ -89,6 +89,17 @@ void set_loss_scale(Precision& precision, const std::string& value) {
   precision.recipe.loss_scaling = amp::LossScaling::fixed;
 }
 
+c10::ScalarType parse_dtype(const std::string& option, const std::string& name) {
+  if (name == "fp32") return c10::kFloat;
+  if (name == "bf16") return c10::kBFloat16;
+  if (name == "fp16") return c10::kHalf;
+  throw amp::InvalidArgument(option + " must be fp32, bf16 or fp16, got '" + name + "'");
+}
+
+const char* dtype_name(c10::ScalarType dtype) {
+  return dtype == c10::kFloat ? "fp32" : dtype == c10::kHalf ? "fp16" : "bf16";
+}
+
 std::string loss_scaling_name(amp::LossScaling scaling) {
   switch (scaling) {
     case amp::LossScaling::none:

@@ -25,6 +25,10 @@ std::vector<Precision> parse_precisions(const std::string& list);
 // says how it is scaled is refused.
 void set_loss_scale(Precision& precision, const std::string& value);
 
+// "fp32", "bf16" or "fp16" and back. The option is what amp::InvalidArgument names for another name.
+c10::ScalarType parse_dtype(const std::string& option, const std::string& name);
+const char* dtype_name(c10::ScalarType dtype);
+
 std::string loss_scaling_name(amp::LossScaling scaling);
 
 }  // namespace ampersand

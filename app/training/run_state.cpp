@@ -101,13 +101,17 @@ amp::Checkpoint find_checkpoint(const fs::path& where) {
   return std::move(*found);
 }
 
-std::unique_ptr<Model> stored_model(const amp::Checkpoint& checkpoint, const RunState& state,
-                                    bool ema) {
-  auto model = make_model(state.settings.at("model"), state.shape);
+amp::NamedTensors stored_weights(const amp::Checkpoint& checkpoint, bool ema) {
   if (ema && !checkpoint.has("ema"))
     throw amp::InvalidArgument("--ema: " + checkpoint.path().string() +
                                " has no moving average; train with --ema");
-  model->load(checkpoint.tensors(ema ? "ema" : "weights"));
+  return checkpoint.tensors(ema ? "ema" : "weights");
+}
+
+std::unique_ptr<Model> stored_model(const amp::Checkpoint& checkpoint, const RunState& state,
+                                    bool ema) {
+  auto model = make_model(state.settings.at("model"), state.shape);
+  model->load(stored_weights(checkpoint, ema));
   return model;
 }
 

@@ -43,6 +43,10 @@ void take_over_cpu_math(const RunState& state);
 // Damaged ones are passed over and named on stderr. Throws amp::IoError if there is none.
 amp::Checkpoint find_checkpoint(const std::filesystem::path& where);
 
+// The weights of a run, or, where `ema`, their moving average. Throws amp::InvalidArgument if it has
+// none.
+amp::NamedTensors stored_weights(const amp::Checkpoint& checkpoint, bool ema);
+
 // The model of a run with its weights, or, where `ema`, with their moving average.
 std::unique_ptr<Model> stored_model(const amp::Checkpoint& checkpoint, const RunState& state,
                                     bool ema);
