@@ -97,6 +97,10 @@ std::optional<double> StepReport::grad_norm() const {
   return grad_norm_.item<double>();
 }
 
+double StepReport::scale() const {
+  return scale_on_device_.defined() ? scale_on_device_.item<double>() : scale_;
+}
+
 struct TrainStep::Impl {
   torch::optim::Optimizer& optimizer;
   Recipe recipe;
@@ -180,8 +184,14 @@ struct TrainStep::Impl {
       train_step::clip_to_norm_(found, norm, recipe.max_grad_norm);
     }
     auto result = scaler.step(optimizer);
-    if (result.stepped()) masters.write_back();
+    // After a step that is not known to have run the masters are either new or what they were.
+    if (!result.ready() || result.stepped()) masters.write_back();
     return result;
+  }
+
+  void note_scale(double& host, at::Tensor& device) const {
+    device = scaler.scale_if_on_device();
+    if (!device.defined()) host = scaler.get_scale();
   }
 
   void clear_window() {
@@ -192,13 +202,12 @@ struct TrainStep::Impl {
   // Steps e to h. A step that fails loses its window and nothing else.
   StepResult finish_window(at::Tensor& norm) {
     c10::NoGradGuard no_grad;
-    const auto before = scaler.state_dict();
     StepResult result;
     try {
       result = run_optimizer(norm);
     } catch (...) {
       clear_window();
-      if (scaler.is_enabled()) scaler.load_state_dict(before);
+      scaler.discard_iteration();
       throw;
     }
     clear_window();
@@ -219,7 +228,7 @@ StepReport TrainStep::operator()(at::TensorList inputs, const Loss& loss) {
 
 StepReport TrainStep::operator()(const std::function<at::Tensor()>& loss) {
   StepReport report;
-  report.scale_ = impl_->scaler.get_scale();
+  impl_->note_scale(report.scale_, report.scale_on_device_);
   {
     const auto value = impl_->forward(loss);
     impl_->check_loss(value);
@@ -233,7 +242,7 @@ StepReport TrainStep::operator()(const std::function<at::Tensor()>& loss) {
 
 StepReport TrainStep::flush() {
   StepReport report;
-  report.scale_ = impl_->scaler.get_scale();
+  impl_->note_scale(report.scale_, report.scale_on_device_);
   report.at_boundary_ = impl_->micro_batches > 0;
   if (report.at_boundary_) report.result_ = impl_->finish_window(report.grad_norm_);
   return report;
