@@ -146,7 +146,7 @@ class AMP_API GradScaler {
 
  private:
   friend class TrainStep;
-  void discard_iteration();             // as if nothing had been unscaled or stepped
+  void discard_iteration();               // as if nothing had been unscaled or stepped
   at::Tensor scale_if_on_device() const;  // undefined if get_scale() would not wait
 
   struct Impl;

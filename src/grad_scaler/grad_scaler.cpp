@@ -12,6 +12,7 @@
 
 #include "amp/error.h"
 #include "amp/optim.h"
+#include "src/grad_scaler/announce_step.h"
 #include "src/grad_scaler/check_optimizer.h"
 #include "src/grad_scaler/loss_scale.h"
 #include "src/grad_scaler/unscale.h"
@@ -32,20 +33,6 @@ std::string shown(double value) {
   std::ostringstream text;
   text << value;
   return text.str();
-}
-
-// Makes a step known. C++ SGD writes weights through `.data()`, which leaves their version as it
-// was: a cache that trusts the version would go on serving the old values, and so would autocast's
-// own in a region that is still open.
-void announce(torch::optim::Optimizer& optimizer) {
-  at::autocast::clear_cache();
-  for (auto& group : optimizer.param_groups()) {
-    for (auto& parameter : group.params()) {
-      if (parameter.grad().defined() && !parameter.is_inference()) {
-        parameter.unsafeGetTensorImpl()->bump_version();
-      }
-    }
-  }
 }
 
 std::string overflow_at(double scale) {
@@ -83,8 +70,7 @@ struct GradScaler::Impl {
   std::map<const torch::optim::Optimizer*, OptimizerRecord> records;
 
   explicit Impl(const GradScalerOptions& given)
-      : options(given),
-        scale({static_cast<float>(given.init_scale), 0, given.hysteresis, 0}) {}
+      : options(given), scale({static_cast<float>(given.init_scale), 0, given.hysteresis, 0}) {}
 
   scaling::Rule rule() const {
     return {options.growth_factor, options.backoff_factor, options.growth_interval,
@@ -116,7 +102,7 @@ struct GradScaler::Impl {
   StepResult run(torch::optim::Optimizer& optimizer, const OptimizerRecord& record) {
     if (record.checked.found_inf.any()) return StepResult::skip(overflow_at(scale.value().value));
     optimizer.step();
-    announce(optimizer);
+    scaling::announce_step(optimizer);
     return {};
   }
 
@@ -127,7 +113,7 @@ struct GradScaler::Impl {
     const auto flag = found_inf.combined();
     c10::NoGradGuard no_grad;
     step.scaled_step(record.divided ? at::ones_like(flag) : scale.inverse_on(flag.device()), flag);
-    announce(optimizer);
+    scaling::announce_step(optimizer);
     const auto result = StepResult::pending(flag, scale.on(flag.device()));
     if (found_inf.known()) result.reason();
     return result;
@@ -200,7 +186,7 @@ void GradScaler::unscale_(torch::optim::Optimizer& optimizer) {
 StepResult GradScaler::step(torch::optim::Optimizer& optimizer) {
   if (!impl_->options.enabled) {
     optimizer.step();
-    announce(optimizer);
+    scaling::announce_step(optimizer);
     return {};
   }
   impl_->require_scaled("step()");
@@ -296,13 +282,10 @@ GradScalerState GradScaler::state_dict() const {
         "take it after update()");
   }
   const auto& scale = impl_->scale.value();
-  return {static_cast<double>(scale.value),
-          impl_->options.growth_factor,
-          impl_->options.backoff_factor,
-          impl_->options.growth_interval,
-          scale.growth_tracker,
-          scale.hysteresis_left,
-          scale.consecutive_skips};
+  return {
+      static_cast<double>(scale.value), impl_->options.growth_factor, impl_->options.backoff_factor,
+      impl_->options.growth_interval,   scale.growth_tracker,         scale.hysteresis_left,
+      scale.consecutive_skips};
 }
 
 void GradScaler::load_state_dict(const GradScalerState& state) {

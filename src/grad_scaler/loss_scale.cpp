@@ -1,6 +1,7 @@
 // The loss scale where it is needed: its value on the host, and as a tensor on each device.
 #include "src/grad_scaler/loss_scale.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/minimum.h>
@@ -33,7 +34,9 @@ Scale as_scale(const at::Tensor& state) {
           static_cast<std::int64_t>(numbers[2]), static_cast<std::int64_t>(numbers[3])};
 }
 
-at::Tensor rounded_to_float(const at::Tensor& value) { return value.to(c10::kFloat).to(c10::kDouble); }
+at::Tensor rounded_to_float(const at::Tensor& value) {
+  return value.to(c10::kFloat).to(c10::kDouble);
+}
 
 }  // namespace
 

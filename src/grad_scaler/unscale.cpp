@@ -1,6 +1,7 @@
 // Dividing an optimizer's gradients by the loss scale: one ATen call per device and dtype.
 #include "src/grad_scaler/unscale.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/_amp_foreach_non_finite_check_and_unscale.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
@@ -186,8 +187,7 @@ Unscaled unscale_gradients(torch::optim::Optimizer& optimizer, const LossScale& 
   Unscaled result{{}, listed(entries)};
   auto devices = grouped(entries);
   const bool may_overflow = scale.lower_bound(rule) < 1;
-  for (auto& device : devices)
-    result.found_inf.add(flag_of(device, scale, pass, may_overflow));
+  for (auto& device : devices) result.found_inf.add(flag_of(device, scale, pass, may_overflow));
   return result;
 }
 

@@ -29,7 +29,8 @@ class FoundInf {
 
 // The gradients that were divided, in the order of their addresses. Weak: a gradient that was
 // cleared or replaced since is not one of them.
-using GradientList = std::vector<c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>>;
+using GradientList =
+    std::vector<c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>>;
 
 struct Unscaled {
   FoundInf found_inf;  // empty: the optimizer has no gradient at all
