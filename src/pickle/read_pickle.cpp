@@ -1,15 +1,15 @@
 // A pickle is a program for a stack machine; this one knows the instructions that make plain data.
 #include "src/pickle/read_pickle.h"
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include "amp/error.h"
 #include "src/checkpoint/strict_json.h"
+#include "src/pickle/cursor.h"
+#include "src/pickle/opcodes.h"
 
 namespace amp::pickle {
 namespace {
@@ -18,142 +18,26 @@ using checkpoint::shown;
 
 constexpr std::size_t kNewestProtocol = 5;
 
-// Python's names of the instructions.
-enum Opcode : unsigned char {
-  kMark = '(',
-  kStop = '.',
-  kProto = 0x80,
-  kFrame = 0x95,
-  kNone = 'N',
-  kNewTrue = 0x88,
-  kNewFalse = 0x89,
-  kBinInt = 'J',
-  kBinInt1 = 'K',
-  kBinInt2 = 'M',
-  kLong1 = 0x8a,
-  kLong4 = 0x8b,
-  kBinFloat = 'G',
-  kBinUnicode = 'X',
-  kShortBinUnicode = 0x8c,
-  kBinUnicode8 = 0x8d,
-  kEmptyList = ']',
-  kList = 'l',
-  kAppend = 'a',
-  kAppends = 'e',
-  kEmptyTuple = ')',
-  kTuple = 't',
-  kTuple1 = 0x85,
-  kTuple2 = 0x86,
-  kTuple3 = 0x87,
-  kEmptyDict = '}',
-  kDict = 'd',
-  kSetItem = 's',
-  kSetItems = 'u',
-  kBinPut = 'q',
-  kLongBinPut = 'r',
-  kMemoize = 0x94,
-  kBinGet = 'h',
-  kLongBinGet = 'j',
-  kGlobal = 'c',
-  kStackGlobal = 0x93,
-  kReduce = 'R',
-};
-
-// What the instructions that a message is worth a name for would do.
-std::string named(unsigned char opcode) {
-  switch (opcode) {
-    case 'b':
-      return "an object's attributes";
-    case 'P':
-    case 'Q':
-      return "a tensor";  // a persistent id, which torch.save gives to storages
-    case 'i':
-    case 'o':
-    case 0x81:
-    case 0x92:
-      return "an instance of a class";
-    case 'B':
-    case 'C':
-    case 'T':
-    case 'U':
-    case 0x8e:
-    case 0x96:
-      return "bytes";
-    case 0x8f:
-    case 0x90:
-    case 0x91:
-      return "a set";
-    default:
-      return "the pickle instruction " + std::to_string(opcode);
-  }
-}
-
 class Reader {
  public:
-  Reader(std::string_view bytes, const std::filesystem::path& path) : bytes_(bytes), path_(path) {}
+  explicit Reader(Cursor& bytes) : bytes_(bytes) {}
 
   PlainData read() {
-    if (byte() != kProto) refuse("does not begin as a pickle of protocol 2 or newer does");
-    const std::size_t protocol = byte();
+    if (bytes_.byte() != kProto) refuse("does not begin as a pickle of protocol 2 or newer does");
+    const std::size_t protocol = bytes_.byte();
     if (protocol < 2 || protocol > kNewestProtocol) {
       refuse("is a pickle of protocol " + std::to_string(protocol) + ", not of 2 to " +
              std::to_string(kNewestProtocol));
     }
-    for (unsigned char opcode = byte(); opcode != kStop; opcode = byte()) execute(opcode);
+    for (unsigned char opcode = bytes_.byte(); opcode != kStop; opcode = bytes_.byte())
+      execute(opcode);
     data_.root = pop();
     if (!stack_.empty() || !marks_.empty()) refuse("leaves values over when it ends");
     return std::move(data_);
   }
 
-  std::size_t consumed() const { return at_; }
-
  private:
-  [[noreturn]] void refuse(const std::string& what) const {
-    throw IoError(path_, "the pickle in it " + what + "; write the file again");
-  }
-
-  // What is read.
-
-  std::string_view take(std::uint64_t count) {
-    if (count > bytes_.size() - at_) refuse("is cut short at its byte " + std::to_string(at_));
-    const auto taken = bytes_.substr(at_, static_cast<std::size_t>(count));
-    at_ += taken.size();
-    return taken;
-  }
-
-  unsigned char byte() { return static_cast<unsigned char>(take(1)[0]); }
-
-  std::uint64_t little_endian(std::size_t count) {
-    std::uint64_t value = 0;
-    const auto taken = take(count);
-    for (std::size_t i = count; i-- > 0;) {
-      value = value << 8 | static_cast<unsigned char>(taken[i]);
-    }
-    return value;
-  }
-
-  double big_endian_double() {
-    std::uint64_t bits = 0;
-    for (const char c : take(8)) bits = bits << 8 | static_cast<unsigned char>(c);
-    return std::bit_cast<double>(bits);
-  }
-
-  // An int of `count` bytes, two's complement.
-  std::int64_t integer(std::uint64_t count) {
-    if (count > 8) throw NotPlain{"an int beyond 64 bits"};
-    if (count == 0) return 0;
-    const auto unused = static_cast<int>(64 - 8 * count);  // bits, all equal to the sign
-    const auto bits = little_endian(static_cast<std::size_t>(count)) << unused;
-    return static_cast<std::int64_t>(bits) >> unused;
-  }
-
-  std::string_view line() {
-    const auto end = bytes_.find('\n', at_);
-    if (end == std::string_view::npos) refuse("is cut short at its byte " + std::to_string(at_));
-    const auto taken = take(end - at_);
-    ++at_;
-    return taken;
-  }
+  [[noreturn]] void refuse(const std::string& what) const { bytes_.refuse(what); }
 
   // The stack.
 
@@ -268,31 +152,31 @@ class Reader {
         push(false);
         break;
       case kBinInt:
-        push(integer(4));
+        push(bytes_.integer(4));
         break;
       case kBinInt1:
-        push(static_cast<std::int64_t>(little_endian(1)));
+        push(static_cast<std::int64_t>(bytes_.little_endian(1)));
         break;
       case kBinInt2:
-        push(static_cast<std::int64_t>(little_endian(2)));
+        push(static_cast<std::int64_t>(bytes_.little_endian(2)));
         break;
       case kLong1:
-        push(integer(little_endian(1)));
+        push(bytes_.integer(bytes_.little_endian(1)));
         break;
       case kLong4:
-        push(integer(little_endian(4)));
+        push(bytes_.integer(bytes_.little_endian(4)));
         break;
       case kBinFloat:
-        push(big_endian_double());
+        push(bytes_.big_endian_double());
         break;
       case kShortBinUnicode:
-        push(std::string(take(little_endian(1))));
+        push(std::string(bytes_.take(bytes_.little_endian(1))));
         break;
       case kBinUnicode:
-        push(std::string(take(little_endian(4))));
+        push(std::string(bytes_.take(bytes_.little_endian(4))));
         break;
       case kBinUnicode8:
-        push(std::string(take(little_endian(8))));
+        push(std::string(bytes_.take(bytes_.little_endian(8))));
         break;
       default:
         return false;
@@ -348,26 +232,26 @@ class Reader {
   bool use_memo_or_class(unsigned char opcode) {
     switch (opcode) {
       case kFrame:  // how much Python should read at once; it has been read
-        little_endian(8);
+        bytes_.little_endian(8);
         break;
       case kBinPut:
-        put(little_endian(1));
+        put(bytes_.little_endian(1));
         break;
       case kLongBinPut:
-        put(little_endian(4));
+        put(bytes_.little_endian(4));
         break;
       case kMemoize:
         put(memo_.size());
         break;
       case kBinGet:
-        get(little_endian(1));
+        get(bytes_.little_endian(1));
         break;
       case kLongBinGet:
-        get(little_endian(4));
+        get(bytes_.little_endian(4));
         break;
       case kGlobal: {
-        const std::string module(line());
-        global(module, std::string(line()));
+        const std::string module(bytes_.line());
+        global(module, std::string(bytes_.line()));
         break;
       }
       case kStackGlobal:
@@ -382,9 +266,7 @@ class Reader {
     return true;
   }
 
-  std::string_view bytes_;
-  const std::filesystem::path& path_;
-  std::size_t at_ = 0;
+  Cursor& bytes_;
   PlainData data_;
   std::vector<Ref> stack_;
   std::vector<std::size_t> marks_;  // how high the stack was
@@ -394,9 +276,9 @@ class Reader {
 }  // namespace
 
 PlainData read_pickle(std::string_view& bytes, const std::filesystem::path& path) {
-  Reader reader(bytes, path);
-  auto data = reader.read();
-  bytes.remove_prefix(reader.consumed());
+  Cursor cursor(bytes, path);
+  auto data = Reader(cursor).read();
+  bytes.remove_prefix(cursor.at());
   return data;
 }
 
