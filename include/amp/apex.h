@@ -27,10 +27,10 @@ struct AMP_API ApexLossScale {
 // Overrides of what the level says; empty ones leave it. O1 keeps the model as it is and so takes
 // none of the first three.
 struct ApexOptions {
-  std::optional<c10::ScalarType> cast_model_type;  // Float, BFloat16 or Half
-  std::optional<bool> keep_batchnorm_fp32;
-  std::optional<bool> master_weights;
-  std::optional<ApexLossScale> loss_scale;
+  std::optional<c10::ScalarType> cast_model_type = {};  // Float, BFloat16 or Half
+  std::optional<bool> keep_batchnorm_fp32 = {};
+  std::optional<bool> master_weights = {};
+  std::optional<ApexLossScale> loss_scale = {};
   std::int64_t num_losses = 1;  // >= 1: loss scales, chosen by scale_loss's loss_id
   double min_loss_scale = std::numeric_limits<float>::min();
   double max_loss_scale = 16777216.0;  // 2^24
