@@ -31,15 +31,12 @@ ApexOptions fixed(double scale) { return {.loss_scale = scale}; }
 
 TEST(Apex, O1IsAutocastAndAScaler) {
   Mlp by_hand, by_apex;
-  by_hand->to(test_device());
-  by_apex->to(test_device());
   auto first = make_optimizer("adam", by_hand->parameters());
   auto second = make_optimizer("adam", by_apex->parameters());
   GradScaler scaler;
   auto handle = std::make_unique<ApexHandle>(initialize(*by_apex, *second, "O1"));
   for (int i = 0; i < 6; ++i) {
-    const auto given = batch(i);
-    const Batch data{given.inputs.to(test_device()), given.targets.to(test_device())};
+    const auto data = batch(i);
     first->zero_grad();
     at::Tensor loss;
     {
@@ -197,7 +194,7 @@ TEST(Apex, O2TrainsAsTrainStepDoes) {
   for (int i = 0; i < 6; ++i) {
     const auto data = batch(i);
     {
-      const Autocast off(at::kCPU, {}, {.enabled = false});
+      const Autocast off(test_device().type(), {}, {.enabled = false});
       train_step([&] { return loss_of(*by_step, data); });
     }
     second->zero_grad();
@@ -235,7 +232,7 @@ TEST(Apex, OverridesChangeTheLevel) {
   const auto handle =
       initialize(*model, *optimizer, "O2", {.cast_model_type = at::kBFloat16, .loss_scale = 128});
   EXPECT_EQ(model->first->weight.scalar_type(), at::kBFloat16);
-  EXPECT_EQ(at::autocast::get_autocast_dtype(at::kCPU), at::kBFloat16);
+  EXPECT_EQ(at::autocast::get_autocast_dtype(test_device().type()), at::kBFloat16);
   EXPECT_EQ(handle.loss_scale(), 128.0);
 }
 
@@ -400,7 +397,7 @@ TEST(Apex, BadInputIsRefusedAndNothingChanged) {
   EXPECT_THAT(with("O1", {.min_loss_scale = 8, .max_loss_scale = 4}), says("max_scale"));
   EXPECT_THAT([] { ApexLossScale("dynamo"); }, says("\"dynamic\" or a number, got \"dynamo\""));
   EXPECT_EQ(model->first->weight.scalar_type(), at::kFloat);
-  EXPECT_FALSE(at::autocast::is_autocast_enabled(at::kCPU));
+  EXPECT_FALSE(at::autocast::is_autocast_enabled(test_device().type()));
 
   auto handle = initialize(*model, *optimizer, "O1");
   auto stranger = make_optimizer("sgd", model->parameters());

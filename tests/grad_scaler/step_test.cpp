@@ -20,7 +20,7 @@ TEST(GradScaler, S6_1_ThereIsAFrontEndForCpp) {
   auto weight = parameter({1.0});
   auto optimizer = sgd({weight});
   {
-    const Autocast autocast(at::kCPU);
+    const Autocast autocast(test_device().type());
     scaler.scale((weight * weight).sum()).backward();
   }
   EXPECT_TRUE(scaler.step(optimizer).stepped());
@@ -140,8 +140,8 @@ TEST(GradScaler, S6_2_ARegionThatIsStillOpenSeesTheNewWeights) {
     auto weight = at::full({1, 1}, 2.0).requires_grad_();
     auto optimizer = sgd({weight}, 1.0);
     GradScaler scaler({.init_scale = 8.0, .enabled = enabled});
-    const Autocast autocast(at::kCPU);
-    const auto input = at::ones({1, 1});
+    const Autocast autocast(test_device().type());
+    const auto input = at::ones({1, 1}, test_device());
     EXPECT_EQ(at::mm(input, weight).item<double>(), 2.0);
     scaler.scale(at::zeros({}));
     weight.mutable_grad() = at::full({1, 1}, enabled ? 8.0 : 1.0);
@@ -153,8 +153,8 @@ TEST(GradScaler, S6_2_ARegionThatIsStillOpenSeesTheNewWeights) {
 TEST(GradScaler, S6_2_UpdateDropsTheCastsToo) {
   Training training;
   auto weight = at::full({1, 1}, 2.0).requires_grad_();
-  const auto input = at::ones({1, 1});
-  const Autocast autocast(at::kCPU);
+  const auto input = at::ones({1, 1}, test_device());
+  const Autocast autocast(test_device().type());
   training.backward({1.0, 1.0, 1.0});
   training.scaler.unscale_(training.optimizer);
   EXPECT_EQ(at::mm(input, weight).item<double>(), 2.0);

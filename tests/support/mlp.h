@@ -1,5 +1,5 @@
 // The tiny classifier of tests/golden/make_training.py, its data and its first weights: integer
-// patterns, exact in fp32.
+// patterns, exact in fp32; on the tests' device.
 #pragma once
 
 #include <torch/nn/modules/linear.h>
@@ -20,7 +20,9 @@ namespace amp::tests {
 inline at::Tensor pattern(at::IntArrayRef shape, std::int64_t stride, std::int64_t modulus,
                           double unit) {
   const auto index = at::arange(c10::multiply_integers(shape), at::kLong);
-  return (((index * stride).remainder(modulus) - modulus / 2).to(at::kFloat) * unit).reshape(shape);
+  return (((index * stride).remainder(modulus) - modulus / 2).to(at::kFloat) * unit)
+      .reshape(shape)
+      .to(test_device());
 }
 
 class MlpImpl : public torch::nn::Module {
@@ -33,6 +35,7 @@ class MlpImpl : public torch::nn::Module {
     for (auto& weight : parameters()) {
       weight.data().copy_(pattern(weight.sizes(), *stride++, 17, 1.0 / 16));
     }
+    to(test_device());
   }
   at::Tensor forward(const at::Tensor& input) { return second(at::relu(first(input))); }
 
@@ -47,7 +50,7 @@ struct Batch {
 inline Batch batch(std::int64_t step) {
   const auto inputs = pattern({8, 6}, 13 + 2 * step, 32, 1.0 / 16);
   const auto column = [&](std::int64_t i) { return inputs.select(1, i); };
-  const auto zeros = at::zeros({8}, at::kLong);
+  const auto zeros = at::zeros({8}, inputs.options().dtype(at::kLong));
   const auto targets =
       at::where(column(0) < 0, zeros, at::where(column(1) < 0, zeros + 1, zeros + 2));
   return {inputs, targets};

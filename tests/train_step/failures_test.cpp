@@ -56,7 +56,7 @@ Recipe fp16_windows_of(std::int64_t accumulation) {
 TEST(TrainStep, S3_2_AnExceptionFromTheLossRestoresAutocast) {
   Small small(Recipe::bf16());
   EXPECT_THROW(small.train_step(fails), std::runtime_error);
-  EXPECT_FALSE(at::autocast::is_autocast_enabled(at::kCPU));
+  EXPECT_FALSE(at::autocast::is_autocast_enabled(test_device().type()));
   EXPECT_EQ(at::autocast::increment_nesting(), 1);
   at::autocast::decrement_nesting();
 }

@@ -89,7 +89,7 @@ TEST(MasterWeights, StepsAreThoseOfAHandWrittenLoop) {
     {
       at::Tensor loss;
       {
-        Autocast autocast(at::kCPU, at::kHalf);
+        Autocast autocast(test_device().type(), at::kHalf);
         loss = loss_of(theirs, batch(i));
       }
       EXPECT_EQ(loss.item<double>(), report.loss().item<double>());
@@ -146,7 +146,7 @@ TEST(MasterWeights, SmallUpdatesSurvive) {
     torch::optim::SGD optimizer(model->parameters(), torch::optim::SGDOptions(1e-4));
     TrainStep step(*model, optimizer, recipe);
     for (int i = 0; i < 100; ++i)
-      step([&] { return model(at::ones({1, 1})).to(at::kFloat).sum(); });
+      step([&] { return model(at::ones({1, 1}, test_device())).to(at::kFloat).sum(); });
     return 1.0 - at::Tensor(model->weight).item<double>();
   };
   EXPECT_NEAR(moved(Recipe::O2()), 0.01, 0.001);
