@@ -7,7 +7,8 @@ import random
 
 import torch
 
-from scaler_torch import LARGEST, SMALLEST, Outside, TorchSide
+from scaler_table import LARGEST, SMALLEST, Outside
+from scaler_torch import TorchSide
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +188,8 @@ class Writer:
             self.then("multiply", optimizer=index, by=self.dice.choice(EXACT).hex())
 
     def setting(self) -> None:
-        what = self.dice.choice(["growth_factor", "backoff_factor", "interval", "update", "save", "load", "state", "new"])
+        what = self.dice.choice(["growth_factor", "backoff_factor", "interval", "update", "save", "load", "state",
+                                 "new"])
         if what in ("growth_factor", "backoff_factor"):
             self.call("set", what=what, value=getattr(self, what)())
         elif what == "interval":
@@ -210,8 +212,8 @@ class Writer:
     def anything(self) -> None:
         index = self.dice.randrange(len(self.torch.optimizers))
         position = self.dice.randrange(len(self.torch.parameters(index)))
-        what = self.dice.choice(["unscale", "unscale", "step", "step", "update", "none", "zero_grad", "gradient", "save",
-                                 "load", "bad options", "new"])
+        what = self.dice.choice(["unscale", "unscale", "step", "step", "update", "none", "zero_grad", "gradient",
+                                 "save", "load", "bad options", "new"])
         if what in ("unscale", "step"):
             self.call(what, optimizer=index)
         elif what in ("update", "save", "load"):

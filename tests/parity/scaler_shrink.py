@@ -81,7 +81,8 @@ def without_parameter(program: dict, position: int) -> dict | None:
             del call["coefficients"][j]
         if call.get("optimizer") == i and call.get("parameter", -1) > j:
             call["parameter"] -= 1
-    program["calls"] = [call for call in program["calls"] if any(given is not None for given in call.get("coefficients", [0]))]
+    program["calls"] = [call for call in program["calls"]
+                        if any(given is not None for given in call.get("coefficients", [0]))]
     return program
 
 
@@ -109,10 +110,10 @@ def with_one_element(program: dict, position: int) -> dict | None:
     return program
 
 
-PLAIN = {"init_scale": 8.0, "growth_factor": 2.0, "backoff_factor": 0.5, "lr": 0.125, "momentum": 0.0, "weight_decay": 0.0,
-         "scale": 8.0, "by": 0.5}
-PLAIN = {name: value.hex() for name, value in PLAIN.items()} | {"nesterov": False, "as_tensor": False, "dtype": "float32",
-                                                                "growth_interval": 2000, "_growth_tracker": 0}
+PLAIN = {"init_scale": 8.0, "growth_factor": 2.0, "backoff_factor": 0.5, "lr": 0.125, "momentum": 0.0,
+         "weight_decay": 0.0, "scale": 8.0, "by": 0.5}
+PLAIN = {name: value.hex() for name, value in PLAIN.items()} | {
+    "nesterov": False, "as_tensor": False, "dtype": "float32", "growth_interval": 2000, "_growth_tracker": 0}
 
 
 def leaves(node, kinds) -> list:
@@ -178,7 +179,7 @@ def shown_call(call: dict) -> str:
         if name == "call":
             continue
         if name == "outputs":
-            words.append("; ".join(f"{output['dtype']} {output['shape']} {shown_values(output['values'])}" for output in value))
+            words += [f"{output['dtype']} {output['shape']} {shown_values(output['values'])}" for output in value]
         elif name == "coefficients":
             words.append("times " + ", ".join(shown_values(given) for given in value))
         elif name == "values":
@@ -212,7 +213,7 @@ def shown(program: dict, theirs: list, ours: list, fields: list) -> str:
     options = ", ".join(f"{name} {value:g}" for name, value in options_of(program["scaler"]).items())
     lines = [f"scaler: {options}"]
     for index, optimizer in enumerate(program["optimizers"]):
-        told = ", ".join(f"{name} {shown_option(optimizer[name])}" for name in ("lr", "momentum", "weight_decay", "nesterov"))
+        told = ", ".join(f"{name} {shown_option(value)}" for name, value in optimizer.items() if name != "parameters")
         lines.append(f"optimizer {index}: SGD {told}")
         lines += [f"  parameter {j}: {parameter['dtype']} {shown_values(parameter['values'])}"
                   for j, parameter in enumerate(optimizer["parameters"])]
