@@ -48,12 +48,20 @@ class AMP_API StepResult {
  public:
   StepResult() = default;
   static StepResult skip(std::string reason);
-  bool stepped() const { return reason_.empty(); }
+  // Skipped if found_inf (fp32, one element) is other than zero, which is read when asked for.
+  // loss_scale: fp32, one element, for the reason.
+  static StepResult pending(at::Tensor found_inf, at::Tensor loss_scale);
+
+  bool ready() const { return !found_inf_.defined(); }  // whether the others would not wait
+  // These wait for the device, once, after an optimizer with a ScaledStep whose gradients are on
+  // one.
+  bool stepped() const { return reason().empty(); }
   bool skipped() const { return !stepped(); }
-  const std::string& reason() const { return reason_; }  // why it was skipped; empty if it was not
+  const std::string& reason() const;  // why it was skipped; empty if it was not
 
  private:
-  std::string reason_;
+  mutable at::Tensor found_inf_, loss_scale_;
+  mutable std::string reason_;
 };
 
 // The loss scale S and its rule: scale the loss by S, and the gradients come out S times larger,
@@ -99,23 +107,27 @@ class AMP_API GradScaler {
 
   // Divides the gradients of the optimizer's parameters by S, in place, and notes whether any was
   // or became non-finite. Gradients may be fp32, bf16, fp64, dense or sparse, on several devices;
-  // fp16 ones are refused by name, because unscaled they would be flushed to zero. Does not wait
-  // for the device.
+  // fp16 ones are refused by name, because unscaled they would be flushed to zero. A gradient that
+  // was divided for another optimizer since the last `update` is refused by name, too: it would be
+  // divided twice. Does not wait for the device.
   void unscale_(torch::optim::Optimizer& optimizer);
 
   // Unscales unless `unscale_` did, then runs `optimizer.step()` unless a gradient was non-finite.
-  // Gradients are left unscaled either way. Waits for the device once, to read the flag. LBFGS,
+  // Gradients are left unscaled either way. Waits for the device once, to read the flag; not at all
+  // with an optimizer that is an optim::ScaledStep, whose scaled_step() is called instead. LBFGS,
   // which evaluates the loss again inside its step, is refused by name.
   StepResult step(torch::optim::Optimizer& optimizer);
 
   // Ends the iteration: backs off after an overflow in any optimizer, else counts towards growth.
   // Throws NumericalError, after its own work is done, at the max_consecutive_skips-th skipped
-  // iteration in a row.
+  // iteration in a row. Does not wait for the device: after a ScaledStep on one, S is updated
+  // there, and the skips in a row are those that the host has heard of, perhaps some updates ago.
   void update();
   // Ends the iteration and sets S; the growth tracker stays. Needs no step before it.
   void update(double new_scale);
 
-  double get_scale() const;  // S; 1 if disabled
+  // S; 1 if disabled. Waits for the device if the last update was made there.
+  double get_scale() const;
   bool is_enabled() const;
   double get_growth_factor() const;
   void set_growth_factor(double factor);
@@ -124,7 +136,8 @@ class AMP_API GradScaler {
   std::int64_t get_growth_interval() const;
   void set_growth_interval(std::int64_t interval);
 
-  // What a checkpoint needs; empty if disabled. StateError between `unscale_` and `update`.
+  // What a checkpoint needs; empty if disabled. StateError between `unscale_` and `update`. Waits
+  // as get_scale does.
   GradScalerState state_dict() const;
   // Takes a state exactly, also one outside the rails; a disabled scaler ignores it. Throws
   // StateError for an empty one and InvalidArgument for values no scaler can have; then nothing is
@@ -132,8 +145,18 @@ class AMP_API GradScaler {
   void load_state_dict(const GradScalerState& state);
 
  private:
+  friend class TrainStep;
+  void discard_iteration();               // as if nothing had been unscaled or stepped
+  at::Tensor scale_if_on_device() const;  // undefined if get_scale() would not wait
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// Multiplies the gradients of these parameters by `factor` (finite), in place: constant-factor
+// gradient scaling, for accumulation by hand or a loss weight that is known late. Any floating
+// dtype, dense or sparse, on any device; parameters without a gradient are passed over, and a
+// gradient that comes twice is scaled once. Does not wait for the device. Throws InvalidArgument.
+AMP_API void scale_grad_(at::TensorList parameters, double factor);
 
 }  // namespace amp

@@ -32,15 +32,15 @@ class AMP_API StepReport {
   // The loss as the user's function returned it: on its device, detached, neither scaled nor
   // divided. Undefined after `flush`. Reading its value may wait for the device.
   const at::Tensor& loss() const { return loss_; }
-  bool at_boundary() const {
-    return at_boundary_;
-  }  // the accumulation window ended: a step or a skip
+  // The accumulation window ended: a step or a skip.
+  bool at_boundary() const { return at_boundary_; }
+  // These wait for the device as StepResult's do: only after an optimizer that is a ScaledStep.
   bool stepped() const { return at_boundary_ && result_.stepped(); }
   bool skipped() const { return at_boundary_ && result_.skipped(); }
   const std::string& reason() const { return result_.reason(); }  // why a step was skipped
-  double scale() const {
-    return scale_;
-  }  // what this micro-batch's loss was multiplied by; 1 without scaling
+  // What this micro-batch's loss was multiplied by; 1 without scaling. Waits for the device after
+  // an optimizer that is a ScaledStep.
+  double scale() const;
   // The global L2 norm of the unscaled gradients before clipping, at a boundary of a recipe that
   // clips; otherwise empty. Inf or NaN on a skip. Waits for the device.
   std::optional<double> grad_norm() const;
@@ -49,6 +49,7 @@ class AMP_API StepReport {
   friend class TrainStep;
   at::Tensor loss_, grad_norm_;
   StepResult result_;
+  at::Tensor scale_on_device_;  // in the place of scale_ while the host does not know it
   double scale_ = 1;
   bool at_boundary_ = false;
 };
@@ -95,7 +96,8 @@ class AMP_API TrainStep {
   TrainStep& operator=(const TrainStep&) = delete;
 
   // One micro-batch: computes loss(inputs) or loss() under autocast and goes on to the step as
-  // above. Waits for the device once, at a boundary with loss scaling; never otherwise.
+  // above. Waits for the device once, at a boundary with loss scaling, unless the optimizer is an
+  // optim::ScaledStep; never otherwise.
   StepReport operator()(at::TensorList inputs, const Loss& loss);
   StepReport operator()(const std::function<at::Tensor()>& loss);
 

@@ -3,15 +3,18 @@
 #include "amp/grad_scaler.h"
 
 #include <ATen/autocast_mode.h>
-#include <ATen/ops/full.h>
+#include <ATen/ops/ones_like.h>
+#include <c10/core/GradMode.h>
 
 #include <map>
 #include <sstream>
 #include <utility>
 
 #include "amp/error.h"
+#include "amp/optim.h"
+#include "src/grad_scaler/announce_step.h"
 #include "src/grad_scaler/check_optimizer.h"
-#include "src/grad_scaler/scale_rule.h"
+#include "src/grad_scaler/loss_scale.h"
 #include "src/grad_scaler/unscale.h"
 #include "src/grad_scaler/validate.h"
 
@@ -22,7 +25,8 @@ enum class Stage { ready, unscaled, stepped };
 
 struct OptimizerRecord {
   Stage stage = Stage::ready;
-  scaling::FoundInf found_inf;
+  scaling::Unscaled checked;
+  bool divided = true;  // by the loss scale; otherwise only looked at
 };
 
 std::string shown(double value) {
@@ -31,19 +35,8 @@ std::string shown(double value) {
   return text.str();
 }
 
-// Steps, and makes the change known. C++ SGD writes weights through `.data()`, which leaves their
-// version as it was: a cache that trusts the version would go on serving the old values, and so
-// would autocast's own in a region that is still open.
-void run(torch::optim::Optimizer& optimizer) {
-  optimizer.step();
-  at::autocast::clear_cache();
-  for (auto& group : optimizer.param_groups()) {
-    for (auto& parameter : group.params()) {
-      if (parameter.grad().defined() && !parameter.is_inference()) {
-        parameter.unsafeGetTensorImpl()->bump_version();
-      }
-    }
-  }
+std::string overflow_at(double scale) {
+  return "a gradient was Inf or NaN at loss scale " + shown(scale);
 }
 
 }  // namespace
@@ -54,16 +47,30 @@ StepResult StepResult::skip(std::string reason) {
   return result;
 }
 
+StepResult StepResult::pending(at::Tensor found_inf, at::Tensor loss_scale) {
+  StepResult result;
+  result.found_inf_ = std::move(found_inf);
+  result.loss_scale_ = std::move(loss_scale);
+  return result;
+}
+
+const std::string& StepResult::reason() const {
+  if (found_inf_.defined()) {
+    if (found_inf_.item<float>() != 0.0f) reason_ = overflow_at(loss_scale_.item<double>());
+    found_inf_.reset();
+    loss_scale_.reset();
+  }
+  return reason_;
+}
+
 struct GradScaler::Impl {
   GradScalerOptions options;
-  scaling::Scale scale;
+  scaling::LossScale scale;
   bool scaled = false;  // `scale` was called, ever
   std::map<const torch::optim::Optimizer*, OptimizerRecord> records;
 
-  explicit Impl(const GradScalerOptions& given) : options(given) {
-    scale.value = static_cast<float>(given.init_scale);
-    scale.hysteresis_left = given.hysteresis;
-  }
+  explicit Impl(const GradScalerOptions& given)
+      : options(given), scale({static_cast<float>(given.init_scale), 0, given.hysteresis, 0}) {}
 
   scaling::Rule rule() const {
     return {options.growth_factor, options.backoff_factor, options.growth_interval,
@@ -82,16 +89,51 @@ struct GradScaler::Impl {
     return found == records.end() ? Stage::ready : found->second.stage;
   }
 
-  void unscale(torch::optim::Optimizer& optimizer) {
-    auto flags = scaling::unscale_gradients(optimizer, scale.value);
-    records[&optimizer] = {Stage::unscaled, std::move(flags)};
+  void unscale(torch::optim::Optimizer& optimizer, scaling::Pass pass) {
+    std::vector<const scaling::GradientList*> divided_before;
+    for (const auto& [other, record] : records) {
+      if (other != &optimizer) divided_before.push_back(&record.checked.gradients);
+    }
+    auto checked = scaling::unscale_gradients(optimizer, scale, rule(), pass, divided_before);
+    records[&optimizer] = {Stage::unscaled, std::move(checked), pass == scaling::Pass::divide};
   }
 
-  bool any_found() const {
-    for (const auto& [optimizer, record] : records) {
-      if (scaling::any_found(record.found_inf)) return true;
+  // By the flag, which is read here.
+  StepResult run(torch::optim::Optimizer& optimizer, const OptimizerRecord& record) {
+    if (record.checked.found_inf.any()) return StepResult::skip(overflow_at(scale.value().value));
+    optimizer.step();
+    scaling::announce_step(optimizer);
+    return {};
+  }
+
+  // With the flag, which is not.
+  StepResult run(optim::ScaledStep& step, torch::optim::Optimizer& optimizer,
+                 const OptimizerRecord& record) {
+    const auto& found_inf = record.checked.found_inf;
+    const auto flag = found_inf.combined();
+    c10::NoGradGuard no_grad;
+    step.scaled_step(record.divided ? at::ones_like(flag) : scale.inverse_on(flag.device()), flag);
+    scaling::announce_step(optimizer);
+    const auto result = StepResult::pending(flag, scale.on(flag.device()));
+    if (found_inf.known()) result.reason();
+    return result;
+  }
+
+  // What every check of this iteration found: on the host if no device has to be waited for.
+  void update() {
+    bool known = true;
+    for (const auto& [optimizer, record] : records) known &= record.checked.found_inf.known();
+    if (known) {
+      bool found = false;
+      for (const auto& [optimizer, record] : records) found |= record.checked.found_inf.any();
+      scale.update(found, rule());
+      return;
     }
-    return false;
+    scaling::FoundInf all;
+    for (const auto& [optimizer, record] : records) {
+      if (!record.checked.found_inf.empty()) all.add(record.checked.found_inf.combined());
+    }
+    scale.update(all.combined(), rule());
   }
 
   void end_iteration() {
@@ -113,8 +155,7 @@ at::Tensor GradScaler::scale(const at::Tensor& loss) {
   if (!loss.defined())
     throw InvalidArgument("GradScaler: scale() takes a defined tensor, got an undefined one");
   impl_->scaled = true;
-  return loss * at::full({}, impl_->scale.value,
-                         at::TensorOptions().dtype(c10::kFloat).device(loss.device()));
+  return loss * impl_->scale.on(loss.device());
 }
 
 std::vector<at::Tensor> GradScaler::scale(at::TensorList outputs) {
@@ -138,13 +179,14 @@ void GradScaler::unscale_(torch::optim::Optimizer& optimizer) {
           "GradScaler: unscale_() is being called after step(); call it before, or call update() "
           "first");
     case Stage::ready:
-      impl_->unscale(optimizer);
+      impl_->unscale(optimizer, scaling::Pass::divide);
   }
 }
 
 StepResult GradScaler::step(torch::optim::Optimizer& optimizer) {
   if (!impl_->options.enabled) {
-    run(optimizer);
+    optimizer.step();
+    scaling::announce_step(optimizer);
     return {};
   }
   impl_->require_scaled("step()");
@@ -153,40 +195,44 @@ StepResult GradScaler::step(torch::optim::Optimizer& optimizer) {
     throw StateError(
         "GradScaler: step() has already been called on this optimizer since the last update()");
   }
+  auto* scaled_step = dynamic_cast<optim::ScaledStep*>(&optimizer);
+  const bool divides_itself = scaled_step != nullptr && scaled_step->takes_scaled_gradients();
   const bool ready = impl_->stage_of(optimizer) == Stage::ready;
-  if (ready) impl_->unscale(optimizer);
+  if (ready)
+    impl_->unscale(optimizer, divides_itself ? scaling::Pass::check_only : scaling::Pass::divide);
 
   auto& record = impl_->records.at(&optimizer);
-  if (record.found_inf.empty()) {
+  if (record.checked.found_inf.empty()) {
     if (ready) impl_->records.erase(&optimizer);
     throw StateError(
         "GradScaler: no parameter of this optimizer has a gradient; call backward() on a loss that "
         "depends on them before step()");
   }
-  const bool overflow = scaling::any_found(record.found_inf);
-  if (!overflow) run(optimizer);
+  auto result = scaled_step != nullptr ? impl_->run(*scaled_step, optimizer, record)
+                                       : impl_->run(optimizer, record);
   record.stage = Stage::stepped;
-  if (!overflow) return {};
-  return StepResult::skip("a gradient was Inf or NaN at loss scale " + shown(get_scale()));
+  return result;
 }
 
 void GradScaler::update() {
   if (!impl_->options.enabled) return;
   impl_->require_scaled("update()");
   bool checked = false;
-  for (const auto& [optimizer, record] : impl_->records) checked |= !record.found_inf.empty();
+  for (const auto& [optimizer, record] : impl_->records)
+    checked |= !record.checked.found_inf.empty();
   if (!checked) {
     throw StateError(
         "GradScaler: update() without an inf check since the last one; call step() or unscale_() "
         "first");
   }
-  impl_->scale = scaling::next_scale(impl_->scale, impl_->rule(), impl_->any_found());
+  impl_->update();
   impl_->end_iteration();
   const auto limit = impl_->options.max_consecutive_skips;
-  if (limit > 0 && impl_->scale.consecutive_skips >= limit) {
+  const auto& seen = impl_->scale.last_seen();
+  if (limit > 0 && seen.consecutive_skips >= limit) {
     throw NumericalError(
-        "GradScaler: " + std::to_string(impl_->scale.consecutive_skips) +
-        " steps in a row were skipped, the loss scale is down to " + shown(get_scale()) +
+        "GradScaler: " + std::to_string(seen.consecutive_skips) +
+        " steps in a row were skipped, the loss scale is down to " + shown(seen.value) +
         "; the loss or the gradients are non-finite for another reason than the scale");
   }
 }
@@ -195,12 +241,21 @@ void GradScaler::update(double new_scale) {
   if (!impl_->options.enabled) return;
   impl_->require_scaled("update()");
   scaling::check_new_scale(new_scale, impl_->options);
-  impl_->scale.value = static_cast<float>(new_scale);
+  auto scale = impl_->scale.value();
+  scale.value = static_cast<float>(new_scale);
+  impl_->scale.set(scale);
   impl_->end_iteration();
 }
 
+void GradScaler::discard_iteration() { impl_->end_iteration(); }
+
+at::Tensor GradScaler::scale_if_on_device() const {
+  if (!impl_->options.enabled || !impl_->scale.is_on_device()) return {};
+  return impl_->scale.on(impl_->scale.device());
+}
+
 double GradScaler::get_scale() const {
-  return impl_->options.enabled ? static_cast<double>(impl_->scale.value) : 1.0;
+  return impl_->options.enabled ? static_cast<double>(impl_->scale.value().value) : 1.0;
 }
 bool GradScaler::is_enabled() const { return impl_->options.enabled; }
 
@@ -227,13 +282,11 @@ GradScalerState GradScaler::state_dict() const {
         "GradScaler: state_dict() in the middle of an iteration, after unscale_() or step(); "
         "take it after update()");
   }
-  return {get_scale(),
-          impl_->options.growth_factor,
-          impl_->options.backoff_factor,
-          impl_->options.growth_interval,
-          impl_->scale.growth_tracker,
-          impl_->scale.hysteresis_left,
-          impl_->scale.consecutive_skips};
+  const auto& scale = impl_->scale.value();
+  return {
+      static_cast<double>(scale.value), impl_->options.growth_factor, impl_->options.backoff_factor,
+      impl_->options.growth_interval,   scale.growth_tracker,         scale.hysteresis_left,
+      scale.consecutive_skips};
 }
 
 void GradScaler::load_state_dict(const GradScalerState& state) {
@@ -247,8 +300,8 @@ void GradScaler::load_state_dict(const GradScalerState& state) {
   impl_->options.growth_factor = state.growth_factor;
   impl_->options.backoff_factor = state.backoff_factor;
   impl_->options.growth_interval = state.growth_interval;
-  impl_->scale = {static_cast<float>(state.scale), state.growth_tracker, state.hysteresis_left,
-                  state.consecutive_skips};
+  impl_->scale.set({static_cast<float>(state.scale), state.growth_tracker, state.hysteresis_left,
+                    state.consecutive_skips});
   impl_->records.clear();
 }
 

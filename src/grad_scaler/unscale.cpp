@@ -1,19 +1,28 @@
 // Dividing an optimizer's gradients by the loss scale: one ATen call per device and dtype.
 #include "src/grad_scaler/unscale.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/_amp_foreach_non_finite_check_and_unscale.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <sstream>
 #include <string>
+#include <unordered_set>
 #include <utility>
 
 #include "amp/error.h"
 
 namespace amp::scaling {
 namespace {
+
+// A gradient and where its parameter stands, for messages.
+struct Entry {
+  std::size_t group, index;
+  at::Tensor parameter, gradient;
+};
 
 struct DtypeGroup {
   c10::ScalarType dtype;
@@ -39,13 +48,74 @@ const char* refusal(const at::Tensor& gradient) {
   return nullptr;
 }
 
-[[noreturn]] void refuse(std::size_t group, std::size_t index, const at::Tensor& parameter,
-                         const char* why) {
-  std::ostringstream message;
-  message << "GradScaler: the gradient of parameter " << index << " in group " << group
-          << " (shape " << parameter.sizes() << ", " << parameter.grad().scalar_type() << ", "
-          << parameter.grad().layout() << ") is " << why;
-  throw InvalidArgument(message.str());
+std::string named(const Entry& entry) {
+  std::ostringstream name;
+  name << "the gradient of parameter " << entry.index << " in group " << entry.group << " (shape "
+       << entry.parameter.sizes() << ", " << entry.gradient.scalar_type() << ", "
+       << entry.gradient.layout() << ")";
+  return name.str();
+}
+
+std::vector<Entry> gradients_of(torch::optim::Optimizer& optimizer) {
+  std::vector<Entry> entries;
+  auto& groups = optimizer.param_groups();
+  std::size_t count = 0;
+  for (auto& group : groups) count += group.params().size();
+  entries.reserve(count);
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    auto& parameters = groups[g].params();
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const at::Tensor& gradient = parameters[i].grad();
+      if (gradient.defined()) entries.push_back({g, i, parameters[i], gradient});
+    }
+  }
+  return entries;
+}
+
+const c10::TensorImpl* address(const GradientList::value_type& gradient) {
+  return gradient._unsafe_get_target();
+}
+
+bool by_address(const GradientList::value_type& a, const GradientList::value_type& b) {
+  return address(a) < address(b);
+}
+
+// Sorted; if a gradient comes twice, the entries lose all but its first.
+GradientList listed(std::vector<Entry>& entries) {
+  GradientList list;
+  list.reserve(entries.size());
+  for (const auto& entry : entries) list.emplace_back(entry.gradient.getIntrusivePtr());
+  std::sort(list.begin(), list.end(), by_address);
+  const auto same = [](auto& a, auto& b) { return address(a) == address(b); };
+  const auto end = std::unique(list.begin(), list.end(), same);
+  if (end == list.end()) return list;
+  list.erase(end, list.end());
+  std::unordered_set<const c10::TensorImpl*> seen;
+  std::erase_if(entries, [&](const Entry& entry) {
+    return !seen.insert(entry.gradient.unsafeGetTensorImpl()).second;
+  });
+  return list;
+}
+
+bool contains(const GradientList& list, const at::Tensor& gradient) {
+  const GradientList::value_type wanted(gradient.getIntrusivePtr());
+  const auto place = std::lower_bound(list.begin(), list.end(), wanted, by_address);
+  return place != list.end() && address(*place) == address(wanted) && !place->expired();
+}
+
+void check(const std::vector<Entry>& entries,
+           const std::vector<const GradientList*>& divided_before) {
+  for (const auto& entry : entries) {
+    if (const char* why = refusal(entry.gradient))
+      throw InvalidArgument("GradScaler: " + named(entry) + " is " + why);
+    for (const auto* list : divided_before) {
+      if (!contains(*list, entry.gradient)) continue;
+      throw StateError("GradScaler: " + named(entry) +
+                       " was already divided by the loss scale for another optimizer that holds "
+                       "the parameter too; give the parameter to one optimizer, or call "
+                       "zero_grad() and backward() again between the two");
+    }
+  }
 }
 
 template <typename Group, typename Key>
@@ -57,52 +127,68 @@ Group& find_or_add(std::vector<Group>& groups, Key Group::* key, Key wanted) {
   return groups.back();
 }
 
-std::vector<DeviceGroup> grouped_gradients(torch::optim::Optimizer& optimizer) {
+std::vector<DeviceGroup> grouped(const std::vector<Entry>& entries) {
   std::vector<DeviceGroup> devices;
-  auto& groups = optimizer.param_groups();
-  for (std::size_t g = 0; g < groups.size(); ++g) {
-    auto& parameters = groups[g].params();
-    for (std::size_t i = 0; i < parameters.size(); ++i) {
-      const at::Tensor& gradient = parameters[i].grad();
-      if (!gradient.defined()) continue;
-      if (const char* why = refusal(gradient)) refuse(g, i, parameters[i], why);
-      auto& device = find_or_add(devices, &DeviceGroup::device, gradient.device());
-      auto& dtype = find_or_add(device.dtypes, &DtypeGroup::dtype, gradient.scalar_type());
-      dtype.gradients.push_back(gradient.is_sparse() ? gradient._values() : gradient);
-    }
+  for (const auto& [g, i, parameter, gradient] : entries) {
+    auto& device = find_or_add(devices, &DeviceGroup::device, gradient.device());
+    auto& dtype = find_or_add(device.dtypes, &DtypeGroup::dtype, gradient.scalar_type());
+    if (dtype.gradients.empty()) dtype.gradients.reserve(entries.size());
+    dtype.gradients.push_back(gradient.is_sparse() ? gradient._values() : gradient);
   }
   return devices;
 }
 
-at::Tensor flag_of(DeviceGroup& group, float scale) {
+at::Tensor flag_of(DeviceGroup& group, const LossScale& scale, Pass pass, bool may_overflow) {
   const auto options = at::TensorOptions().dtype(c10::kFloat).device(group.device);
   auto found_inf = at::zeros({}, options);
-  const auto inverse = at::full({}, static_cast<float>(1.0 / static_cast<double>(scale)), options);
-  const auto one = at::full({}, 1.0f, options);
+  const auto look_at = [&](auto& gradients, const at::Tensor& factor) {
+    at::_amp_foreach_non_finite_check_and_unscale_(gradients, found_inf, factor);
+  };
+  at::Tensor one;
+  if (may_overflow || pass == Pass::check_only) one = at::full({}, 1.0f, options);
   for (auto& [dtype, gradients] : group.dtypes) {
-    at::_amp_foreach_non_finite_check_and_unscale_(gradients, found_inf, inverse);
+    look_at(gradients, pass == Pass::divide ? scale.inverse_on(group.device) : one);
     // The kernel looks at what comes in. A scale below 1 makes gradients larger: look at what came
     // out, too.
-    if (scale < 1) at::_amp_foreach_non_finite_check_and_unscale_(gradients, found_inf, one);
+    if (may_overflow && pass == Pass::divide) look_at(gradients, one);
   }
   return found_inf;
 }
 
 }  // namespace
 
-FoundInf unscale_gradients(torch::optim::Optimizer& optimizer, float scale) {
-  c10::NoGradGuard no_grad;
-  auto devices = grouped_gradients(optimizer);
-  FoundInf flags;
-  for (auto& device : devices) flags.push_back(flag_of(device, scale));
-  return flags;
+bool FoundInf::known() const {
+  return any_.has_value() ||
+         std::all_of(flags_.begin(), flags_.end(), [](auto& flag) { return flag.is_cpu(); });
 }
 
-bool any_found(const FoundInf& flags) {
-  for (const auto& flag : flags) {
-    if (flag.item<float>() != 0.0f) return true;
+bool FoundInf::any() const {
+  if (!any_.has_value()) {
+    any_ = std::any_of(flags_.begin(), flags_.end(),
+                       [](auto& flag) { return flag.template item<float>() != 0.0f; });
   }
-  return false;
+  return *any_;
+}
+
+at::Tensor FoundInf::combined() const {
+  c10::NoGradGuard no_grad;
+  auto sum = flags_.front();
+  for (std::size_t i = 1; i < flags_.size(); ++i)
+    sum = sum + flags_[i].to(sum.device(), /*non_blocking=*/true);
+  return sum;
+}
+
+Unscaled unscale_gradients(torch::optim::Optimizer& optimizer, const LossScale& scale,
+                           const Rule& rule, Pass pass,
+                           const std::vector<const GradientList*>& divided_before) {
+  c10::NoGradGuard no_grad;
+  auto entries = gradients_of(optimizer);
+  check(entries, divided_before);
+  Unscaled result{{}, listed(entries)};
+  auto devices = grouped(entries);
+  const bool may_overflow = scale.lower_bound(rule) < 1;
+  for (auto& device : devices) result.found_inf.add(flag_of(device, scale, pass, may_overflow));
+  return result;
 }
 
 }  // namespace amp::scaling

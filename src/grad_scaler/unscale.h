@@ -4,21 +4,48 @@
 #include <ATen/core/Tensor.h>
 #include <torch/optim/optimizer.h>
 
+#include <optional>
 #include <vector>
+
+#include "src/grad_scaler/loss_scale.h"
 
 namespace amp::scaling {
 
-// One flag per device that holds gradients: fp32, one element, non-zero if a gradient there was or
-// became Inf or NaN. Empty: the optimizer has no gradient at all.
-using FoundInf = std::vector<at::Tensor>;
+// Whether a gradient was or became Inf or NaN: a flag per device that holds gradients (fp32, one
+// element, zero: none was), each read from the device at most once.
+class FoundInf {
+ public:
+  bool empty() const { return flags_.empty(); }  // nothing was checked
+  void add(at::Tensor flag) { flags_.push_back(std::move(flag)); }
+  bool known() const;  // any() would not wait
+  bool any() const;    // whether a flag is other than zero; NaN counts. Waits for each device, once
+  // One flag for all, on the first one's device. Does not wait. Not to be called on an empty one.
+  at::Tensor combined() const;
 
-// Multiplies every gradient by 1 / scale in place. The inverse is taken in double and rounded to
-// fp32; bf16 values are multiplied in fp32. Refuses fp16 gradients, and others that are not
-// fp32, bf16 or fp64, dense or sparse COO, by name before it changes anything. Does not wait for
-// the device. Throws InvalidArgument.
-FoundInf unscale_gradients(torch::optim::Optimizer& optimizer, float scale);
+ private:
+  std::vector<at::Tensor> flags_;
+  mutable std::optional<bool> any_;
+};
 
-// Whether any flag is non-zero; NaN counts. Waits for each device.
-bool any_found(const FoundInf& flags);
+// The gradients that were divided, in the order of their addresses. Weak: a gradient that was
+// cleared or replaced since is not one of them.
+using GradientList =
+    std::vector<c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>>;
+
+struct Unscaled {
+  FoundInf found_inf;  // empty: the optimizer has no gradient at all
+  GradientList gradients;
+};
+
+enum class Pass { divide, check_only };
+
+// Multiplies every gradient by the inverse scale in place, or with `check_only` leaves them scaled,
+// and looks for what is not finite. bf16 values are multiplied in fp32. A gradient that the
+// optimizer holds twice is divided once. Does not wait for the device. Throws InvalidArgument by
+// name, before anything is changed, for fp16 gradients, for others that are not fp32, bf16 or fp64,
+// dense or sparse COO; and StateError for one that is in a list of `divided_before`.
+Unscaled unscale_gradients(torch::optim::Optimizer& optimizer, const LossScale& scale,
+                           const Rule& rule, Pass pass,
+                           const std::vector<const GradientList*>& divided_before);
 
 }  // namespace amp::scaling

@@ -64,14 +64,14 @@ void check_new_scale(double scale, const GradScalerOptions& rails) {
 }
 
 void check_state(const GradScalerState& state) {
-  require(!std::isnan(state.scale) && state.scale >= 0, "the loaded scale", "a number >= 0",
+  require(!std::isnan(state.scale) && state.scale >= 0, "the state's scale", "a number >= 0",
           state.scale);
   check_growth_factor(state.growth_factor);
   check_backoff_factor(state.backoff_factor);
   check_growth_interval(state.growth_interval);
-  require(state.growth_tracker >= 0, "the loaded growth_tracker", ">= 0", state.growth_tracker);
-  require(state.hysteresis_left >= 0, "the loaded hysteresis_left", ">= 0", state.hysteresis_left);
-  require(state.consecutive_skips >= 0, "the loaded consecutive_skips", ">= 0",
+  require(state.growth_tracker >= 0, "the state's growth_tracker", ">= 0", state.growth_tracker);
+  require(state.hysteresis_left >= 0, "the state's hysteresis_left", ">= 0", state.hysteresis_left);
+  require(state.consecutive_skips >= 0, "the state's consecutive_skips", ">= 0",
           state.consecutive_skips);
 }
 

@@ -8,14 +8,17 @@
 
 namespace amp::train_step {
 
-MasterWeights::MasterWeights(std::vector<ModelTensor> model, torch::optim::Optimizer& optimizer,
+MasterWeights::MasterWeights(std::vector<ModelTensor> model,
+                             const std::vector<torch::optim::Optimizer*>& optimizers,
                              const Recipe& recipe)
     : tensors_(std::move(model)) {
   if (recipe.model_dtype == c10::kFloat) return;
   c10::NoGradGuard no_grad;
   convert(recipe);
   if (!recipe.master_weights) pairs_.clear();
-  move_into(optimizer);
+  for (auto* optimizer : optimizers) move_into(*optimizer);
+  // What no optimizer steps needs no master.
+  std::erase_if(pairs_, [](const Pair& pair) { return pair.owner == nullptr; });
 }
 
 // Keeps the full-precision values of what it converts; a tensor with two names is converted once.
@@ -30,36 +33,34 @@ void MasterWeights::convert(const Recipe& recipe) {
     tensor.mutable_grad().reset();
     tensor.set_data(master.to(recipe.model_dtype));
     if (is_parameter && tensor.requires_grad())
-      pairs_.push_back({tensor, master.set_requires_grad(true)});
+      pairs_.push_back({tensor, master.set_requires_grad(true), nullptr});
   }
 }
 
 void MasterWeights::move_into(torch::optim::Optimizer& optimizer) {
-  std::unordered_map<const c10::TensorImpl*, at::Tensor> masters;
-  for (const auto& [model, master] : pairs_) masters[model.unsafeGetTensorImpl()] = master;
-  std::unordered_set<const c10::TensorImpl*> owned;
+  std::unordered_map<const c10::TensorImpl*, Pair*> pairs;
+  for (auto& pair : pairs_) pairs[pair.model.unsafeGetTensorImpl()] = &pair;
   auto& state = optimizer.state();
   for (auto& group : optimizer.param_groups()) {
     for (auto& parameter : group.params()) {
-      const auto found = masters.find(parameter.unsafeGetTensorImpl());
-      if (found == masters.end()) continue;
+      const auto found = pairs.find(parameter.unsafeGetTensorImpl());
+      if (found == pairs.end()) continue;
+      auto& [model, master, owner] = *found->second;
       if (const auto kept = state.find(parameter.unsafeGetTensorImpl()); kept != state.end()) {
         auto moved = std::move(kept->second);
         state.erase(kept);
-        state[found->second.unsafeGetTensorImpl()] = std::move(moved);
+        state[master.unsafeGetTensorImpl()] = std::move(moved);
       }
-      parameter = found->second;
-      owned.insert(found->first);
+      parameter = master;
+      if (owner == nullptr) owner = &optimizer;
     }
   }
-  // What this optimizer does not step needs no master.
-  std::erase_if(
-      pairs_, [&](const Pair& pair) { return !owned.contains(pair.model.unsafeGetTensorImpl()); });
 }
 
-void MasterWeights::take_gradients() {
+void MasterWeights::take_gradients(const torch::optim::Optimizer& optimizer) {
   c10::NoGradGuard no_grad;
-  for (auto& [model, master] : pairs_) {
+  for (auto& [model, master, owner] : pairs_) {
+    if (owner != &optimizer) continue;
     auto& gradient = model.mutable_grad();
     if (!gradient.defined()) continue;
     const auto widened = gradient.to(master.scalar_type());
@@ -69,14 +70,22 @@ void MasterWeights::take_gradients() {
   }
 }
 
-void MasterWeights::write_back() {
+void MasterWeights::discard_gradients(const torch::optim::Optimizer& optimizer) {
+  for (auto& [model, master, owner] : pairs_) {
+    if (owner == &optimizer) model.mutable_grad().reset();
+  }
+}
+
+void MasterWeights::write_back(const torch::optim::Optimizer& optimizer) {
   c10::NoGradGuard no_grad;
-  for (auto& [model, master] : pairs_) model.copy_(master);
+  for (auto& [model, master, owner] : pairs_) {
+    if (owner == &optimizer) model.copy_(master);
+  }
 }
 
 std::vector<ModelTensor> MasterWeights::values() const {
   std::unordered_map<const c10::TensorImpl*, at::Tensor> masters;
-  for (const auto& [model, master] : pairs_) masters[model.unsafeGetTensorImpl()] = master;
+  for (const auto& [model, master, owner] : pairs_) masters[model.unsafeGetTensorImpl()] = master;
   auto values = tensors_;
   for (auto& value : values) {
     if (const auto found = masters.find(value.tensor.unsafeGetTensorImpl()); found != masters.end())

@@ -2,12 +2,10 @@
 #include "amp/train_step.h"
 
 #include <c10/core/GradMode.h>
-#include <c10/util/Type.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/nn/module.h>
 
 #include <sstream>
-#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -15,86 +13,21 @@
 #include "amp/error.h"
 #include "src/cpu_math/switches.h"
 #include "src/grad_scaler/check_optimizer.h"
+#include "src/train_step/check_model.h"
 #include "src/train_step/clip.h"
 #include "src/train_step/load_weights.h"
 #include "src/train_step/master_weights.h"
 #include "src/train_step/model_tensors.h"
 
 namespace amp {
-namespace {
-
-[[noreturn]] void refuse_parameter(const std::string& name, const at::Tensor& parameter,
-                                   const std::string& rule) {
-  std::ostringstream message;
-  message << "TrainStep: parameter '" << name << "' (shape " << parameter.sizes() << ") is "
-          << parameter.scalar_type() << " on " << parameter.device() << "; " << rule;
-  throw InvalidArgument(message.str());
-}
-
-using train_step::ModelTensor;
-
-bool is_trained(const ModelTensor& item) {
-  return item.is_parameter && item.tensor.is_floating_point() && item.tensor.requires_grad();
-}
-
-// The fp32 values become the masters. Only a model that is to be low precision without masters may
-// come as such.
-bool has_fitting_dtype(const at::Tensor& parameter, const Recipe& recipe) {
-  const auto dtype = parameter.scalar_type();
-  if (dtype == c10::kFloat || dtype == c10::kDouble) return true;
-  return dtype == recipe.model_dtype && !recipe.master_weights;
-}
-
-// The device all parameters are on.
-c10::Device checked_device(const std::vector<ModelTensor>& model, const Recipe& recipe) {
-  std::optional<c10::Device> device;
-  for (const auto& item : model) {
-    if (!is_trained(item)) continue;
-    if (!has_fitting_dtype(item.tensor, recipe)) {
-      refuse_parameter(item.name, item.tensor,
-                       "the parameters are the master weights: convert the model to Float");
-    }
-    if (device.has_value() && *device != item.tensor.device()) {
-      refuse_parameter(item.name, item.tensor,
-                       "the parameters before it are on " + device->str() + ": use one device");
-    }
-    device = item.tensor.device();
-  }
-  if (!device.has_value())
-    throw InvalidArgument("TrainStep: the model has no floating-point parameter to train");
-  return *device;
-}
-
-// Unscaled, fp16 gradients would be flushed to zero, and a stock optimizer takes no others for fp16
-// weights.
-void check_scaling(const Recipe& recipe, const torch::optim::Optimizer& optimizer) {
-  if (recipe.model_dtype != c10::kHalf || recipe.master_weights) return;
-  if (recipe.loss_scaling == LossScaling::none) return;
-  throw InvalidArgument(
-      "TrainStep: loss scaling of a Half model without master weights (O3) cannot "
-      "be done with " +
-      c10::demangle(typeid(optimizer).name()) +
-      ", whose fp16 gradients cannot be unscaled; use Recipe::O2(), or "
-      "LossScaling::none");
-}
-
-// A fixed scale is a dynamic one between two rails that leave it no room; overflows are still
-// counted.
-GradScalerOptions scaler_options(const Recipe& recipe) {
-  auto options = recipe.scaler;
-  options.enabled = recipe.loss_scaling != LossScaling::none;
-  if (recipe.loss_scaling == LossScaling::fixed) {
-    options.init_scale = static_cast<double>(static_cast<float>(recipe.static_scale));
-    options.min_scale = options.max_scale = options.init_scale;
-  }
-  return options;
-}
-
-}  // namespace
 
 std::optional<double> StepReport::grad_norm() const {
   if (!grad_norm_.defined()) return std::nullopt;
   return grad_norm_.item<double>();
+}
+
+double StepReport::scale() const {
+  return scale_on_device_.defined() ? scale_on_device_.item<double>() : scale_;
 }
 
 struct TrainStep::Impl {
@@ -106,19 +39,20 @@ struct TrainStep::Impl {
   std::int64_t micro_batches = 0;  // in the window so far
 
   // Everything that can be refused comes before the masters, which change model and optimizer.
-  Impl(const std::vector<ModelTensor>& model, torch::optim::Optimizer& given, const Recipe& choice)
+  Impl(const std::vector<train_step::ModelTensor>& model, torch::optim::Optimizer& given,
+       const Recipe& choice)
       : optimizer(given),
         recipe(checked(choice, given)),
-        device(checked_device(model, choice)),
-        scaler(scaler_options(choice)),
-        masters(model, given, choice) {
+        device(train_step::checked_device("TrainStep", model, choice)),
+        scaler(train_step::scaler_options(choice)),
+        masters(model, {&given}, choice) {
     if (device.is_cpu()) cpu_math::want_narrow_math(recipe.compute_dtype);
   }
 
   static const Recipe& checked(const Recipe& recipe, torch::optim::Optimizer& optimizer) {
     recipe.validate();
     scaling::check_optimizer(optimizer, "TrainStep");
-    check_scaling(recipe, optimizer);
+    train_step::check_scaling("TrainStep", recipe, optimizer);
     return recipe;
   }
 
@@ -148,7 +82,7 @@ struct TrainStep::Impl {
     const auto share =
         recipe.accumulation == 1 ? loss : loss / static_cast<double>(recipe.accumulation);
     scaler.scale(share).backward();
-    masters.take_gradients();
+    masters.take_gradients(optimizer);
   }
 
   std::vector<at::Tensor> gradients() const {
@@ -180,8 +114,15 @@ struct TrainStep::Impl {
       train_step::clip_to_norm_(found, norm, recipe.max_grad_norm);
     }
     auto result = scaler.step(optimizer);
-    if (result.stepped()) masters.write_back();
+    // After a step that is not known to have run the masters are either new or what they were.
+    if (!result.ready() || result.stepped()) masters.write_back(optimizer);
     return result;
+  }
+
+  // The scale of now, without waiting for it.
+  void note_scale(double& on_host, at::Tensor& on_device) const {
+    on_device = scaler.scale_if_on_device();
+    if (!on_device.defined()) on_host = scaler.get_scale();
   }
 
   void clear_window() {
@@ -192,13 +133,12 @@ struct TrainStep::Impl {
   // Steps e to h. A step that fails loses its window and nothing else.
   StepResult finish_window(at::Tensor& norm) {
     c10::NoGradGuard no_grad;
-    const auto before = scaler.state_dict();
     StepResult result;
     try {
       result = run_optimizer(norm);
     } catch (...) {
       clear_window();
-      if (scaler.is_enabled()) scaler.load_state_dict(before);
+      scaler.discard_iteration();
       throw;
     }
     clear_window();
@@ -219,7 +159,7 @@ StepReport TrainStep::operator()(at::TensorList inputs, const Loss& loss) {
 
 StepReport TrainStep::operator()(const std::function<at::Tensor()>& loss) {
   StepReport report;
-  report.scale_ = impl_->scaler.get_scale();
+  impl_->note_scale(report.scale_, report.scale_on_device_);
   {
     const auto value = impl_->forward(loss);
     impl_->check_loss(value);
@@ -233,7 +173,7 @@ StepReport TrainStep::operator()(const std::function<at::Tensor()>& loss) {
 
 StepReport TrainStep::flush() {
   StepReport report;
-  report.scale_ = impl_->scaler.get_scale();
+  impl_->note_scale(report.scale_, report.scale_on_device_);
   report.at_boundary_ = impl_->micro_batches > 0;
   if (report.at_boundary_) report.result_ = impl_->finish_window(report.grad_norm_);
   return report;
@@ -248,7 +188,7 @@ NamedTensors TrainStep::weights() const {
 
 void TrainStep::load_weights(const NamedTensors& weights) {
   train_step::load_weights(impl_->masters.values(), weights);
-  impl_->masters.write_back();
+  impl_->masters.write_back(impl_->optimizer);
 }
 
 bool TrainStep::at_boundary() const { return impl_->micro_batches == 0; }

@@ -142,6 +142,44 @@ TEST(GradScaler, S1_4_OneOptimizersOverflowSkipsItAloneButBacksOffForAll) {
   EXPECT_EQ(scaler.get_scale(), 1.0);
 }
 
+// Python's divides such a gradient twice and says nothing.
+TEST(GradScaler, S1_7_AParameterOfTwoOptimizersIsNotDividedTwice) {
+  auto shared = parameter({1.0}), other = parameter({1.0});
+  auto first = sgd({shared}), second = sgd({other, shared});
+  GradScaler scaler({.init_scale = 8.0});
+  scaler.scale(at::zeros({}));
+  set_gradient(shared, {16.0});
+  set_gradient(other, {24.0});
+  scaler.unscale_(first);
+  const auto refusal =
+      ThrowsMessage<StateError>(AllOf(HasSubstr("parameter 1 in group 0"),
+                                      HasSubstr("another optimizer"), HasSubstr("zero_grad()")));
+  EXPECT_THAT([&] { scaler.unscale_(second); }, refusal);
+  EXPECT_THAT([&] { scaler.step(second); }, refusal);
+  EXPECT_THAT(values(shared.grad()), AreExactly(Values{2.0}));
+  EXPECT_THAT(values(other.grad()), AreExactly(Values{24.0}));
+  EXPECT_TRUE(scaler.step(first).stepped());
+  scaler.update();
+  // Alone in the next iteration, or with a gradient of its own, it is fine.
+  scaler.unscale_(second);
+  EXPECT_THAT(values(other.grad()), AreExactly(Values{3.0}));
+  set_gradient(shared, {16.0});
+  scaler.unscale_(first);
+  EXPECT_THAT(values(shared.grad()), AreExactly(Values{2.0}));
+}
+
+TEST(GradScaler, S1_7_AParameterThatAnOptimizerHoldsTwiceIsDividedOnce) {
+  auto weight = parameter({1.0}), other = parameter({1.0});
+  auto optimizer = sgd({weight, other, weight});
+  GradScaler scaler({.init_scale = 8.0});
+  scaler.scale(at::zeros({}));
+  set_gradient(weight, {16.0});
+  set_gradient(other, {8.0});
+  scaler.unscale_(optimizer);
+  EXPECT_THAT(values(weight.grad()), AreExactly(Values{2.0}));
+  EXPECT_THAT(values(other.grad()), AreExactly(Values{1.0}));
+}
+
 TEST(GradScaler, S1_5_NothingWorksBeforeTheFirstScale) {
   Training training;
   set_gradient(training.weight, {8.0, 8.0, 8.0});

@@ -7,13 +7,15 @@
 #include <cmath>
 #include <vector>
 
+#include "tests/support/device.h"
+
 namespace amp::tests {
 
 using Values = std::vector<double>;
 
-// One dimension; each number rounded once to dtype.
+// One dimension, on the tests' device; each number rounded once to dtype.
 inline at::Tensor tensor(const Values& values, c10::ScalarType dtype = at::kFloat) {
-  return at::tensor(values, at::kDouble).to(dtype);
+  return at::tensor(values, at::kDouble).to(dtype).to(test_device());
 }
 
 // A leaf that wants a gradient.
@@ -23,7 +25,7 @@ inline at::Tensor parameter(const Values& values, c10::ScalarType dtype = at::kF
 
 // All elements in order; exact, whatever the dtype.
 inline Values values(const at::Tensor& tensor) {
-  const auto flat = tensor.detach().to(at::kDouble).contiguous().view(-1);
+  const auto flat = tensor.detach().cpu().to(at::kDouble).contiguous().view(-1);
   return {flat.data_ptr<double>(), flat.data_ptr<double>() + flat.numel()};
 }
 

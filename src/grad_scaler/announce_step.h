@@ -1,0 +1,14 @@
+// Making it known that an optimizer has changed its parameters.
+#pragma once
+
+#include <torch/optim/optimizer.h>
+
+namespace amp::scaling {
+
+// Raises the version of each parameter that has a gradient, and clears the thread's cast cache. C++
+// SGD writes weights through `.data()`, which leaves their version as it was: a cache that trusts
+// the version would go on serving the old values, and so would autocast's own in a region that is
+// still open. After each step that ran, or may have run.
+void announce_step(torch::optim::Optimizer& optimizer);
+
+}  // namespace amp::scaling

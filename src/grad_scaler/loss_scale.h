@@ -1,0 +1,69 @@
+// The loss scale where it is needed: its value on the host, and as a tensor on each device.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Event.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "src/grad_scaler/scale_rule.h"
+
+namespace amp::scaling {
+
+// A Scale that follows its rule on the host for as long as every overflow flag was read there, and
+// on the device as soon as one was not. Then the host learns of it when asked, by waiting, or from
+// a copy that arrived by itself.
+class LossScale {
+ public:
+  explicit LossScale(const Scale& scale) : host_(scale) {}
+
+  // The exact scale now. Waits for the device if the last update was made there.
+  const Scale& value() const;
+  // Whether value() would wait.
+  bool is_on_device() const { return state_.defined() && seen_updates_ != updates_; }
+  c10::Device device() const { return state_.device(); }  // of the last update made on one
+  // The last scale the host knows of: value(), or that of some updates ago. Does not wait.
+  const Scale& last_seen() const;
+  // What the scale is at least, by what the host knows. Does not wait.
+  double lower_bound(const Rule& rule) const;
+
+  // S, and 1 / S taken in double and rounded to fp32: fp32 of no dimension. Do not write to them.
+  // Do not wait.
+  const at::Tensor& on(c10::Device device) const { return copies_on(device).scale; }
+  const at::Tensor& inverse_on(c10::Device device) const { return copies_on(device).inverse; }
+
+  void set(const Scale& scale);
+  // One iteration of next_scale. found_inf as a tensor (fp32, one element; other than zero and NaN:
+  // found) makes it on that tensor's device and does not wait.
+  void update(bool found_inf, const Rule& rule) { set(next_scale(value(), rule, found_inf)); }
+  void update(const at::Tensor& found_inf, const Rule& rule);
+
+ private:
+  struct Copies {
+    c10::Device device;
+    at::Tensor scale, inverse;
+  };
+  // A copy of state_ on its way to the host.
+  struct Message {
+    at::Tensor content;
+    std::optional<c10::Event> arrived;
+    std::int64_t updates = 0;  // made on the device when it was sent
+  };
+  const Copies& copies_on(c10::Device device) const;
+  void send() const;
+  void receive() const;
+
+  mutable Scale host_;
+  mutable at::Tensor state_;  // [value, growth_tracker, hysteresis_left, consecutive_skips] in fp64
+  mutable std::vector<Copies> copies_;
+  mutable std::optional<Message> message_;
+  mutable std::int64_t updates_ = 0;       // made on the device since `set`
+  mutable std::int64_t seen_updates_ = 0;  // of these, the ones that host_ knows of
+};
+
+// next_scale on tensors: `state` as LossScale keeps it, found_inf as above. Bit for bit next_scale.
+at::Tensor next_state(const at::Tensor& state, const Rule& rule, const at::Tensor& found_inf);
+
+}  // namespace amp::scaling
