@@ -239,6 +239,7 @@ void GradScaler::update() {
 
 void GradScaler::update(double new_scale) {
   if (!impl_->options.enabled) return;
+  impl_->require_scaled("update()");
   scaling::check_new_scale(new_scale, impl_->options);
   auto scale = impl_->scale.value();
   scale.value = static_cast<float>(new_scale);

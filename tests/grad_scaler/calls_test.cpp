@@ -190,6 +190,7 @@ TEST(GradScaler, S1_5_NothingWorksBeforeTheFirstScale) {
   EXPECT_THAT([&] { training.scaler.unscale_(training.optimizer); }, early("unscale_()"));
   EXPECT_THAT([&] { training.scaler.step(training.optimizer); }, early("step()"));
   EXPECT_THAT([&] { training.scaler.update(); }, early("update()"));
+  EXPECT_THAT([&] { training.scaler.update(8.0); }, early("update()"));
   EXPECT_THAT(values(training.weight.grad()), AreExactly(Values{8.0, 8.0, 8.0}));
   training.scaler.scale(training.weight.sum());
   EXPECT_TRUE(training.scaler.step(training.optimizer).stepped());
