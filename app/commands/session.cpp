@@ -70,11 +70,13 @@ std::vector<json> events_until(const fs::path& file, std::int64_t step) {
   return kept;
 }
 
-json described(const Settings& settings, const ImageData& data) {
+json described(const Settings& settings, const ImageData& data,
+               const std::vector<std::uint64_t>& seeds) {
   auto object = settings_json(settings);
   if (settings.loss_scale.empty()) object["loss_scale"] = "by precision";
   object["train_samples"] = data.train.count;
   object["test_samples"] = data.test.count;
+  object["seeds"] = seeds;
   return object;
 }
 
@@ -108,15 +110,13 @@ Session::Session(std::string kind, const Settings& settings, const ImageData& da
       lock_(std::make_unique<FolderLock>(folder_)),
       metrics_(new_metrics(folder_)) {
   if (settings.tensorboard) tensorboard_ = std::make_unique<TensorBoard>(folder_ / "tensorboard");
-  auto all = described(settings, data);
-  all["seeds"] = seeds;
   record({{"event", "start"},
           {"version", amp::version()},
           {"command", command_line},
           {"kind", kind},
           {"created", time_now("%Y-%m-%dT%H:%M:%SZ")},
           {"machine", machine_json()},
-          {"settings", all}});
+          {"settings", described(settings, data, seeds)}});
 }
 
 Session::Session(const Settings& settings, const ImageData& data, std::int64_t step)
@@ -130,7 +130,11 @@ Session::Session(const Settings& settings, const ImageData& data, std::int64_t s
   for (const char* name : {"results.json", "report.html"}) fs::remove(folder_ / name, ignored);
   if (settings.tensorboard) tensorboard_ = std::make_unique<TensorBoard>(folder_ / "tensorboard");
   for (const auto& event : events) log(event);
-  record({{"event", "resume"}, {"run", 0}, {"step", step}, {"command", command_line}});
+  record({{"event", "resume"},
+          {"run", 0},
+          {"step", step},
+          {"command", command_line},
+          {"settings", described(settings, data, {static_cast<std::uint64_t>(settings.seed)})}});
 }
 
 void Session::record(const json& event) {

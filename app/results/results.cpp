@@ -20,6 +20,8 @@ void ResultsBuilder::add(const json& event) {
     if (event.contains("machine"))
       header_["machine"] = event.at("machine");  // now with the choices it made
   } else if (event.contains("run")) {
+    // A run that goes on may go on for longer, or with another learning rate.
+    if (event.contains("settings")) header_["settings"] = event.at("settings");
     runs_[event.at("run").get<std::int64_t>()].add(event);
   }
 }

@@ -1,4 +1,4 @@
-// The choices of how products and convolutions are computed on the CPU. Both hold for the whole
+// The choices of how products and convolutions are computed on the CPU. They hold for the whole
 // process, because backward runs after the Autocast guard that called for them has ended, and may
 // be changed at any time from any thread: a product that is under way ends as it began.
 //

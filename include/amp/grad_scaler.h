@@ -139,9 +139,9 @@ class AMP_API GradScaler {
   // What a checkpoint needs; empty if disabled. StateError between `unscale_` and `update`. Waits
   // as get_scale does.
   GradScalerState state_dict() const;
-  // Takes a state exactly, also one outside the rails; a disabled scaler ignores it. Throws
-  // StateError for an empty one and InvalidArgument for values no scaler can have; then nothing is
-  // changed.
+  // Takes a state exactly, also one outside the rails, and ends the iteration; a disabled scaler
+  // ignores it. Throws StateError for an empty one and InvalidArgument for values no scaler can
+  // have; then nothing is changed.
   void load_state_dict(const GradScalerState& state);
 
  private:

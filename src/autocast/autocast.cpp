@@ -7,6 +7,7 @@
 #include <string>
 
 #include "amp/error.h"
+#include "src/cpu_math/single_copy.h"
 #include "src/cpu_math/switches.h"
 
 namespace amp {
@@ -37,6 +38,7 @@ c10::ScalarType checked_dtype(c10::DeviceType device, std::optional<c10::ScalarT
 Autocast::Autocast(c10::DeviceType device, std::optional<c10::ScalarType> dtype,
                    AutocastOptions options)
     : device_(device) {
+  cpu_math::check_single_copy();
   check_device(device);
   const auto chosen = checked_dtype(device, dtype, options.enabled);
   if (options.enabled && device == c10::kCPU) cpu_math::want_narrow_math(chosen);

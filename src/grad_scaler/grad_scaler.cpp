@@ -12,6 +12,7 @@
 
 #include "amp/error.h"
 #include "amp/optim.h"
+#include "src/cpu_math/single_copy.h"
 #include "src/grad_scaler/announce_step.h"
 #include "src/grad_scaler/check_optimizer.h"
 #include "src/grad_scaler/loss_scale.h"
@@ -143,6 +144,7 @@ struct GradScaler::Impl {
 };
 
 GradScaler::GradScaler(GradScalerOptions options) {
+  cpu_math::check_single_copy();
   scaling::check_options(options);
   impl_ = std::make_unique<Impl>(options);
 }
