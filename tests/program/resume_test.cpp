@@ -134,7 +134,9 @@ TEST_F(Resume, ScriptedNetworkInO2GoesOnBitForBit) {
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(losses("cut"), losses("whole"));
   EXPECT_EQ(weights("cut"), weights("whole"));
-  EXPECT_EQ(json_of(path("cut/results.json"))["runs"][0]["recipe"]["model_dtype"], "fp16");
+  const auto results = json_of(path("cut/results.json"));
+  EXPECT_EQ(results["runs"][0]["recipe"]["model_dtype"], "fp16");
+  EXPECT_EQ(results["settings"]["steps"], 0) << "the page tells of the first command";
 }
 
 TEST_F(Resume, TheNewestWholeCheckpointIsTaken) {
