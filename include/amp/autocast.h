@@ -6,27 +6,35 @@
 #include <c10/core/DeviceType.h>
 #include <c10/core/ScalarType.h>
 
+#include <memory>
 #include <optional>
 
 #include "amp/export.h"
+#include "amp/op_policy.h"
 
 namespace amp {
 
 struct AutocastOptions {
-  bool enabled =
-      true;  // false: ops inside run as if there were no autocast, whatever surrounds them
-  bool cache_enabled =
-      true;  // keep the low-precision copies of fp32 leaf parameters until the outermost guard ends
+  bool enabled = true;  // false: ops inside run as if there were no autocast around them
+  // Keep the low-precision copies of fp32 leaf parameters until the outermost guard ends.
+  bool cache_enabled = true;
+  std::optional<OpPolicy> policy = {};  // by default OpPolicy::torch(device)
 };
 
 // While an Autocast lives, products and convolutions on `device` take their inputs in `dtype`, ops
 // that need the range or the precision (losses, norms of long sums) take fp32, and all others run
-// in what they are given. Which op belongs where is LibTorch's own list for the device.
+// in what they are given. Which op belongs where is the policy's to say.
+//
+// A weight is cast once and served from the thread's cache; a weight that changes inside the region
+// is cast again. What changes a weight without a trace (a raw pointer, on a GPU `.data()` too) needs
+// amp::invalidate.
 //
 // The guard is a thing of its thread. Guards nest: the inner one rules, and each restores what it
-// found, also when an exception unwinds it; so they end in the reverse order of their making. Run
-// the forward pass and the loss inside, `backward()` and the optimizer outside. Never waits for the
-// device.
+// found, also when an exception unwinds it; so they end in the reverse order of their making. One
+// that is destroyed on another thread leaves that thread alone; the next Autocast on its own thread
+// ends the region and throws StateError. Run the forward pass and the loss inside, `backward()` and
+// the optimizer outside: a backward pass inside casts by the same rules, which changes nothing where
+// the forward pass cast already. Never waits for the device.
 //
 // TorchScript modules are cast op by op, too. Inside the region they run without TorchScript's
 // optimising executor: its own derivatives multiply what was saved before the casts.
@@ -50,12 +58,19 @@ class AMP_API Autocast {
   Autocast(Autocast&&) = delete;
   Autocast& operator=(Autocast&&) = delete;
 
+  struct State;
+
  private:
-  c10::DeviceType device_;
-  c10::ScalarType outer_dtype_;
-  bool outer_enabled_;
-  bool outer_cache_enabled_;
-  bool outer_script_optimized_;
+  std::unique_ptr<State> state_;
 };
+
+// Whether ops on this device are cast in this thread, and to what; also in a region that was not
+// opened by an Autocast.
+AMP_API bool is_autocast_enabled(c10::DeviceType device);
+AMP_API c10::ScalarType autocast_dtype(c10::DeviceType device);
+
+// Drops what this thread keeps of a tensor's casts: after it was written to through a raw pointer,
+// on a GPU also through `.data()`. Everything else is noticed.
+AMP_API void invalidate(const at::Tensor& tensor);
 
 }  // namespace amp

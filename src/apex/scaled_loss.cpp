@@ -1,5 +1,5 @@
 // The scale_loss scope: what is unscaled is kept apart from what this loss adds.
-#include <ATen/autocast_mode.h>
+#include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
 
 #include <exception>
@@ -8,6 +8,7 @@
 
 #include "amp/error.h"
 #include "src/apex/handle.h"
+#include "src/autocast/cast_cache.h"
 #include "src/grad_scaler/unscale.h"
 
 namespace amp {
@@ -111,7 +112,7 @@ void ScaledLoss::Impl::take_out() {
 void ScaledLoss::Impl::leave() {
   for (auto* record : optimizers) record->in_scope = false;
   autocast_off.clear();
-  at::autocast::clear_cache();
+  autocast::clear_casts();
   open = false;
 }
 

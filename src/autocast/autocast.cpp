@@ -4,9 +4,16 @@
 #include <ATen/autocast_mode.h>
 #include <torch/csrc/jit/python/update_graph_executor_opt.h>
 
+#include <atomic>
+#include <mutex>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "amp/error.h"
+#include "src/autocast/cast_cache.h"
+#include "src/autocast/region.h"
 #include "src/cpu_math/single_copy.h"
 #include "src/cpu_math/switches.h"
 
@@ -30,42 +37,118 @@ c10::ScalarType checked_dtype(c10::DeviceType device, std::optional<c10::ScalarT
   return chosen;
 }
 
+// States whose guards were destroyed on another thread; only their own can end them.
+struct Lost {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<Autocast::State>> states;
+  std::atomic<bool> any = false;
+};
+
+const std::shared_ptr<Lost>& lost_here() {
+  thread_local const auto lost = std::make_shared<Lost>();
+  return lost;
+}
+
+std::shared_ptr<autocast::Region> region_with(c10::DeviceType device, const OpPolicy& policy,
+                                              std::shared_ptr<const op_policy::Table> table) {
+  auto region = std::make_shared<autocast::Region>();
+  if (const auto* outer = autocast::current_region()) *region = *outer;
+  auto& mine = region->of(device);
+  mine.added = autocast::rules_of_added(policy.table().added);
+  mine.table = std::move(table);
+  return region;
+}
+
 }  // namespace
 
-// Whether a CUDA device exists is not asked here: ATen remembers its first answer for good, and a
-// program may load its CUDA library later. On a machine without one the region simply never meets a
-// CUDA tensor.
+struct Autocast::State {
+  c10::DeviceType device;
+  c10::ScalarType outer_dtype;
+  bool outer_enabled, outer_cache_enabled, outer_script_optimized;
+  std::thread::id thread = std::this_thread::get_id();
+  std::shared_ptr<Lost> lost = lost_here();
+  c10::DebugInfoGuard region;
+
+  // Whether a CUDA device exists is not asked here: ATen remembers its first answer for good, and a
+  // program may load its CUDA library later. On a machine without one the region simply never meets
+  // a CUDA tensor.
+  State(c10::DeviceType on, c10::ScalarType dtype, const AutocastOptions& options,
+        std::shared_ptr<autocast::Region> its_region)
+      : device(on),
+        outer_dtype(at::autocast::get_autocast_dtype(on)),
+        outer_enabled(at::autocast::is_autocast_enabled(on)),
+        outer_cache_enabled(at::autocast::is_autocast_cache_enabled()),
+        outer_script_optimized(torch::jit::getGraphExecutorOptimize()),
+        region(autocast::kRegionSlot, std::move(its_region)) {
+    at::autocast::set_autocast_enabled(device, options.enabled);
+    if (options.enabled) at::autocast::set_autocast_dtype(device, dtype);
+    at::autocast::set_autocast_cache_enabled(options.cache_enabled);
+    if (options.enabled) torch::jit::setGraphExecutorOptimize(false);
+    at::autocast::increment_nesting();
+    autocast::enter_region();
+  }
+
+  ~State() {
+    autocast::leave_region();
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(device, outer_enabled);
+    at::autocast::set_autocast_dtype(device, outer_dtype);
+    at::autocast::set_autocast_cache_enabled(outer_cache_enabled);
+    torch::jit::setGraphExecutorOptimize(outer_script_optimized);
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+};
+
+namespace {
+
+void end_lost_regions() {
+  auto& lost = *lost_here();
+  if (!lost.any.load(std::memory_order_acquire)) return;
+  std::vector<std::unique_ptr<Autocast::State>> states;
+  {
+    const std::lock_guard lock(lost.mutex);
+    states.swap(lost.states);
+    lost.any = false;
+  }
+  states.clear();
+  throw StateError(
+      "Autocast: an earlier region of this thread was destroyed on another thread and has ended "
+      "only now; keep a guard on the thread that made it");
+}
+
+}  // namespace
+
 Autocast::Autocast(c10::DeviceType device, std::optional<c10::ScalarType> dtype,
-                   AutocastOptions options)
-    : device_(device) {
+                   AutocastOptions options) {
   cpu_math::check_single_copy();
+  end_lost_regions();
   check_device(device);
   const auto chosen = checked_dtype(device, dtype, options.enabled);
   if (options.enabled && device == c10::kCPU) cpu_math::want_narrow_math(chosen);
-
-  outer_enabled_ = at::autocast::is_autocast_enabled(device);
-  outer_dtype_ = at::autocast::get_autocast_dtype(device);
-  outer_cache_enabled_ = at::autocast::is_autocast_cache_enabled();
-  // LibTorch's cache is keyed by tensor alone: left in place, a region of another dtype would be
-  // served copies in the wrong one. The dtype tells, also across a disabled region in between,
-  // which leaves it as it was.
-  if (options.enabled && chosen != outer_dtype_) at::autocast::clear_cache();
-  at::autocast::set_autocast_enabled(device, options.enabled);
-  if (options.enabled) at::autocast::set_autocast_dtype(device, chosen);
-  at::autocast::set_autocast_cache_enabled(options.cache_enabled);
-  outer_script_optimized_ = torch::jit::getGraphExecutorOptimize();
-  if (options.enabled) torch::jit::setGraphExecutorOptimize(false);
-  at::autocast::increment_nesting();
+  const auto policy = options.policy.has_value() ? *options.policy : OpPolicy::torch(device);
+  state_ =
+      std::make_unique<State>(device, chosen, options, region_with(device, policy, policy.table_));
 }
 
 Autocast::~Autocast() {
-  const bool outermost = at::autocast::decrement_nesting() == 0;
-  if (outermost || at::autocast::get_autocast_dtype(device_) != outer_dtype_)
-    at::autocast::clear_cache();
-  at::autocast::set_autocast_enabled(device_, outer_enabled_);
-  at::autocast::set_autocast_dtype(device_, outer_dtype_);
-  at::autocast::set_autocast_cache_enabled(outer_cache_enabled_);
-  torch::jit::setGraphExecutorOptimize(outer_script_optimized_);
+  if (state_->thread == std::this_thread::get_id()) return;
+  auto lost = state_->lost;
+  const std::lock_guard lock(lost->mutex);
+  lost->states.push_back(std::move(state_));
+  lost->any.store(true, std::memory_order_release);
+}
+
+bool is_autocast_enabled(c10::DeviceType device) {
+  return at::autocast::is_autocast_enabled(device);
+}
+
+c10::ScalarType autocast_dtype(c10::DeviceType device) {
+  return at::autocast::get_autocast_dtype(device);
+}
+
+void invalidate(const at::Tensor& tensor) {
+  if (tensor.defined()) autocast::forget_casts_of(tensor);
 }
 
 }  // namespace amp

@@ -6,7 +6,6 @@
 // would leave a dangling kernel.
 #include <c10/core/SymIntArrayRef.h>  // the dispatch headers below want it first
 
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/_convolution_compositeexplicitautograd_dispatch.h>
 #include <ATen/ops/addmm_cpu_dispatch.h>
 #include <ATen/ops/baddbmm_cpu_dispatch.h>
@@ -14,10 +13,8 @@
 #include <ATen/ops/convolution_backward_compositeexplicitautograd_dispatch.h>
 #include <ATen/ops/convolution_compositeexplicitautograd_dispatch.h>
 #include <ATen/ops/mm_cpu_dispatch.h>
-#include <c10/util/Exception.h>
 #include <torch/library.h>
 
-#include "amp/error.h"
 #include "src/cpu_math/engines.h"
 #include "src/cpu_math/narrow.h"
 #include "src/cpu_math/recurrent.h"
@@ -210,27 +207,9 @@ void register_kernels(torch::Library& library) {
   library.impl("convolution_backward", TORCH_FN(convolution_backward));
 }
 
-class SilentWarnings : public c10::WarningHandler {
- public:
-  void process(const c10::Warning&) override {}
-};
-
-// Puts libamp's mark on the process's dispatcher: the schema of an op that nobody calls. False if
-// another copy of libamp, of whatever version, has put it there already. (The loader runs one
-// static initialiser at a time.)
-bool claim_process() {
-  if (c10::Dispatcher::singleton().findSchema({"amp::only_copy", ""}).has_value()) return false;
-  static auto* mark =
-      new torch::Library(torch::Library::FRAGMENT, "amp", std::nullopt, __FILE__, __LINE__);
-  mark->def("only_copy() -> ()");
-  return true;
-}
-
-// LibTorch warns when a kernel takes the place of its own, which is what is meant here.
 bool register_once() {
-  if (!claim_process()) return false;
-  SilentWarnings silent;
-  const c10::WarningUtils::WarningHandlerGuard guard(&silent);
+  if (!is_first_copy()) return false;
+  const NoWarnings silence;
   static auto* library =
       new torch::Library(torch::Library::IMPL, "aten", c10::DispatchKey::CPU, __FILE__, __LINE__);
   register_kernels(*library);
@@ -238,15 +217,7 @@ bool register_once() {
   return true;
 }
 
-const bool registered = register_once();
+[[maybe_unused]] const bool registered = register_once();
 
 }  // namespace
-
-void check_single_copy() {
-  if (registered) return;
-  throw StateError(
-      "libamp: two copies of libamp are loaded into this process, and this is the second; its "
-      "kernels can be registered once: link one libamp.so, shared");
-}
-
 }  // namespace amp::cpu_math

@@ -1,12 +1,12 @@
 // Making it known that an optimizer has changed its parameters.
 #include "src/grad_scaler/announce_step.h"
 
-#include <ATen/autocast_mode.h>
+#include "src/autocast/cast_cache.h"
 
 namespace amp::scaling {
 
 void announce_step(torch::optim::Optimizer& optimizer) {
-  at::autocast::clear_cache();
+  autocast::clear_casts();
   for (auto& group : optimizer.param_groups()) {
     for (auto& parameter : group.params()) {
       if (parameter.grad().defined() && !parameter.is_inference())

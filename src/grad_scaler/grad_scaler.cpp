@@ -2,7 +2,7 @@
 // update.
 #include "amp/grad_scaler.h"
 
-#include <ATen/autocast_mode.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/ones_like.h>
 #include <c10/core/GradMode.h>
 
@@ -12,6 +12,7 @@
 
 #include "amp/error.h"
 #include "amp/optim.h"
+#include "src/autocast/cast_cache.h"
 #include "src/cpu_math/single_copy.h"
 #include "src/grad_scaler/announce_step.h"
 #include "src/grad_scaler/check_optimizer.h"
@@ -139,7 +140,7 @@ struct GradScaler::Impl {
 
   void end_iteration() {
     records.clear();
-    at::autocast::clear_cache();
+    autocast::clear_casts();
   }
 };
 

@@ -1,0 +1,117 @@
+// Ops that no list of torch's names: a boxed kernel each, from the first policy that has a rule for
+// it on.
+#include <ATen/autocast_mode.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/library.h>
+
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "src/autocast/kernels.h"
+#include "src/cpu_math/single_copy.h"
+
+namespace amp::autocast {
+namespace {
+
+// Calls act(tensor) for each tensor of an argument.
+template <typename Act>
+void for_each_tensor(const c10::IValue& argument, Act&& act) {
+  if (argument.isTensor()) {
+    act(argument.toTensor());
+  } else if (argument.isTensorList()) {
+    for (const at::Tensor& tensor : argument.toTensorList()) act(tensor);
+  } else if (argument.isOptionalTensorList()) {
+    for (const std::optional<at::Tensor>& tensor : argument.toOptionalTensorList())
+      if (tensor.has_value()) act(*tensor);
+  }
+}
+
+void cast_in_place(const Casts& casts, c10::IValue& argument) {
+  if (argument.isTensor()) {
+    argument = casts(argument.toTensor());
+  } else if (argument.isTensorList()) {
+    c10::List<at::Tensor> list;
+    for (const at::Tensor& tensor : argument.toTensorList()) list.push_back(casts(tensor));
+    argument = list;
+  } else if (argument.isOptionalTensorList()) {
+    c10::List<std::optional<at::Tensor>> list;
+    for (const std::optional<at::Tensor>& tensor : argument.toOptionalTensorList())
+      list.push_back(tensor.has_value() ? std::optional(casts(*tensor)) : std::nullopt);
+    argument = list;
+  }
+}
+
+c10::ScalarType boxed_target(CastRule rule, c10::DeviceType device,
+                             c10::ArrayRef<c10::IValue> arguments) {
+  if (rule != CastRule::promote) return target(rule, device);
+  Widest widest(device);
+  for (const auto& argument : arguments) for_each_tensor(argument, widest);
+  return widest.dtype();
+}
+
+// The kernel of the op of this number on this device.
+class BoxedKernel : public c10::OperatorKernel {
+ public:
+  BoxedKernel(std::size_t number, c10::DeviceType device) : number_(number), device_(device) {}
+
+  void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack* stack) {
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(
+        device_ == c10::DeviceType::CPU ? kKey<c10::DeviceType::CPU> : kKey<c10::DeviceType::CUDA>);
+    const auto rule = rule_here();
+    if (rule == CastRule::banned) refuse_banned(op.schema().name().c_str());
+    const auto count = op.schema().arguments().size();
+    const auto arguments = c10::ArrayRef<c10::IValue>(*stack).slice(stack->size() - count, count);
+    const Casts casts{boxed_target(rule, device_, arguments), device_, /*ours=*/true};
+    if (casts.dtype != kAsItIs) {
+      for (auto place = stack->size() - count; place < stack->size(); ++place)
+        cast_in_place(casts, (*stack)[place]);
+    }
+    op.callBoxed(stack);
+  }
+
+ private:
+  CastRule rule_here() const {
+    const auto* region = current_region();
+    if (region == nullptr) return CastRule::keep;
+    const auto& added = device_ == c10::DeviceType::CPU ? region->cpu.added : region->cuda.added;
+    return number_ < added.size() ? added[number_] : CastRule::keep;
+  }
+
+  std::size_t number_;
+  c10::DeviceType device_;
+};
+
+void register_boxed(const std::string& name, std::size_t number) {
+  const cpu_math::NoWarnings silence;
+  const auto colons = name.find("::");
+  const auto space = colons == std::string::npos ? "aten" : name.substr(0, colons);
+  const auto op = colons == std::string::npos ? name : name.substr(colons + 2);
+  for (const auto device : {c10::DeviceType::CPU, c10::DeviceType::CUDA}) {
+    const auto key =
+        device == c10::DeviceType::CPU ? kKey<c10::DeviceType::CPU> : kKey<c10::DeviceType::CUDA>;
+    auto* library = new torch::Library(torch::Library::IMPL, space, key, __FILE__, __LINE__);
+    library->impl(op.c_str(), torch::CppFunction::makeFromBoxedFunctor(
+                                  std::make_unique<BoxedKernel>(number, device)));
+  }
+}
+
+}  // namespace
+
+std::vector<CastRule> rules_of_added(const std::map<std::string, CastRule>& added) {
+  if (added.empty()) return {};
+  static std::mutex mutex;
+  static std::map<std::string, std::size_t> numbers;
+  const std::lock_guard lock(mutex);
+  std::vector<CastRule> rules;
+  for (const auto& [name, rule] : added) {
+    const auto [place, is_new] = numbers.emplace(name, numbers.size());
+    if (is_new) register_boxed(name, place->second);
+    if (rules.size() <= place->second) rules.resize(place->second + 1, CastRule::keep);
+    rules[place->second] = rule;
+  }
+  return rules;
+}
+
+}  // namespace amp::autocast

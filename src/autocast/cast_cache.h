@@ -1,0 +1,26 @@
+// Casting arguments, and the thread's cache of cast weights.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace amp::autocast {
+
+// `tensor` in `dtype`, the tensor itself if it has it already. An fp32 leaf that requires a gradient,
+// or the transposed view of one (as torch::nn::Linear makes of its weight), is cast once and served
+// from the cache for as long as nothing of these has changed: the tensor, its version, its memory,
+// sizes and strides, and on the CPU 32 elements spread over it, as bits. The version alone is not
+// enough: C++ SGD, `.data()` and set_data change a weight and leave it. Casts are recorded for
+// autograd under no_grad, too. Tensors of inference mode, of functorch and of Python subclasses, and
+// casts on threads without an Autocast of their own, are not kept.
+at::Tensor cached_cast(c10::ScalarType dtype, const at::Tensor& tensor);
+
+// Between the outermost Autocast of the thread and its end casts are kept; at its end all are
+// dropped.
+void enter_region();
+void leave_region();
+
+void clear_casts();                              // of this thread, LibTorch's own too
+void forget_casts_of(const at::Tensor& tensor);  // of this thread
+std::size_t kept_casts();                        // of this thread; for tests
+
+}  // namespace amp::autocast

@@ -1,0 +1,204 @@
+// One kernel for each listed op and device: reads the rule, casts the arguments, passes the op on.
+#pragma once
+
+#include <ATen/autocast_mode.h>
+#include <torch/library.h>
+
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "src/autocast/cast_cache.h"
+#include "src/autocast/region.h"
+
+namespace amp::autocast {
+
+template <c10::DeviceType device>
+inline constexpr auto kKey =
+    device == c10::DeviceType::CPU ? c10::DispatchKey::AutocastCPU : c10::DispatchKey::AutocastCUDA;
+
+// Throws UnsupportedError that names the op and what to use instead.
+[[noreturn]] void refuse_banned(const char* op);
+
+inline constexpr auto kAsItIs = c10::ScalarType::Undefined;
+
+// The dtype that arguments are cast to, or kAsItIs. In a region of ours casts come from the thread's
+// cache, else from LibTorch's.
+struct Casts {
+  c10::ScalarType dtype;
+  c10::DeviceType device;
+  bool ours;
+
+  at::Tensor operator()(const at::Tensor& tensor) const {
+    if (dtype == kAsItIs || !at::autocast::is_eligible(tensor, device)) return tensor;
+    return ours ? cached_cast(dtype, tensor) : at::autocast::cached_cast(dtype, tensor, device);
+  }
+  template <typename List>
+  std::vector<at::Tensor> list(const List& tensors) const {
+    std::vector<at::Tensor> cast;
+    cast.reserve(tensors.size());
+    for (const auto& tensor : tensors) cast.push_back((*this)(tensor));
+    return cast;
+  }
+};
+
+template <typename T>
+inline constexpr bool is_list =
+    std::is_same_v<T, at::TensorList> || std::is_same_v<T, at::ITensorListRef>;
+
+// An argument as the op gets it: tensors cast, everything else as it is.
+template <typename T>
+decltype(auto) cast(const Casts& casts, T&& argument) {
+  using Plain = std::remove_cvref_t<T>;
+  if constexpr (std::is_same_v<Plain, at::Tensor>) {
+    return casts(argument);
+  } else if constexpr (std::is_same_v<Plain, std::optional<at::Tensor>>) {
+    return argument.has_value() ? std::optional(casts(*argument)) : std::nullopt;
+  } else if constexpr (is_list<Plain>) {
+    return casts.list(argument);
+  } else {
+    return static_cast<T&&>(argument);
+  }
+}
+
+// dtype= as fp32_set_opt_dtype has it.
+template <typename T>
+decltype(auto) with_dtype(T&& argument) {
+  if constexpr (std::is_same_v<std::remove_cvref_t<T>, std::optional<c10::ScalarType>>) {
+    return std::optional(argument.value_or(c10::kFloat));
+  } else {
+    return static_cast<T&&>(argument);
+  }
+}
+
+// The widest dtype among eligible arguments; kAsItIs if there are none.
+class Widest {
+ public:
+  explicit Widest(c10::DeviceType device) : device_(device) {}
+  void operator()(const at::Tensor& tensor) {
+    if (!at::autocast::is_eligible(tensor, device_)) return;
+    const auto dtype = tensor.scalar_type();
+    widest_ = widest_ == kAsItIs || widest_ == dtype ? dtype : c10::kFloat;
+  }
+  template <typename T>
+  void meet(const T& argument) {
+    if constexpr (std::is_same_v<T, at::Tensor>) {
+      (*this)(argument);
+    } else if constexpr (std::is_same_v<T, std::optional<at::Tensor>>) {
+      if (argument.has_value()) (*this)(*argument);
+    } else if constexpr (is_list<T>) {
+      for (const auto& tensor : argument) (*this)(tensor);
+    }
+  }
+  c10::ScalarType dtype() const { return widest_; }
+
+ private:
+  c10::DeviceType device_;
+  c10::ScalarType widest_ = kAsItIs;
+};
+
+template <typename First, typename... Rest>
+bool first_is_eligible(c10::DeviceType device, const First& first, const Rest&...) {
+  if constexpr (std::is_same_v<First, at::Tensor>) return at::autocast::is_eligible(first, device);
+  return false;
+}
+
+// norm with a dtype.
+template <typename AtOp>
+struct Appended {
+  static constexpr bool possible = false;
+};
+template <>
+struct Appended<at::_ops::norm_Scalar> {
+  static constexpr bool possible = true;
+  static at::Tensor call(c10::ScalarType dtype, const at::Tensor& self, const at::Scalar& p) {
+    return at::_ops::norm_ScalarOpt_dtype::call(self, p, dtype);
+  }
+};
+template <>
+struct Appended<at::_ops::norm_ScalarOpt_dim> {
+  static constexpr bool possible = true;
+  static at::Tensor call(c10::ScalarType dtype, const at::Tensor& self,
+                         const std::optional<at::Scalar>& p, at::IntArrayRef dim, bool keepdim) {
+    return at::_ops::norm_ScalarOpt_dim_dtype::call(self, p, dim, keepdim, dtype);
+  }
+};
+template <>
+struct Appended<at::_ops::norm_names_ScalarOpt_dim> {
+  static constexpr bool possible = true;
+  static at::Tensor call(c10::ScalarType dtype, const at::Tensor& self,
+                         const std::optional<at::Scalar>& p, at::DimnameList dim, bool keepdim) {
+    return at::_ops::norm_names_ScalarOpt_dim_dtype::call(self, p, dim, keepdim, dtype);
+  }
+};
+
+// The dtype that a rule casts to.
+template <typename... Args>
+c10::ScalarType target(CastRule rule, c10::DeviceType device, const Args&... args) {
+  switch (rule) {
+    case CastRule::lower_precision:
+      return at::autocast::get_autocast_dtype(device);
+    case CastRule::fp32:
+      return c10::kFloat;
+    case CastRule::promote: {
+      Widest widest(device);
+      (widest.meet(args), ...);
+      return widest.dtype();
+    }
+    default:
+      return kAsItIs;
+  }
+}
+
+template <typename AtOp, op_policy::Op number, c10::DeviceType device, typename Schema>
+struct Kernel;
+
+template <typename AtOp, op_policy::Op number, c10::DeviceType device, typename Ret,
+          typename... Args>
+struct Kernel<AtOp, number, device, Ret(Args...)> {
+  static Ret run(Args... args) {
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(kKey<device>);
+    const auto* region = current_region();
+    const auto* table = region == nullptr                ? nullptr
+                        : device == c10::DeviceType::CPU ? region->cpu.table.get()
+                                                         : region->cuda.table.get();
+    constexpr auto own = device == c10::DeviceType::CPU ? op_policy::kListed[number].cpu
+                                                        : op_policy::kListed[number].cuda;
+    const auto rule = table == nullptr ? own : table->rules[number];
+    if (rule == CastRule::banned) refuse_banned(op_policy::kListed[number].name);
+    if constexpr ((std::is_same_v<std::remove_cvref_t<Args>, std::optional<c10::ScalarType>> ||
+                   ...)) {
+      if (rule == CastRule::fp32_set_opt_dtype && first_is_eligible(device, args...))
+        return AtOp::call(with_dtype<Args>(static_cast<Args>(args))...);
+    }
+    if constexpr (Appended<AtOp>::possible) {
+      if (rule == CastRule::fp32_append_dtype) {
+        const auto dtype = first_is_eligible(device, args...) ? c10::kFloat : first_dtype(args...);
+        return Appended<AtOp>::call(dtype, args...);
+      }
+    }
+    const Casts casts{target(rule, device, args...), device, table != nullptr};
+    return AtOp::call(cast<Args>(casts, static_cast<Args>(args))...);
+  }
+
+ private:
+  template <typename... Rest>
+  static c10::ScalarType first_dtype(const at::Tensor& first, const Rest&...) {
+    return first.scalar_type();
+  }
+};
+
+#define AMP_REGISTER_OP(op, name, cpu_rule, cuda_rule)                                      \
+  cpu.impl(name, TORCH_FN((Kernel<at::_ops::op, op_policy::op_##op, c10::DeviceType::CPU,   \
+                                  at::_ops::op::schema>::run)));                            \
+  cuda.impl(name, TORCH_FN((Kernel<at::_ops::op, op_policy::op_##op, c10::DeviceType::CUDA, \
+                                   at::_ops::op::schema>::run)));
+
+// Each registers a quarter of the table.
+void register_part_1(torch::Library& cpu, torch::Library& cuda);
+void register_part_2(torch::Library& cpu, torch::Library& cuda);
+void register_part_3(torch::Library& cpu, torch::Library& cuda);
+void register_part_4(torch::Library& cpu, torch::Library& cuda);
+
+}  // namespace amp::autocast

@@ -1,0 +1,12 @@
+// A quarter of the listed ops' kernels.
+#include <ATen/Operators.h>
+
+#include "src/autocast/kernels.h"
+
+namespace amp::autocast {
+
+void register_part_3(torch::Library& cpu, torch::Library& cuda) {
+  AMP_AUTOCAST_OPS_3(AMP_REGISTER_OP)
+}
+
+}  // namespace amp::autocast

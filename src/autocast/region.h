@@ -1,0 +1,40 @@
+// What the engine knows of the region an op runs in.
+#pragma once
+
+#include <c10/core/DeviceType.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "src/op_policy/table.h"
+
+namespace amp::autocast {
+
+// The policy of each device, and the rules of the ops that were added by name, by their number. It
+// travels to the threads of a backward pass, as LibTorch's own autocast state does: a thread_local
+// of ours would not.
+struct Region : c10::DebugInfoBase {
+  struct Device {
+    std::shared_ptr<const op_policy::Table> table;
+    std::vector<CastRule> added;
+  };
+  Device cpu, cuda;
+
+  Device& of(c10::DeviceType type) { return type == c10::DeviceType::CPU ? cpu : cuda; }
+};
+
+inline constexpr auto kRegionSlot =
+    c10::DebugInfoKind::TEST_INFO_2;  // no other part of LibTorch uses it
+
+// The innermost region of this thread; null outside of any Autocast.
+inline const Region* current_region() {
+  return static_cast<const Region*>(c10::ThreadLocalDebugInfo::get(kRegionSlot));
+}
+
+// Puts a boxed kernel on the autocast keys for each op that is not among the listed ones, once in
+// the process, and returns the rules by the ops' numbers.
+std::vector<CastRule> rules_of_added(const std::map<std::string, CastRule>& added);
+
+}  // namespace amp::autocast

@@ -1,0 +1,44 @@
+// Puts Ampersand's kernels on LibTorch's autocast keys: once, when libamp is loaded, and for good.
+// Without an amp::Autocast on the thread they do what torch's do.
+#include <c10/util/Exception.h>
+#include <torch/library.h>
+
+#include "amp/error.h"
+#include "src/autocast/kernels.h"
+#include "src/cpu_math/single_copy.h"
+
+namespace amp::autocast {
+namespace {
+
+bool register_once() {
+  if (!cpu_math::is_first_copy()) return false;
+  const cpu_math::NoWarnings silence;
+  static auto* cpu = new torch::Library(torch::Library::IMPL, "aten", c10::DispatchKey::AutocastCPU,
+                                        __FILE__, __LINE__);
+  static auto* cuda = new torch::Library(torch::Library::IMPL, "aten",
+                                         c10::DispatchKey::AutocastCUDA, __FILE__, __LINE__);
+  register_part_1(*cpu, *cuda);
+  register_part_2(*cpu, *cuda);
+  register_part_3(*cpu, *cuda);
+  register_part_4(*cpu, *cuda);
+  return true;
+}
+
+[[maybe_unused]] const bool registered = register_once();
+
+}  // namespace
+
+void refuse_banned(const char* op) {
+  std::string message = std::string("Autocast: ") + op + " is banned by the policy of this region";
+  if (std::string(op) == "binary_cross_entropy") {
+    message +=
+        ", because its gradient overflows fp16; use binary_cross_entropy_with_logits, which takes "
+        "what comes before the sigmoid, or run it in a region with {.enabled = false} on fp32 "
+        "inputs";
+  } else {
+    message += "; run it in a region with {.enabled = false}, or give it another rule";
+  }
+  throw UnsupportedError(message);
+}
+
+}  // namespace amp::autocast
