@@ -36,8 +36,9 @@ enum class CastRule : std::uint8_t {
 //   auto policy = amp::OpPolicy::torch(torch::kCUDA).set("softmax", amp::CastRule::keep);
 //   amp::Autocast autocast(torch::kCUDA, torch::kHalf, {.policy = policy});
 //
-// Op names are those of the dispatcher: "softmax.int" is one overload, "softmax" all of them,
-// "mylib::op" one of a TORCH_LIBRARY; "aten::" may be left out.
+// Op names are those of the dispatcher: "softmax.int" is one overload, "conv1d.default" the one
+// without a name, "softmax" all of them, "mylib::op" one of a TORCH_LIBRARY; "aten::" may be left
+// out.
 class AMP_API OpPolicy {
  public:
   // torch's own list for the device, which are two different ones: softmax, layer_norm, exp and sum

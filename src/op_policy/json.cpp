@@ -74,7 +74,7 @@ std::string OpPolicy::to_json() const {
   auto rules = op_policy::json::object();
   for (std::size_t i = 0; i < op_policy::kOps; ++i) {
     if (table_->rules[i] != base.table_->rules[i])
-      rules[op_policy::kListed[i].name] = op_policy::name_of(table_->rules[i]);
+      rules[op_policy::name_of(i)] = op_policy::name_of(table_->rules[i]);
   }
   for (const auto& [name, rule] : table_->added) rules[name] = op_policy::name_of(rule);
   return op_policy::json{{"base", table_->base}, {"rules", rules}}.dump(2);

@@ -54,7 +54,8 @@ const char* described(const std::string& base) {
   return base == "torch_cuda" ? "torch's CUDA list" : "torch's CPU list";
 }
 
-// A name as a user writes it: without "aten::", perhaps without an overload.
+// A name as a user writes it: without "aten::", perhaps without an overload. The overload that has
+// no name is called "default".
 struct Name {
   std::string base, overload;
   bool has_overload = false;
@@ -64,11 +65,20 @@ Name parsed(std::string text) {
   if (text.starts_with("aten::")) text.erase(0, 6);
   const auto dot = text.find('.', text.find("::") == std::string::npos ? 0 : text.find("::"));
   if (dot == std::string::npos) return {text, "", false};
-  return {text.substr(0, dot), text.substr(dot + 1), true};
+  const auto overload = text.substr(dot + 1);
+  return {text.substr(0, dot), overload == "default" ? "" : overload, true};
 }
 
 std::string full(const std::string& base, const std::string& overload) {
   return overload.empty() ? base : base + "." + overload;
+}
+
+std::vector<std::string> listed_bases() {
+  std::vector<std::string> bases;
+  for (const auto& op : kListed) bases.push_back(parsed(op.name).base);
+  std::ranges::sort(bases);
+  bases.erase(std::ranges::unique(bases).begin(), bases.end());
+  return bases;
 }
 
 bool stands_for(const Name& name, const std::string& op) {
@@ -77,7 +87,7 @@ bool stands_for(const Name& name, const std::string& op) {
 }
 
 [[noreturn]] void refuse_unknown(const std::string& op) {
-  auto near = text::suggestion(parsed(op).base, OpPolicy::ops());
+  auto near = text::suggestion(parsed(op).base, listed_bases());
   if (near.size() > 100) near = "; OpPolicy::ops() lists those that torch's autocast knows";
   throw InvalidArgument("OpPolicy: there is no op '" + op + "'" + near);
 }
@@ -163,6 +173,13 @@ std::string explained(const std::string& op, CastRule rule, std::optional<CastRu
 }
 
 }  // namespace
+
+std::string name_of(std::size_t number) {
+  const auto name = parsed(kListed[number].name);
+  const bool alone = listed({name.base, "", false}).size() == 1;
+  return name.overload.empty() && !alone ? name.base + ".default" : kListed[number].name;
+}
+
 }  // namespace op_policy
 
 using op_policy::kListed;
@@ -226,7 +243,7 @@ std::string OpPolicy::explain(const std::string& op) const {
   const auto& base = op_policy::base_of(*table_);
   const auto numbers = op_policy::listed(name);
   for (const auto number : numbers) {
-    add(op_policy::explained(kListed[number].name, table_->rules[number], base.rules[number],
+    add(op_policy::explained(op_policy::name_of(number), table_->rules[number], base.rules[number],
                              table_->base));
   }
   if (!numbers.empty()) return text;
@@ -247,7 +264,7 @@ bool OpPolicy::operator==(const OpPolicy& other) const {
 
 std::vector<std::string> OpPolicy::ops() {
   std::vector<std::string> names;
-  for (const auto& op : kListed) names.emplace_back(op.name);
+  for (std::size_t i = 0; i < kOps; ++i) names.push_back(op_policy::name_of(i));
   std::ranges::sort(names);
   return names;
 }

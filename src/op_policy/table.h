@@ -29,6 +29,9 @@ inline constexpr std::array<Listed, kOps> kListed = {{
 #undef AMP_OP
 }};
 
+// A name for this overload alone: "conv1d.default" beside "conv1d.padding".
+std::string name_of(std::size_t number);
+
 struct Table {
   std::string base;
   std::array<CastRule, kOps> rules;
