@@ -1,5 +1,6 @@
 // Gradient accumulation when the data do not fill the last window: ten batches in windows of four
-// make windows of 4, 4 and 2. By hand, and by TrainStep with flush().
+// make windows of 4, 4 and 2. By hand, with the window's size known from the beginning or only at
+// its end, and by TrainStep with flush().
 #include <amp/amp.h>
 #include <torch/optim/sgd.h>
 
@@ -46,6 +47,33 @@ Trained by_hand(const toy::Data& data) {
   return trained;
 }
 
+// When nobody knows how many batches will come: sum, count, and divide the gradients at the end.
+Trained by_counting(const toy::Data& data) {
+  Trained trained;
+  amp::GradScaler scaler;
+  for (int epoch = 0; epoch < kEpochs; ++epoch) {
+    std::size_t in_window = 0;
+    const auto end_window = [&] {
+      amp::scale_grad_(trained.model->parameters(), 1.0 / static_cast<double>(in_window));
+      if (scaler.step(trained.optimizer).stepped()) ++trained.steps;
+      scaler.update();
+      trained.optimizer.zero_grad();
+      in_window = 0;
+    };
+    for (const auto& [input, target] : data) {
+      torch::Tensor loss;
+      {
+        amp::Autocast autocast(torch::kCPU, torch::kHalf);
+        loss = cross_entropy(trained.model->forward(input), target);
+      }
+      scaler.scale(loss).backward();
+      if (++in_window == kWindow) end_window();
+    }
+    if (in_window > 0) end_window();
+  }
+  return trained;
+}
+
 Trained by_train_step(const toy::Data& data) {
   Trained trained;
   auto recipe = amp::Recipe::fp16();
@@ -67,10 +95,14 @@ Trained by_train_step(const toy::Data& data) {
 int main() {
   const auto data = toy::make_data(10);
   auto hand = by_hand(data);
+  auto counted = by_counting(data);
   auto step = by_train_step(data);
   auto untrained = toy::make_model();
   const double first = toy::evaluate(untrained, data), last = toy::evaluate(hand.model, data);
-  std::printf("steps of %d epochs: %d by hand, %d by TrainStep\n", kEpochs, hand.steps, step.steps);
-  std::printf("largest difference of a weight: %g\n", toy::distance(*hand.model, *step.model));
+  std::printf("steps of %d epochs: %d by hand, %d by counting, %d by TrainStep\n", kEpochs,
+              hand.steps, counted.steps, step.steps);
+  std::printf("largest difference of a weight, by hand and by TrainStep: %g\n",
+              toy::distance(*hand.model, *step.model));
+  std::printf("and by counting: %g\n", toy::distance(*counted.model, *step.model));
   std::printf("loss %.3f -> %.3f, learned: %s\n", first, last, toy::yes_or_no(last < first / 2));
 }

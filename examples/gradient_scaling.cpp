@@ -1,5 +1,5 @@
-// Two things that are easily mistaken for each other: multiplying the gradient by a constant, and
-// scaling the loss.
+// Two things that are easily mistaken for each other: multiplying the gradient by a constant, which
+// is amp::scale_grad_, and scaling the loss, which is amp::GradScaler.
 //
 // The first is a smaller learning rate for plain SGD and protects nothing: a gradient that fp16 has
 // flushed to zero stays zero, whatever it is multiplied by. The second enlarges the gradients
@@ -28,7 +28,7 @@ torch::Tensor train(const Data& data, double learning_rate, double factor) {
   for (int step = 0; step < 20; ++step) {
     optimizer.zero_grad();
     torch::mse_loss(model->forward(data.inputs), data.targets).backward();
-    for (auto& parameter : model->parameters()) parameter.mutable_grad().mul_(factor);
+    amp::scale_grad_(model->parameters(), factor);  // for p in ...: p.grad.mul_(factor)
     optimizer.step();
   }
   return model->weight.detach().clone();
