@@ -102,8 +102,9 @@ Json play(const Json& network) {
   const auto start = made(network["input"]);
   if (start.is_floating_point()) start.requires_grad_();
   Tensors parameters;
+  // Clones, because autocast keeps no casts of views.
   for (const auto& given : network["parameters"])
-    parameters.push_back(made(given).requires_grad_());
+    parameters.push_back(made(given).clone().requires_grad_());
   auto x = start;
   at::Tensor loss;
   {

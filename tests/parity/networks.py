@@ -161,7 +161,8 @@ def play(network: dict) -> dict:
     """The output, the loss and every gradient by name, from a forward pass in a region and a backward pass outside."""
     start = made(network["input"])
     start.requires_grad_(start.is_floating_point())
-    parameters = [made(given).requires_grad_() for given in network["parameters"]]
+    # Clones, because autocast keeps no casts of views.
+    parameters = [made(given).clone().requires_grad_() for given in network["parameters"]]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         x = start
         for layer in network["layers"]:
