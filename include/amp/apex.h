@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,8 +25,8 @@ struct AMP_API ApexLossScale {
   std::optional<double> fixed;         // empty: dynamic
 };
 
-// Overrides of what the level says; empty ones leave it. O1 keeps the model as it is and so takes
-// none of the first three.
+// Overrides of what the level says; empty ones leave it. O1 keeps the model as it is: of the first
+// three it takes only what changes nothing. A loss_scale of 1 is none.
 struct ApexOptions {
   std::optional<c10::ScalarType> cast_model_type = {};  // Float, BFloat16 or Half
   std::optional<bool> keep_batchnorm_fp32 = {};
@@ -64,14 +65,15 @@ class AMP_API ApexHandle {
 
   // In the place of optimizer.step(), which Apex patches: skips if a scope since the last call met
   // an overflow, else steps, and in O2 writes the masters into the model. StateError while the
-  // gradients are scaled. Does not wait for the device.
+  // gradients are scaled. Calls optimizer.step() of an optim::ScaledStep, too. Does not wait for the
+  // device.
   StepResult step(torch::optim::Optimizer& optimizer);
 
   double loss_scale(std::int64_t loss_id = 0) const;  // 1 without loss scaling
 
-  // One state per loss, empty ones without loss scaling. StateError in a scope and while gradients
-  // are scaled. load_state_dict throws InvalidArgument for another number of them and for values no
-  // scaler can have; then nothing is changed.
+  // One state per loss, empty ones without loss scaling. Both throw StateError in a scope and while
+  // gradients are scaled; load_state_dict also for an empty one, and InvalidArgument for another
+  // number of them and for values no scaler can have: then nothing is changed.
   std::vector<GradScalerState> state_dict() const;
   void load_state_dict(const std::vector<GradScalerState>& states);
 

@@ -77,8 +77,9 @@ struct ApexInitializer {
     std::vector<apex::OptimizerRecord> records(optimizers.size());
     for (std::size_t i = 0; i < records.size(); ++i) records[i].optimizer = optimizers[i];
     const scaling::Scale begin{static_cast<float>(scaler.init_scale), 0, scaler.hysteresis, 0};
-    std::vector<scaling::LossScale> losses;
-    for (std::int64_t i = 0; i < options.num_losses; ++i) losses.emplace_back(begin);
+    std::vector<apex::Loss> losses;
+    for (std::int64_t i = 0; i < options.num_losses; ++i)
+      losses.push_back({scaling::LossScale(begin), rule_of(scaler)});
     return ApexHandle(std::unique_ptr<ApexHandle::Impl>(new ApexHandle::Impl{
         recipe, std::move(devices), train_step::MasterWeights(joined(models), optimizers, recipe),
         ends_of(models), std::move(records), std::move(losses), rule_of(scaler),
@@ -102,7 +103,7 @@ apex::OptimizerRecord& ApexHandle::Impl::record_of(const torch::optim::Optimizer
       "ApexHandle: this optimizer was not given to initialize(); name every optimizer there");
 }
 
-scaling::LossScale& ApexHandle::Impl::loss_scale(std::int64_t loss_id) {
+apex::Loss& ApexHandle::Impl::loss(std::int64_t loss_id) {
   if (loss_id >= 0 && loss_id < static_cast<std::int64_t>(losses.size()))
     return losses[static_cast<std::size_t>(loss_id)];
   throw InvalidArgument(
@@ -132,7 +133,7 @@ StepResult ApexHandle::step(torch::optim::Optimizer& optimizer) {
 }
 
 double ApexHandle::loss_scale(std::int64_t loss_id) const {
-  const auto& scale = impl_->loss_scale(loss_id);
+  const auto& scale = impl_->loss(loss_id).scale;
   return impl_->scales() ? static_cast<double>(scale.value().value) : 1.0;
 }
 
@@ -141,11 +142,12 @@ std::vector<GradScalerState> ApexHandle::state_dict() const {
   std::vector<GradScalerState> states(impl_->losses.size());
   if (!impl_->scales()) return states;
   for (std::size_t i = 0; i < states.size(); ++i) {
-    const auto& [value, tracker, hysteresis_left, skips] = impl_->losses[i].value();
+    const auto& [scale, rule] = impl_->losses[i];
+    const auto& [value, tracker, hysteresis_left, skips] = scale.value();
     states[i] = {static_cast<double>(value),
-                 impl_->rule.growth_factor,
-                 impl_->rule.backoff_factor,
-                 impl_->rule.growth_interval,
+                 rule.growth_factor,
+                 rule.backoff_factor,
+                 rule.growth_interval,
                  tracker,
                  hysteresis_left,
                  skips};
@@ -171,11 +173,12 @@ void ApexHandle::load_state_dict(const std::vector<GradScalerState>& states) {
   }
   for (std::size_t i = 0; i < states.size(); ++i) {
     const auto& state = states[i];
-    impl_->losses[i].set({static_cast<float>(state.scale), state.growth_tracker,
-                          state.hysteresis_left, state.consecutive_skips});
-    impl_->rule.growth_factor = state.growth_factor;
-    impl_->rule.backoff_factor = state.backoff_factor;
-    impl_->rule.growth_interval = state.growth_interval;
+    auto& [scale, rule] = impl_->losses[i];
+    scale.set({static_cast<float>(state.scale), state.growth_tracker, state.hysteresis_left,
+               state.consecutive_skips});
+    rule.growth_factor = state.growth_factor;
+    rule.backoff_factor = state.backoff_factor;
+    rule.growth_interval = state.growth_interval;
   }
 }
 

@@ -30,6 +30,11 @@ struct OptimizerRecord {
   void check_idle() const;  // StateError in a scope, or while its gradients are scaled
 };
 
+struct Loss {
+  scaling::LossScale scale;
+  scaling::Rule rule;
+};
+
 using Regions = std::vector<std::unique_ptr<Autocast>>;
 
 }  // namespace apex
@@ -40,13 +45,12 @@ struct ApexHandle::Impl {
   train_step::MasterWeights masters;
   std::vector<std::size_t> ends;  // of each model among the masters' values
   std::vector<apex::OptimizerRecord> optimizers;
-  std::vector<scaling::LossScale> losses;
-  scaling::Rule rule;
+  std::vector<apex::Loss> losses;
   apex::Regions autocast;
 
   bool scales() const { return recipe.loss_scaling != LossScaling::none; }
   apex::OptimizerRecord& record_of(const torch::optim::Optimizer& optimizer);
-  scaling::LossScale& loss_scale(std::int64_t loss_id);
+  apex::Loss& loss(std::int64_t loss_id);
   apex::Regions without_autocast() const;  // regions in which it is off
   void check_idle() const;                 // of every optimizer
 };

@@ -86,7 +86,7 @@ ScaledLoss ApexHandle::scale_loss(const at::Tensor& loss, torch::optim::Optimize
 ScaledLoss ApexHandle::scale_loss(const at::Tensor& loss, const Optimizers& optimizers,
                                   ScaleLossOptions options) {
   check_loss(loss);
-  const auto& scale = impl_->loss_scale(options.loss_id);
+  const auto& scale = impl_->loss(options.loss_id).scale;
   auto scope = std::make_unique<ScaledLoss::Impl>();
   scope->handle = impl_.get();
   scope->options = options;
@@ -125,13 +125,13 @@ void ScaledLoss::Impl::skip(apex::OptimizerRecord& record, float scale) const {
 
 // Fills the optimizers' gradients with this loss's share, divided by its scale.
 void ScaledLoss::Impl::unscale() {
-  auto& scale = handle->loss_scale(options.loss_id);
+  auto& [scale, rule] = handle->loss(options.loss_id);
   const auto value = scale.value().value;
   std::vector<scaling::Unscaled> checked;
   std::vector<const scaling::GradientList*> divided;
   checked.reserve(optimizers.size());
   for (auto* record : optimizers) {
-    checked.push_back(scaling::unscale_gradients(*record->optimizer, scale, handle->rule,
+    checked.push_back(scaling::unscale_gradients(*record->optimizer, scale, rule,
                                                  scaling::Pass::divide, divided));
     divided.push_back(&checked.back().gradients);
   }
@@ -147,7 +147,7 @@ void ScaledLoss::Impl::unscale() {
     record.scaled_for.reset();
     if (any) skip(record, value);
   }
-  if (looked) scale.update(any, handle->rule);
+  if (looked) scale.update(any, rule);
 }
 
 // The gradients from before the scope: added at once to those that are scaled or not as they are,
@@ -164,7 +164,7 @@ void ScaledLoss::Impl::gather() {
     }
     if (!scales || !options.delay_unscale) continue;
     record.scaled_for = options.loss_id;
-    record.scaled_by = handle->loss_scale(options.loss_id).value().value;
+    record.scaled_by = handle->loss(options.loss_id).scale.value().value;
   }
 }
 

@@ -56,15 +56,22 @@ class BoxedKernel : public c10::OperatorKernel {
  public:
   BoxedKernel(std::size_t number, c10::DeviceType device) : number_(number), device_(device) {}
 
-  void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack* stack) {
-    const c10::impl::ExcludeDispatchKeyGuard no_autocast(
-        device_ == c10::DeviceType::CPU ? kKey<c10::DeviceType::CPU> : kKey<c10::DeviceType::CUDA>);
+  void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
+                  torch::jit::Stack* stack) {
+    const bool on_cpu = device_ == c10::DeviceType::CPU;
     const auto rule = rule_here();
+    if (rule == CastRule::keep) {
+      op.redispatchBoxed(
+          keys & (on_cpu ? kAfter<c10::DeviceType::CPU> : kAfter<c10::DeviceType::CUDA>), stack);
+      return;
+    }
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(on_cpu ? kKey<c10::DeviceType::CPU>
+                                                                : kKey<c10::DeviceType::CUDA>);
     if (rule == CastRule::banned) refuse_banned(op.schema().name().c_str());
     const auto count = op.schema().arguments().size();
     const auto arguments = c10::ArrayRef<c10::IValue>(*stack).slice(stack->size() - count, count);
     const Casts casts{boxed_target(rule, device_, arguments), device_, /*ours=*/true};
-    if (casts.dtype != kAsItIs) {
+    if (casts.dtype != kAsItIs) {  // promote without an eligible tensor
       for (auto place = stack->size() - count; place < stack->size(); ++place)
         cast_in_place(casts, (*stack)[place]);
     }

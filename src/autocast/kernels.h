@@ -18,6 +18,9 @@ template <c10::DeviceType device>
 inline constexpr auto kKey =
     device == c10::DeviceType::CPU ? c10::DispatchKey::AutocastCPU : c10::DispatchKey::AutocastCUDA;
 
+template <c10::DeviceType device>
+inline constexpr c10::DispatchKeySet kAfter(c10::DispatchKeySet::FULL_AFTER, kKey<device>);
+
 // Throws UnsupportedError that names the op and what to use instead.
 [[noreturn]] void refuse_banned(const char* op);
 
@@ -157,8 +160,7 @@ struct Kernel;
 template <typename AtOp, op_policy::Op number, c10::DeviceType device, typename Ret,
           typename... Args>
 struct Kernel<AtOp, number, device, Ret(Args...)> {
-  static Ret run(Args... args) {
-    const c10::impl::ExcludeDispatchKeyGuard no_autocast(kKey<device>);
+  static Ret run(c10::DispatchKeySet keys, Args... args) {
     const auto* region = current_region();
     const auto* table = region == nullptr                ? nullptr
                         : device == c10::DeviceType::CPU ? region->cpu.table.get()
@@ -166,6 +168,10 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
     constexpr auto own = device == c10::DeviceType::CPU ? op_policy::kListed[number].cpu
                                                         : op_policy::kListed[number].cuda;
     const auto rule = table == nullptr ? own : table->rules[number];
+    // As LibTorch's fallthrough: the ops inside a composite one are still cast.
+    if (rule == CastRule::keep)
+      return AtOp::redispatch(keys & kAfter<device>, static_cast<Args>(args)...);
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(kKey<device>);
     if (rule == CastRule::banned) refuse_banned(op_policy::kListed[number].name);
     if constexpr ((std::is_same_v<std::remove_cvref_t<Args>, std::optional<c10::ScalarType>> ||
                    ...)) {

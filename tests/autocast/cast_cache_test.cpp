@@ -1,9 +1,11 @@
 // The cache of cast weights: when a cast is served, when it is made again, when it is gone.
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/function.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/optim/sgd.h>
 
+#include <atomic>
 #include <thread>
 
 #include "amp/autocast.h"
