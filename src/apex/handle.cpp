@@ -82,8 +82,7 @@ struct ApexInitializer {
       losses.push_back({scaling::LossScale(begin), rule_of(scaler)});
     return ApexHandle(std::unique_ptr<ApexHandle::Impl>(new ApexHandle::Impl{
         recipe, std::move(devices), train_step::MasterWeights(joined(models), optimizers, recipe),
-        ends_of(models), std::move(records), std::move(losses), rule_of(scaler),
-        std::move(casts)}));
+        ends_of(models), std::move(records), std::move(losses), std::move(casts)}));
   }
 };
 
