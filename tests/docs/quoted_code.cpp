@@ -1,6 +1,5 @@
 // The C++ that the pages quote, each block and each cell a function that nobody calls: it compiles,
 // or the compiler names the page and the line.
-#include <ATen/autocast_mode.h>
 #include <amp/amp.h>
 #include <torch/torch.h>
 
@@ -31,6 +30,7 @@ void your_kernel(std::vector<torch::optim::OptimizerParamGroup>& groups,
                  const torch::Tensor& inv_scale, const torch::Tensor& found_inf);
 
 #include "README.inc"
+#include "autocast.inc"
 #include "coming-from-apex.inc"
 #include "coming-from-pytorch.inc"
 #include "scaler-state.inc"
