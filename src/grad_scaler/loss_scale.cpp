@@ -59,20 +59,25 @@ at::Tensor next_state(const at::Tensor& state, const Rule& rule, const at::Tenso
   return at::where(found_inf.ne(0), after_overflow, after_clean);
 }
 
-const LossScale::Copies& LossScale::copies_on(c10::Device device) const {
-  for (const auto& copies : copies_) {
-    if (copies.device == device) return copies;
-  }
+LossScale::Copies LossScale::made_on(c10::Device device) const {
   c10::NoGradGuard no_grad;
   if (state_.defined()) {
     const auto value = state_.select(0, 0);
-    copies_.push_back({device, value.to(device, c10::kFloat, /*non_blocking=*/true),
-                       value.reciprocal().to(device, c10::kFloat, /*non_blocking=*/true)});
-  } else {
-    const auto options = at::TensorOptions().dtype(c10::kFloat).device(device);
-    const auto inverse = static_cast<float>(1.0 / static_cast<double>(host_.value));
-    copies_.push_back({device, at::full({}, host_.value, options), at::full({}, inverse, options)});
+    return {device, value.to(device, c10::kFloat, /*non_blocking=*/true),
+            value.reciprocal().to(device, c10::kFloat, /*non_blocking=*/true)};
   }
+  const auto options = at::TensorOptions().dtype(c10::kFloat).device(device);
+  const auto inverse = static_cast<float>(1.0 / static_cast<double>(host_.value));
+  return {device, at::full({}, host_.value, options), at::full({}, inverse, options)};
+}
+
+// On the CPU they are made as fast as they are found.
+LossScale::Copies LossScale::copies_on(c10::Device device) const {
+  if (device.is_cpu()) return made_on(device);
+  for (const auto& copies : copies_) {
+    if (copies.device == device) return copies;
+  }
+  copies_.push_back(made_on(device));
   return copies_.back();
 }
 

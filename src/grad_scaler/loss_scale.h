@@ -29,10 +29,10 @@ class LossScale {
   // What the scale is at least, by what the host knows. Does not wait.
   double lower_bound(const Rule& rule) const;
 
-  // S, and 1 / S taken in double and rounded to fp32: fp32 of no dimension. Do not write to them.
-  // Do not wait.
-  const at::Tensor& on(c10::Device device) const { return copies_on(device).scale; }
-  const at::Tensor& inverse_on(c10::Device device) const { return copies_on(device).inverse; }
+  // S, and 1 / S taken in double and rounded to fp32: fp32 of no dimension. Do not write to them:
+  // those on a device are kept until the scale changes. Do not wait.
+  at::Tensor on(c10::Device device) const { return copies_on(device).scale; }
+  at::Tensor inverse_on(c10::Device device) const { return copies_on(device).inverse; }
 
   void set(const Scale& scale);
   // One iteration of next_scale. found_inf as a tensor (fp32, one element; other than zero and NaN:
@@ -51,7 +51,8 @@ class LossScale {
     std::optional<c10::Event> arrived;
     std::int64_t updates = 0;  // made on the device when it was sent
   };
-  const Copies& copies_on(c10::Device device) const;
+  Copies made_on(c10::Device device) const;
+  Copies copies_on(c10::Device device) const;
   void send() const;
   void receive() const;
 
