@@ -5,6 +5,7 @@
 #include <torch/library.h>
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -91,6 +92,7 @@ class BoxedKernel : public c10::OperatorKernel {
 };
 
 void register_boxed(const std::string& name, std::size_t number) {
+  static auto& libraries = *new std::vector<std::unique_ptr<torch::Library>>;  // for good
   const cpu_math::NoWarnings silence;
   const auto colons = name.find("::");
   const auto space = colons == std::string::npos ? "aten" : name.substr(0, colons);
@@ -98,9 +100,10 @@ void register_boxed(const std::string& name, std::size_t number) {
   for (const auto device : {c10::DeviceType::CPU, c10::DeviceType::CUDA}) {
     const auto key =
         device == c10::DeviceType::CPU ? kKey<c10::DeviceType::CPU> : kKey<c10::DeviceType::CUDA>;
-    auto* library = new torch::Library(torch::Library::IMPL, space, key, __FILE__, __LINE__);
-    library->impl(op.c_str(), torch::CppFunction::makeFromBoxedFunctor(
-                                  std::make_unique<BoxedKernel>(number, device)));
+    libraries.push_back(
+        std::make_unique<torch::Library>(torch::Library::IMPL, space, key, __FILE__, __LINE__));
+    libraries.back()->impl(op.c_str(), torch::CppFunction::makeFromBoxedFunctor(
+                                           std::make_unique<BoxedKernel>(number, device)));
   }
 }
 
