@@ -73,8 +73,6 @@ class AMP_API OpPolicy {
   // The listed ops by name and overload, sorted.
   static std::vector<std::string> ops();
 
-  const op_policy::Table& table() const { return *table_; }  // for the engine
-
  private:
   explicit OpPolicy(std::shared_ptr<const op_policy::Table> table);
   friend class Autocast;

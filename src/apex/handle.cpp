@@ -12,6 +12,7 @@
 #include "src/cpu_math/switches.h"
 #include "src/grad_scaler/announce_step.h"
 #include "src/grad_scaler/check_optimizer.h"
+#include "src/grad_scaler/state.h"
 #include "src/grad_scaler/validate.h"
 #include "src/train_step/check_model.h"
 
@@ -40,11 +41,6 @@ std::vector<std::size_t> ends_of(const Models& models) {
   std::vector<std::size_t> ends;
   for (const auto& model : models) ends.push_back((ends.empty() ? 0 : ends.back()) + model.size());
   return ends;
-}
-
-scaling::Rule rule_of(const GradScalerOptions& options) {
-  return {options.growth_factor, options.backoff_factor, options.growth_interval,
-          options.hysteresis,    options.min_scale,      options.max_scale};
 }
 
 apex::Regions regions(const std::vector<c10::DeviceType>& devices, c10::ScalarType dtype) {
@@ -76,10 +72,10 @@ struct ApexInitializer {
     auto casts = regions(devices, recipe.compute_dtype);
     std::vector<apex::OptimizerRecord> records(optimizers.size());
     for (std::size_t i = 0; i < records.size(); ++i) records[i].optimizer = optimizers[i];
-    const scaling::Scale begin{static_cast<float>(scaler.init_scale), 0, scaler.hysteresis, 0};
     std::vector<apex::Loss> losses;
     for (std::int64_t i = 0; i < options.num_losses; ++i)
-      losses.push_back({scaling::LossScale(begin), rule_of(scaler)});
+      losses.push_back(
+          {scaling::LossScale(scaling::first_scale(scaler)), scaling::rule_of(scaler)});
     return ApexHandle(std::unique_ptr<ApexHandle::Impl>(new ApexHandle::Impl{
         recipe, std::move(devices), train_step::MasterWeights(joined(models), optimizers, recipe),
         ends_of(models), std::move(records), std::move(losses), std::move(casts)}));
@@ -142,14 +138,7 @@ std::vector<GradScalerState> ApexHandle::state_dict() const {
   if (!impl_->scales()) return states;
   for (std::size_t i = 0; i < states.size(); ++i) {
     const auto& [scale, rule] = impl_->losses[i];
-    const auto& [value, tracker, hysteresis_left, skips] = scale.value();
-    states[i] = {static_cast<double>(value),
-                 rule.growth_factor,
-                 rule.backoff_factor,
-                 rule.growth_interval,
-                 tracker,
-                 hysteresis_left,
-                 skips};
+    states[i] = scaling::state_of(scale.value(), rule);
   }
   return states;
 }
@@ -173,8 +162,7 @@ void ApexHandle::load_state_dict(const std::vector<GradScalerState>& states) {
   for (std::size_t i = 0; i < states.size(); ++i) {
     const auto& state = states[i];
     auto& [scale, rule] = impl_->losses[i];
-    scale.set({static_cast<float>(state.scale), state.growth_tracker, state.hysteresis_left,
-               state.consecutive_skips});
+    scale.set(scaling::scale_of(state));
     rule.growth_factor = state.growth_factor;
     rule.backoff_factor = state.backoff_factor;
     rule.growth_interval = state.growth_interval;

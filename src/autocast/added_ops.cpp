@@ -59,15 +59,12 @@ class BoxedKernel : public c10::OperatorKernel {
 
   void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
                   torch::jit::Stack* stack) {
-    const bool on_cpu = device_ == c10::DeviceType::CPU;
     const auto rule = rule_here();
     if (rule == CastRule::keep) {
-      op.redispatchBoxed(
-          keys & (on_cpu ? kAfter<c10::DeviceType::CPU> : kAfter<c10::DeviceType::CUDA>), stack);
+      op.redispatchBoxed(keys & keys_after(device_), stack);
       return;
     }
-    const c10::impl::ExcludeDispatchKeyGuard no_autocast(on_cpu ? kKey<c10::DeviceType::CPU>
-                                                                : kKey<c10::DeviceType::CUDA>);
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device_));
     if (rule == CastRule::banned) refuse_banned(op.schema().name().c_str());
     const auto count = op.schema().arguments().size();
     const auto arguments = c10::ArrayRef<c10::IValue>(*stack).slice(stack->size() - count, count);
@@ -83,7 +80,7 @@ class BoxedKernel : public c10::OperatorKernel {
   CastRule rule_here() const {
     const auto* region = current_region();
     if (region == nullptr) return CastRule::keep;
-    const auto& added = device_ == c10::DeviceType::CPU ? region->cpu.added : region->cuda.added;
+    const auto& added = region->of(device_).added;
     return number_ < added.size() ? added[number_] : CastRule::keep;
   }
 
@@ -98,10 +95,8 @@ void register_boxed(const std::string& name, std::size_t number) {
   const auto space = colons == std::string::npos ? "aten" : name.substr(0, colons);
   const auto op = colons == std::string::npos ? name : name.substr(colons + 2);
   for (const auto device : {c10::DeviceType::CPU, c10::DeviceType::CUDA}) {
-    const auto key =
-        device == c10::DeviceType::CPU ? kKey<c10::DeviceType::CPU> : kKey<c10::DeviceType::CUDA>;
-    libraries.push_back(
-        std::make_unique<torch::Library>(torch::Library::IMPL, space, key, __FILE__, __LINE__));
+    libraries.push_back(std::make_unique<torch::Library>(torch::Library::IMPL, space,
+                                                         key_of(device), __FILE__, __LINE__));
     libraries.back()->impl(op.c_str(), torch::CppFunction::makeFromBoxedFunctor(
                                            std::make_unique<BoxedKernel>(number, device)));
   }

@@ -49,12 +49,13 @@ const std::shared_ptr<Lost>& lost_here() {
   return lost;
 }
 
-std::shared_ptr<autocast::Region> region_with(c10::DeviceType device, const OpPolicy& policy,
+// The region around, with this policy for the device.
+std::shared_ptr<autocast::Region> region_with(c10::DeviceType device,
                                               std::shared_ptr<const op_policy::Table> table) {
   auto region = std::make_shared<autocast::Region>();
   if (const auto* outer = autocast::current_region()) *region = *outer;
   auto& mine = region->of(device);
-  mine.added = autocast::rules_of_added(policy.table().added);
+  mine.added = autocast::rules_of_added(table->added);
   mine.table = std::move(table);
   return region;
 }
@@ -127,8 +128,7 @@ Autocast::Autocast(c10::DeviceType device, std::optional<c10::ScalarType> dtype,
   const auto chosen = checked_dtype(device, dtype, options.enabled);
   if (options.enabled && device == c10::kCPU) cpu_math::want_narrow_math(chosen);
   const auto policy = options.policy.has_value() ? *options.policy : OpPolicy::torch(device);
-  state_ =
-      std::make_unique<State>(device, chosen, options, region_with(device, policy, policy.table_));
+  state_ = std::make_unique<State>(device, chosen, options, region_with(device, policy.table_));
 }
 
 Autocast::~Autocast() {

@@ -154,6 +154,4 @@ void forget_casts_of(const at::Tensor& tensor) {
   });
 }
 
-std::size_t kept_casts() { return cache().entries.size(); }
-
 }  // namespace amp::autocast

@@ -21,6 +21,5 @@ void leave_region();
 
 void clear_casts();                              // of this thread, LibTorch's own too
 void forget_casts_of(const at::Tensor& tensor);  // of this thread
-std::size_t kept_casts();                        // of this thread; for tests
 
 }  // namespace amp::autocast

@@ -14,12 +14,15 @@
 
 namespace amp::autocast {
 
-template <c10::DeviceType device>
-inline constexpr auto kKey =
-    device == c10::DeviceType::CPU ? c10::DispatchKey::AutocastCPU : c10::DispatchKey::AutocastCUDA;
+constexpr c10::DispatchKey key_of(c10::DeviceType device) {
+  return device == c10::DeviceType::CPU ? c10::DispatchKey::AutocastCPU
+                                        : c10::DispatchKey::AutocastCUDA;
+}
 
-template <c10::DeviceType device>
-inline constexpr c10::DispatchKeySet kAfter(c10::DispatchKeySet::FULL_AFTER, kKey<device>);
+// The keys that LibTorch's fallthrough goes on to.
+constexpr c10::DispatchKeySet keys_after(c10::DeviceType device) {
+  return {c10::DispatchKeySet::FULL_AFTER, key_of(device)};
+}
 
 // Throws UnsupportedError that names the op and what to use instead.
 [[noreturn]] void refuse_banned(const char* op);
@@ -162,16 +165,14 @@ template <typename AtOp, op_policy::Op number, c10::DeviceType device, typename 
 struct Kernel<AtOp, number, device, Ret(Args...)> {
   static Ret run(c10::DispatchKeySet keys, Args... args) {
     const auto* region = current_region();
-    const auto* table = region == nullptr                ? nullptr
-                        : device == c10::DeviceType::CPU ? region->cpu.table.get()
-                                                         : region->cuda.table.get();
+    const auto* table = region == nullptr ? nullptr : region->of(device).table.get();
     constexpr auto own = device == c10::DeviceType::CPU ? op_policy::kListed[number].cpu
                                                         : op_policy::kListed[number].cuda;
     const auto rule = table == nullptr ? own : table->rules[number];
     // As LibTorch's fallthrough: the ops inside a composite one are still cast.
     if (rule == CastRule::keep)
-      return AtOp::redispatch(keys & kAfter<device>, static_cast<Args>(args)...);
-    const c10::impl::ExcludeDispatchKeyGuard no_autocast(kKey<device>);
+      return AtOp::redispatch(keys & keys_after(device), static_cast<Args>(args)...);
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device));
     if (rule == CastRule::banned) refuse_banned(op_policy::kListed[number].name);
     if constexpr ((std::is_same_v<std::remove_cvref_t<Args>, std::optional<c10::ScalarType>> ||
                    ...)) {

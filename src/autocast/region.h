@@ -23,6 +23,7 @@ struct Region : c10::DebugInfoBase {
   Device cpu, cuda;
 
   Device& of(c10::DeviceType type) { return type == c10::DeviceType::CPU ? cpu : cuda; }
+  const Device& of(c10::DeviceType type) const { return type == c10::DeviceType::CPU ? cpu : cuda; }
 };
 
 inline constexpr auto kRegionSlot =

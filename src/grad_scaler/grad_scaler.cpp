@@ -17,6 +17,7 @@
 #include "src/grad_scaler/announce_step.h"
 #include "src/grad_scaler/check_optimizer.h"
 #include "src/grad_scaler/loss_scale.h"
+#include "src/grad_scaler/state.h"
 #include "src/grad_scaler/unscale.h"
 #include "src/grad_scaler/validate.h"
 
@@ -72,12 +73,9 @@ struct GradScaler::Impl {
   std::map<const torch::optim::Optimizer*, OptimizerRecord> records;
 
   explicit Impl(const GradScalerOptions& given)
-      : options(given), scale({static_cast<float>(given.init_scale), 0, given.hysteresis, 0}) {}
+      : options(given), scale(scaling::first_scale(given)) {}
 
-  scaling::Rule rule() const {
-    return {options.growth_factor, options.backoff_factor, options.growth_interval,
-            options.hysteresis,    options.min_scale,      options.max_scale};
-  }
+  scaling::Rule rule() const { return scaling::rule_of(options); }
 
   void require_scaled(const char* call) const {
     if (scaled) return;
@@ -285,11 +283,7 @@ GradScalerState GradScaler::state_dict() const {
         "GradScaler: state_dict() in the middle of an iteration, after unscale_() or step(); "
         "take it after update()");
   }
-  const auto& scale = impl_->scale.value();
-  return {
-      static_cast<double>(scale.value), impl_->options.growth_factor, impl_->options.backoff_factor,
-      impl_->options.growth_interval,   scale.growth_tracker,         scale.hysteresis_left,
-      scale.consecutive_skips};
+  return scaling::state_of(impl_->scale.value(), impl_->rule());
 }
 
 void GradScaler::load_state_dict(const GradScalerState& state) {
@@ -303,8 +297,7 @@ void GradScaler::load_state_dict(const GradScalerState& state) {
   impl_->options.growth_factor = state.growth_factor;
   impl_->options.backoff_factor = state.backoff_factor;
   impl_->options.growth_interval = state.growth_interval;
-  impl_->scale.set({static_cast<float>(state.scale), state.growth_tracker, state.hysteresis_left,
-                    state.consecutive_skips});
+  impl_->scale.set(scaling::scale_of(state));
   impl_->records.clear();
 }
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <sstream>
 #include <utility>
 
 #include "amp/error.h"
@@ -69,6 +68,11 @@ Name parsed(std::string text) {
   return {text.substr(0, dot), overload == "default" ? "" : overload, true};
 }
 
+// With its namespace, as the dispatcher has it.
+std::string qualified(const std::string& base) {
+  return base.find("::") == std::string::npos ? "aten::" + base : base;
+}
+
 std::string full(const std::string& base, const std::string& overload) {
   return overload.empty() ? base : base + "." + overload;
 }
@@ -105,11 +109,10 @@ std::vector<std::size_t> listed(const Name& name) {
 // are never cast.
 std::vector<std::string> unlisted(const Name& name) {
   std::vector<std::string> found;
-  const bool is_aten = name.base.find("::") == std::string::npos;
-  const auto qualified = is_aten ? "aten::" + name.base : name.base;
+  const auto wanted = qualified(name.base);
   auto& dispatcher = c10::Dispatcher::singleton();
   for (const auto& op : dispatcher.getAllOpNames()) {
-    if (op.name != qualified || (name.has_overload && op.overload_name != name.overload)) continue;
+    if (op.name != wanted || (name.has_overload && op.overload_name != name.overload)) continue;
     const auto schema = dispatcher.findSchema(op);
     if (schema.has_value() && !schema->schema().is_mutable())
       found.push_back(full(name.base, op.overload_name));
@@ -120,9 +123,8 @@ std::vector<std::string> unlisted(const Name& name) {
 
 bool takes_dtype(const std::string& op) {
   const auto name = parsed(op);
-  const auto qualified =
-      name.base.find("::") == std::string::npos ? "aten::" + name.base : name.base;
-  const auto schema = c10::Dispatcher::singleton().findSchema({qualified, name.overload});
+  const auto schema =
+      c10::Dispatcher::singleton().findSchema({qualified(name.base), name.overload});
   if (!schema.has_value()) return false;
   return std::ranges::any_of(schema->schema().arguments(),
                              [](const auto& argument) { return argument.name() == "dtype"; });
