@@ -37,7 +37,8 @@ struct AutocastOptions {
 // the forward pass cast already. Never waits for the device.
 //
 // TorchScript modules are cast op by op, too. Inside the region they run without TorchScript's
-// optimising executor: its own derivatives multiply what was saved before the casts.
+// optimising executor: its own derivatives multiply what was saved before the casts. (Noticed through
+// at::RecordFunction: do not disable that around them.)
 //
 //   amp::Autocast autocast(torch::kCUDA);              // float16
 //   auto loss = criterion(model->forward(x), target);

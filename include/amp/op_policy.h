@@ -25,6 +25,7 @@ enum class CastRule : std::uint8_t {
   fp32_set_opt_dtype,  // dtype= becomes fp32 if it was left out and the first tensor is eligible
   fp32_append_dtype,   // norm without dtype=: computes and returns fp32 if the tensor is eligible
   promote,             // eligible tensors become the widest of theirs; fp16 with bf16 becomes fp32
+  fp32_inside,         // reads low precision where the kernel computes in fp32 inside, else fp32
   keep,                // nothing is cast here; ops that it is made of follow their own rules
   banned,              // throws UnsupportedError
 };
@@ -45,14 +46,20 @@ class AMP_API OpPolicy {
   // go to fp32 on CUDA and are not listed on the CPU. UnsupportedError for another device.
   // Source: aten/src/ATen/autocast_mode.{h,cpp}, PyTorch 2.11.
   static OpPolicy torch(c10::DeviceType device);
+  // torch's list, but softmax, log_softmax, layer_norm, group_norm and cross_entropy_loss read low
+  // precision and compute in fp32 inside (fp32_inside), so that no fp32 copy of an activation is
+  // made. All but cross_entropy_loss, which returns fp32, then write low precision too. On the CPU,
+  // softmax over another dimension than the last and log_softmax over the last still go to fp32,
+  // because LibTorch's kernels round in between. The default of Recipe, TrainStep and the program.
+  static OpPolicy fast(c10::DeviceType device);
   // One list for every device: CUDA's rule where CUDA's list names the op, else the CPU's;
   // binary_cross_entropy, which CUDA's bans, in fp32. What runs on the CPU then is a test of CUDA's
   // numerics.
   static OpPolicy unified();
 
   // Throws InvalidArgument for a name that no op has (with the nearest) and for a rule that the op
-  // cannot follow: fp32_set_opt_dtype needs an argument dtype=, fp32_append_dtype is norm's. Then
-  // nothing is changed.
+  // cannot follow: fp32_set_opt_dtype needs an argument dtype=, fp32_append_dtype is norm's, and
+  // fp32_inside is for the ops that fast() names. Then nothing is changed.
   OpPolicy& set(const std::string& op, CastRule rule);
 
   // keep for an op without a rule. Throws InvalidArgument for a name that no op has, and for one
@@ -61,8 +68,8 @@ class AMP_API OpPolicy {
   // In words, which rule and why; a line for each overload that the name stands for.
   std::string explain(const std::string& op) const;
 
-  // {"base": "torch_cpu"|"torch_cuda"|"unified", "rules": {op: rule}}; rules holds what differs from
-  // the base.
+  // {"base": "torch_cpu"|"torch_cuda"|"fast_cpu"|"fast_cuda"|"unified", "rules": {op: rule}}; rules
+  // holds what differs from the base.
   std::string to_json() const;
   // Throws InvalidArgument for text that is no such object, and what set throws.
   static OpPolicy from_json(const std::string& text);

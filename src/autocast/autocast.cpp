@@ -2,7 +2,6 @@
 #include "amp/autocast.h"
 
 #include <ATen/autocast_mode.h>
-#include <torch/csrc/jit/python/update_graph_executor_opt.h>
 
 #include <atomic>
 #include <mutex>
@@ -16,9 +15,12 @@
 #include "src/autocast/region.h"
 #include "src/cpu_math/single_copy.h"
 #include "src/cpu_math/switches.h"
+#include "src/op_policy/lists.h"
 
 namespace amp {
 namespace {
+
+using Policy = std::shared_ptr<const op_policy::Table>;
 
 void check_device(c10::DeviceType device) {
   if (device == c10::kCPU || device == c10::kCUDA) return;
@@ -49,15 +51,27 @@ const std::shared_ptr<Lost>& lost_here() {
   return lost;
 }
 
-// The region around, with this policy for the device.
-std::shared_ptr<autocast::Region> region_with(c10::DeviceType device,
-                                              std::shared_ptr<const op_policy::Table> table) {
+std::shared_ptr<autocast::Region> made_region(c10::DeviceType device, const Policy& policy) {
   auto region = std::make_shared<autocast::Region>();
   if (const auto* outer = autocast::current_region()) *region = *outer;
   auto& mine = region->of(device);
-  mine.added = autocast::rules_of_added(table->added);
-  mine.table = std::move(table);
+  mine.added = autocast::rules_of_added(policy->added);
+  mine.table = policy;
   return region;
+}
+
+// The region around, with this policy for the device. Outermost regions follow one another with the
+// same policy, so the last of the thread is kept.
+std::shared_ptr<autocast::Region> region_with(c10::DeviceType device, const Policy& policy) {
+  if (autocast::current_region() != nullptr) return made_region(device, policy);
+  struct Last {
+    c10::DeviceType device;
+    std::shared_ptr<autocast::Region> region;
+  };
+  thread_local Last last;
+  if (last.region == nullptr || last.device != device || last.region->of(device).table != policy)
+    last = {device, made_region(device, policy)};
+  return last.region;
 }
 
 }  // namespace
@@ -65,7 +79,7 @@ std::shared_ptr<autocast::Region> region_with(c10::DeviceType device,
 struct Autocast::State {
   c10::DeviceType device;
   c10::ScalarType outer_dtype;
-  bool outer_enabled, outer_cache_enabled, outer_script_optimized;
+  bool outer_enabled, outer_cache_enabled;
   std::thread::id thread = std::this_thread::get_id();
   std::shared_ptr<Lost> lost = lost_here();
   c10::DebugInfoGuard region;
@@ -79,12 +93,10 @@ struct Autocast::State {
         outer_dtype(at::autocast::get_autocast_dtype(on)),
         outer_enabled(at::autocast::is_autocast_enabled(on)),
         outer_cache_enabled(at::autocast::is_autocast_cache_enabled()),
-        outer_script_optimized(torch::jit::getGraphExecutorOptimize()),
         region(autocast::kRegionSlot, std::move(its_region)) {
     at::autocast::set_autocast_enabled(device, options.enabled);
     if (options.enabled) at::autocast::set_autocast_dtype(device, dtype);
     at::autocast::set_autocast_cache_enabled(options.cache_enabled);
-    if (options.enabled) torch::jit::setGraphExecutorOptimize(false);
     at::autocast::increment_nesting();
     autocast::enter_region();
   }
@@ -95,7 +107,6 @@ struct Autocast::State {
     at::autocast::set_autocast_enabled(device, outer_enabled);
     at::autocast::set_autocast_dtype(device, outer_dtype);
     at::autocast::set_autocast_cache_enabled(outer_cache_enabled);
-    torch::jit::setGraphExecutorOptimize(outer_script_optimized);
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
@@ -127,8 +138,9 @@ Autocast::Autocast(c10::DeviceType device, std::optional<c10::ScalarType> dtype,
   check_device(device);
   const auto chosen = checked_dtype(device, dtype, options.enabled);
   if (options.enabled && device == c10::kCPU) cpu_math::want_narrow_math(chosen);
-  const auto policy = options.policy.has_value() ? *options.policy : OpPolicy::torch(device);
-  state_ = std::make_unique<State>(device, chosen, options, region_with(device, policy.table_));
+  const auto& policy = options.policy.has_value() ? options.policy->table_
+                                                 : op_policy::torch_list(device).table;
+  state_ = std::make_unique<State>(device, chosen, options, region_with(device, policy));
 }
 
 Autocast::~Autocast() {

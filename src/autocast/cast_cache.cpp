@@ -75,16 +75,6 @@ bool holds(const Entry& entry, const at::Tensor& tensor) {
          tensor.strides().equals(entry.strides) && entry.fingerprint == fingerprint_of(tensor);
 }
 
-// Wrappers have no memory of their own, and a tracer must see the cast.
-bool is_plain(const at::Tensor& tensor) {
-  constexpr c10::DispatchKeySet wrappers(
-      {c10::DispatchKey::FuncTorchBatched, c10::DispatchKey::FuncTorchGradWrapper,
-       c10::DispatchKey::Functionalize, c10::DispatchKey::Python});
-  return !tensor.key_set().has_any(wrappers) && tensor.has_storage() && !tensor.is_inference() &&
-         !c10::InferenceMode::is_enabled() &&
-         !c10::impl::tls_is_dispatch_key_included(c10::DispatchKey::Tracer);
-}
-
 bool is_weight(const at::Tensor& tensor) {
   return tensor.scalar_type() == c10::kFloat && tensor.requires_grad() && tensor.is_leaf() &&
          !tensor.is_view();
@@ -122,6 +112,15 @@ at::Tensor cast_of_weight(c10::ScalarType dtype, const at::Tensor& weight) {
 }
 
 }  // namespace
+
+bool is_plain(const at::Tensor& tensor) {
+  constexpr c10::DispatchKeySet wrappers(
+      {c10::DispatchKey::FuncTorchBatched, c10::DispatchKey::FuncTorchGradWrapper,
+       c10::DispatchKey::Functionalize, c10::DispatchKey::Python});
+  return !tensor.key_set().has_any(wrappers) && tensor.has_storage() && !tensor.is_inference() &&
+         !c10::InferenceMode::is_enabled() &&
+         !c10::impl::tls_is_dispatch_key_included(c10::DispatchKey::Tracer);
+}
 
 at::Tensor cached_cast(c10::ScalarType dtype, const at::Tensor& tensor) {
   if (tensor.scalar_type() == dtype) return tensor;

@@ -14,6 +14,10 @@ namespace amp::autocast {
 // casts on threads without an Autocast of their own, are not kept.
 at::Tensor cached_cast(c10::ScalarType dtype, const at::Tensor& tensor);
 
+// Whether a tensor has memory of its own that nobody has to be told of: it is none of inference mode,
+// functorch or a Python subclass, and no tracer is at work.
+bool is_plain(const at::Tensor& tensor);
+
 // Between the outermost Autocast of the thread and its end casts are kept; at its end all are
 // dropped.
 void enter_region();

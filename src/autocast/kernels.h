@@ -139,6 +139,49 @@ struct Appended<at::_ops::norm_names_ScalarOpt_dim> {
   }
 };
 
+// Whether LibTorch's kernel, by fp32_inside, may read low precision. Measured on LibTorch 2.11: the
+// CPU's softmax over another dimension than the last, and its log_softmax over the last, round
+// in between.
+template <typename AtOp>
+struct Inside {
+  template <typename... Args>
+  static bool reads_low_precision(c10::DeviceType, const Args&...) {
+    return true;
+  }
+};
+inline bool is_last(const at::Tensor& tensor, std::int64_t dim) {
+  return dim == -1 || dim == tensor.dim() - 1;
+}
+template <>
+struct Inside<at::_ops::softmax_int> {
+  static bool reads_low_precision(c10::DeviceType device, const at::Tensor& self, std::int64_t dim,
+                                  const std::optional<c10::ScalarType>& dtype) {
+    return device != c10::DeviceType::CPU || dtype.has_value() || is_last(self, dim);
+  }
+};
+template <>
+struct Inside<at::_ops::log_softmax_int> {
+  static bool reads_low_precision(c10::DeviceType device, const at::Tensor& self, std::int64_t dim,
+                                  const std::optional<c10::ScalarType>& dtype) {
+    return device != c10::DeviceType::CPU || dtype.has_value() || !is_last(self, dim);
+  }
+};
+
+// What cross_entropy_loss does by fp32_inside.
+at::Tensor cross_entropy_inside(const Casts& to_fp32, const at::Tensor& logits,
+                                const at::Tensor& target, const std::optional<at::Tensor>& weight,
+                                std::int64_t reduction, const c10::SymInt& ignore_index,
+                                double label_smoothing);
+
+inline c10::ScalarType first_dtype(c10::DeviceType) { return kAsItIs; }
+template <typename First, typename... Rest>
+c10::ScalarType first_dtype(c10::DeviceType device, const First& first, const Rest&...) {
+  if constexpr (std::is_same_v<First, at::Tensor>) {
+    if (at::autocast::is_eligible(first, device)) return first.scalar_type();
+  }
+  return kAsItIs;
+}
+
 // The dtype that a rule casts to.
 template <typename... Args>
 c10::ScalarType target(CastRule rule, c10::DeviceType device, const Args&... args) {
@@ -152,6 +195,9 @@ c10::ScalarType target(CastRule rule, c10::DeviceType device, const Args&... arg
       (widest.meet(args), ...);
       return widest.dtype();
     }
+    case CastRule::fp32_inside:
+      // The CPU's kernels take fp32 weights beside low-precision inputs, CUDA's do not.
+      return device == c10::DeviceType::CPU ? kAsItIs : first_dtype(device, args...);
     default:
       return kAsItIs;
   }
@@ -168,7 +214,9 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
     const auto* table = region == nullptr ? nullptr : region->of(device).table.get();
     constexpr auto own = device == c10::DeviceType::CPU ? op_policy::kListed[number].cpu
                                                         : op_policy::kListed[number].cuda;
-    const auto rule = table == nullptr ? own : table->rules[number];
+    auto rule = table == nullptr ? own : table->rules[number];
+    if (rule == CastRule::fp32_inside && !Inside<AtOp>::reads_low_precision(device, args...))
+      rule = CastRule::fp32;
     // As LibTorch's fallthrough: the ops inside a composite one are still cast.
     if (rule == CastRule::keep)
       return AtOp::redispatch(keys & keys_after(device), static_cast<Args>(args)...);
@@ -181,9 +229,13 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
     }
     if constexpr (Appended<AtOp>::possible) {
       if (rule == CastRule::fp32_append_dtype) {
-        const auto dtype = first_is_eligible(device, args...) ? c10::kFloat : first_dtype(args...);
+        const auto dtype = first_is_eligible(device, args...) ? c10::kFloat : dtype_of(args...);
         return Appended<AtOp>::call(dtype, args...);
       }
+    }
+    if constexpr (std::is_same_v<AtOp, at::_ops::cross_entropy_loss>) {
+      if (rule == CastRule::fp32_inside)
+        return cross_entropy_inside({c10::kFloat, device, table != nullptr}, args...);
     }
     const Casts casts{target(rule, device, args...), device, table != nullptr};
     return AtOp::call(cast<Args>(casts, static_cast<Args>(args))...);
@@ -191,7 +243,7 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
 
  private:
   template <typename... Rest>
-  static c10::ScalarType first_dtype(const at::Tensor& first, const Rest&...) {
+  static c10::ScalarType dtype_of(const at::Tensor& first, const Rest&...) {
     return first.scalar_type();
   }
 };

@@ -1,9 +1,11 @@
 // Puts Ampersand's kernels on LibTorch's autocast keys: once, when libamp is loaded, and for good.
 // Without an amp::Autocast on the thread they do what torch's do.
+#include <ATen/ops/cross_entropy_loss.h>
 #include <c10/util/Exception.h>
 #include <torch/library.h>
 
 #include "amp/error.h"
+#include "src/autocast/cross_entropy.h"
 #include "src/autocast/kernels.h"
 #include "src/cpu_math/single_copy.h"
 
@@ -39,6 +41,19 @@ void refuse_banned(const char* op) {
     message += "; run it in a region with {.enabled = false}, or give it another rule";
   }
   throw UnsupportedError(message);
+}
+
+at::Tensor cross_entropy_inside(const Casts& to_fp32, const at::Tensor& logits,
+                                const at::Tensor& target, const std::optional<at::Tensor>& weight,
+                                std::int64_t reduction, const c10::SymInt& ignore_index,
+                                double label_smoothing) {
+  const auto fp32_weight = weight.has_value() ? to_fp32(*weight) : at::Tensor();
+  const auto ignored = ignore_index.maybe_as_int();
+  if (at::autocast::is_eligible(logits, to_fp32.device) && ignored.has_value() &&
+      takes_cross_entropy(logits, target))
+    return cross_entropy(logits, target, fp32_weight, {reduction, *ignored, label_smoothing});
+  return at::_ops::cross_entropy_loss::call(to_fp32(logits), to_fp32(target), fp32_weight,
+                                            reduction, ignore_index, label_smoothing);
 }
 
 }  // namespace amp::autocast

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "amp/error.h"
+#include "src/op_policy/lists.h"
 #include "src/op_policy/rule_names.h"
 #include "src/op_policy/table.h"
 #include "src/text/suggest.h"
@@ -15,22 +16,15 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::pair<const char*, CastRule>, 7> kRules = {
+constexpr std::array<std::pair<const char*, CastRule>, 8> kRules = {
     {{"lower_precision", CastRule::lower_precision},
      {"fp32", CastRule::fp32},
      {"fp32_set_opt_dtype", CastRule::fp32_set_opt_dtype},
      {"fp32_append_dtype", CastRule::fp32_append_dtype},
      {"promote", CastRule::promote},
+     {"fp32_inside", CastRule::fp32_inside},
      {"keep", CastRule::keep},
      {"banned", CastRule::banned}}};
-
-OpPolicy policy_of(const std::string& base) {
-  if (base == "torch_cpu") return OpPolicy::torch(c10::DeviceType::CPU);
-  if (base == "torch_cuda") return OpPolicy::torch(c10::DeviceType::CUDA);
-  if (base == "unified") return OpPolicy::unified();
-  throw InvalidArgument("OpPolicy: there is no base '" + base + "'" +
-                        text::suggestion(base, {"torch_cpu", "torch_cuda", "unified"}));
-}
 
 json parsed(const std::string& text) {
   try {
@@ -70,10 +64,10 @@ CastRule rule_of(const std::string& name) {
 }  // namespace op_policy
 
 std::string OpPolicy::to_json() const {
-  const auto base = op_policy::policy_of(table_->base);
+  const auto& base = *op_policy::list(table_->base).table;
   auto rules = op_policy::json::object();
   for (std::size_t i = 0; i < op_policy::kOps; ++i) {
-    if (table_->rules[i] != base.table_->rules[i])
+    if (table_->rules[i] != base.rules[i])
       rules[op_policy::name_of(i)] = op_policy::name_of(table_->rules[i]);
   }
   for (const auto& [name, rule] : table_->added) rules[name] = op_policy::name_of(rule);
@@ -89,9 +83,10 @@ OpPolicy OpPolicy::from_json(const std::string& text) {
   }
   if (!object.contains("base")) {
     throw InvalidArgument(
-        "OpPolicy: a policy needs the field 'base': \"torch_cpu\", \"torch_cuda\" or \"unified\"");
+        "OpPolicy: a policy needs the field 'base': \"torch_cpu\", \"torch_cuda\", \"fast_cpu\", "
+        "\"fast_cuda\" or \"unified\"");
   }
-  auto policy = op_policy::policy_of(op_policy::text_of(object.at("base"), "base"));
+  OpPolicy policy(op_policy::list(op_policy::text_of(object.at("base"), "base")).table);
   const auto rules = object.value("rules", op_policy::json::object());
   if (!rules.is_object())
     throw InvalidArgument("OpPolicy: rules must be an object of op: rule, got " + rules.dump());

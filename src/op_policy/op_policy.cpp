@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "amp/error.h"
+#include "src/op_policy/lists.h"
 #include "src/op_policy/rule_names.h"
 #include "src/op_policy/table.h"
 #include "src/text/suggest.h"
@@ -15,43 +16,6 @@
 namespace amp {
 namespace op_policy {
 namespace {
-
-std::shared_ptr<const Table> make_table(const char* base, CastRule (*rule)(const Listed&)) {
-  auto table = std::make_shared<Table>();
-  table->base = base;
-  std::ranges::transform(kListed, table->rules.begin(), rule);
-  return table;
-}
-
-CastRule unified_rule(const Listed& op) {
-  const bool use_cpu = op.cuda == CastRule::keep || op.cuda == CastRule::banned;
-  return use_cpu ? op.cpu : op.cuda;
-}
-
-// Made once and shared by every policy that was not edited.
-const std::shared_ptr<const Table>& torch_cpu() {
-  static const auto table = make_table("torch_cpu", [](const Listed& op) { return op.cpu; });
-  return table;
-}
-const std::shared_ptr<const Table>& torch_cuda() {
-  static const auto table = make_table("torch_cuda", [](const Listed& op) { return op.cuda; });
-  return table;
-}
-const std::shared_ptr<const Table>& unified() {
-  static const auto table = make_table("unified", unified_rule);
-  return table;
-}
-
-const Table& base_of(const Table& table) {
-  return table.base == "unified"      ? *unified()
-         : table.base == "torch_cuda" ? *torch_cuda()
-                                      : *torch_cpu();
-}
-
-const char* described(const std::string& base) {
-  if (base == "unified") return "the unified list";
-  return base == "torch_cuda" ? "torch's CUDA list" : "torch's CPU list";
-}
 
 // A name as a user writes it: without "aten::", perhaps without an overload. The overload that has
 // no name is called "default".
@@ -131,6 +95,11 @@ bool takes_dtype(const std::string& op) {
 }
 
 void check_rule(const std::string& op, CastRule rule, bool is_listed) {
+  if (rule == CastRule::fp32_inside && !computes_in_fp32_inside(op)) {
+    throw InvalidArgument("OpPolicy: " + op +
+                          " cannot follow fp32_inside, because it is not known to compute in fp32 "
+                          "when it reads less; use fp32");
+  }
   const bool is_norm =
       op == "norm.Scalar" || op == "norm.ScalarOpt_dim" || op == "norm.names_ScalarOpt_dim";
   if (rule == CastRule::fp32_append_dtype && !is_norm) {
@@ -156,6 +125,8 @@ const char* meaning(CastRule rule) {
       return "it computes in fp32";
     case CastRule::promote:
       return "its tensors are cast to the widest of their dtypes";
+    case CastRule::fp32_inside:
+      return "it reads low precision and computes in fp32 inside";
     case CastRule::keep:
       return "it runs in the dtype it is given";
     case CastRule::banned:
@@ -169,9 +140,9 @@ std::string explained(const std::string& op, CastRule rule, std::optional<CastRu
   std::string text = op + ": " + name_of(rule) + " (" + meaning(rule) + "), ";
   if (!base_rule.has_value()) return text + "set by hand; torch lists it nowhere";
   if (rule != *base_rule)
-    return text + "set by hand; " + described(base) + " says " + name_of(*base_rule);
-  if (rule == CastRule::keep) return text + "because " + described(base) + " does not name it";
-  return text + "by " + described(base);
+    return text + "set by hand; " + list(base).described + " says " + name_of(*base_rule);
+  if (rule == CastRule::keep) return text + "because " + list(base).described + " does not name it";
+  return text + "by " + list(base).described;
 }
 
 }  // namespace
@@ -189,14 +160,25 @@ using op_policy::kOps;
 
 OpPolicy::OpPolicy(std::shared_ptr<const op_policy::Table> table) : table_(std::move(table)) {}
 
-OpPolicy OpPolicy::torch(c10::DeviceType device) {
-  if (device == c10::DeviceType::CPU) return OpPolicy(op_policy::torch_cpu());
-  if (device == c10::DeviceType::CUDA) return OpPolicy(op_policy::torch_cuda());
-  throw UnsupportedError("OpPolicy: torch's lists here are those of CPU and CUDA, got " +
+namespace {
+
+void check_device(c10::DeviceType device) {
+  if (device == c10::DeviceType::CPU || device == c10::DeviceType::CUDA) return;
+  throw UnsupportedError("OpPolicy: the lists here are those of CPU and CUDA, got " +
                          c10::DeviceTypeName(device, /*lower_case=*/true));
 }
 
-OpPolicy OpPolicy::unified() { return OpPolicy(op_policy::unified()); }
+}  // namespace
+
+OpPolicy OpPolicy::torch(c10::DeviceType device) {
+  check_device(device);
+  return OpPolicy(op_policy::torch_list(device).table);
+}
+OpPolicy OpPolicy::fast(c10::DeviceType device) {
+  check_device(device);
+  return OpPolicy(op_policy::fast_list(device).table);
+}
+OpPolicy OpPolicy::unified() { return OpPolicy(op_policy::list("unified").table); }
 
 OpPolicy& OpPolicy::set(const std::string& op, CastRule rule) {
   const auto name = op_policy::parsed(op);
@@ -242,7 +224,7 @@ std::string OpPolicy::explain(const std::string& op) const {
   const auto name = op_policy::parsed(op);
   std::string text;
   const auto add = [&](const std::string& line) { text += (text.empty() ? "" : "\n") + line; };
-  const auto& base = op_policy::base_of(*table_);
+  const auto& base = *op_policy::list(table_->base).table;
   const auto numbers = op_policy::listed(name);
   for (const auto number : numbers) {
     add(op_policy::explained(op_policy::name_of(number), table_->rules[number], base.rules[number],

@@ -1,0 +1,176 @@
+// Cross entropy over low-precision logits, some rows at a time.
+#include "src/autocast/cross_entropy.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/logsumexp.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "src/autocast/cast_cache.h"
+
+namespace amp::autocast {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Variable;
+using torch::autograd::variable_list;
+
+// fp32 elements that are worked on at a time: they and what is made of them stay in the cache.
+constexpr std::int64_t kBlock = 1 << 18;
+
+template <typename Work>
+void for_row_blocks(const at::Tensor& logits, Work&& work) {
+  const auto rows = logits.size(0);
+  const auto step = std::max<std::int64_t>(1, kBlock / logits.size(1));
+  for (std::int64_t begin = 0; begin < rows; begin += step)
+    work(begin, std::min(step, rows - begin));
+}
+
+// Rows that count, and their targets, with a class that exists in the place of ignore_index.
+struct Targets {
+  Targets(const at::Tensor& target, std::int64_t ignore_index)
+      : counts(target != ignore_index), classes(at::where(counts, target, 0)) {}
+  at::Tensor counts, classes;
+};
+
+// What each row's cross entropy is multiplied by before smoothing: its class's weight, 0 where the
+// row is ignored.
+at::Tensor row_weights(const Targets& targets, const at::Tensor& weight) {
+  if (!weight.defined()) return targets.counts.to(at::kFloat);
+  return weight.index_select(0, targets.classes) * targets.counts;
+}
+
+// The parts of a gradient: p_c times `whole`, less `at_target` at the row's class, less `smoothing`
+// times the class's weight everywhere.
+struct RowFactors {
+  at::Tensor whole, at_target, smoothing;
+};
+
+RowFactors row_factors(const at::Tensor& upstream, const at::Tensor& weights, const Targets& targets,
+                       const at::Tensor& weight, std::int64_t classes, double smoothing) {
+  const auto at_target = upstream * weights * (1 - smoothing);
+  if (smoothing == 0) return {at_target, at_target, {}};
+  const auto all = upstream * targets.counts * (smoothing / static_cast<double>(classes));
+  const auto sum = weight.defined() ? weight.sum() : at::Tensor();
+  const auto of_all = weight.defined() ? all * sum : all * static_cast<double>(classes);
+  return {at_target + of_all, at_target, all};
+}
+
+at::Tensor smoothing_term(const at::Tensor& factor, const at::Tensor& weight) {
+  return weight.defined() ? factor.unsqueeze(1) * weight : factor.unsqueeze(1);
+}
+
+// Rows from `begin` on.
+at::Tensor rows_of(const at::Tensor& tensor, std::int64_t begin, std::int64_t count) {
+  return tensor.narrow(0, begin, count);
+}
+
+struct Function : torch::autograd::Function<Function> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& logits,
+                            const at::Tensor& target, const std::optional<at::Tensor>& given,
+                            std::int64_t reduction, std::int64_t ignore_index, double smoothing) {
+    const auto weight = given.value_or(at::Tensor());
+    const Targets targets(target, ignore_index);
+    const auto weights = row_weights(targets, weight);
+    const auto options = logits.options().dtype(at::kFloat);
+    const auto lse = at::empty({logits.size(0)}, options);
+    const auto losses = at::empty({logits.size(0)}, options);
+    const auto classes = logits.size(1);
+    for_row_blocks(logits, [&](std::int64_t begin, std::int64_t count) {
+      const auto x = rows_of(logits, begin, count).to(at::kFloat);
+      const auto sums = at::logsumexp(x, 1);
+      const auto at_target =
+          x.gather(1, rows_of(targets.classes, begin, count).unsqueeze(1)).squeeze(1);
+      auto loss = (sums - at_target) * rows_of(weights, begin, count);
+      if (smoothing != 0) {
+        auto apart = sums.unsqueeze(1) - x;
+        if (weight.defined()) apart.mul_(weight);
+        loss.mul_(1 - smoothing)
+            .add_(apart.sum(1).mul_(rows_of(targets.counts, begin, count)),
+                  smoothing / static_cast<double>(classes));
+      }
+      rows_of(lse, begin, count).copy_(sums);
+      rows_of(losses, begin, count).copy_(loss);
+    });
+    ctx->save_for_backward({logits, target, weight, lse});
+    ctx->saved_data["reduction"] = reduction;
+    ctx->saved_data["ignore_index"] = ignore_index;
+    ctx->saved_data["smoothing"] = smoothing;
+    if (reduction == at::Reduction::None) return losses.masked_fill_(~targets.counts, 0);
+    const auto sum = losses.masked_fill_(~targets.counts, 0).sum();
+    return reduction == at::Reduction::Mean ? sum / weights.sum() : sum;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const auto saved = ctx->get_saved_variables();
+    const auto &logits = saved[0], &target = saved[1], &weight = saved[2], &lse = saved[3];
+    const double smoothing = ctx->saved_data["smoothing"].toDouble();
+    const Targets targets(target, ctx->saved_data["ignore_index"].toInt());
+    const auto weights = row_weights(targets, weight);
+    auto upstream = gradients[0].to(at::kFloat);
+    if (ctx->saved_data["reduction"].toInt() == at::Reduction::Mean)
+      upstream = upstream / weights.sum();
+    if (upstream.dim() == 0) upstream = upstream.expand({logits.size(0)});
+    const auto factors =
+        row_factors(upstream, weights, targets, weight, logits.size(1), smoothing);
+    const auto gradient = c10::GradMode::is_enabled()
+                              ? recorded(logits, targets, weight, factors)
+                              : in_blocks(logits, targets, weight, factors, lse);
+    return {gradient, {}, {}, {}, {}, {}};
+  }
+
+  // With ops that autograd differentiates again.
+  static at::Tensor recorded(const at::Tensor& logits, const Targets& targets,
+                             const at::Tensor& weight, const RowFactors& factors) {
+    const auto x = logits.to(at::kFloat);
+    auto gradient = at::softmax(x, 1) * factors.whole.unsqueeze(1);
+    if (factors.smoothing.defined())
+      gradient = gradient - smoothing_term(factors.smoothing, weight);
+    return gradient
+        .scatter_add(1, targets.classes.unsqueeze(1), -factors.at_target.unsqueeze(1))
+        .to(logits.scalar_type());
+  }
+
+  static at::Tensor in_blocks(const at::Tensor& logits, const Targets& targets,
+                              const at::Tensor& weight, const RowFactors& factors,
+                              const at::Tensor& lse) {
+    const auto result = at::empty_like(logits);
+    for_row_blocks(logits, [&](std::int64_t begin, std::int64_t count) {
+      const auto block = [&](const at::Tensor& tensor) { return rows_of(tensor, begin, count); };
+      auto gradient = block(logits).to(at::kFloat);
+      gradient.sub_(block(lse).unsqueeze(1)).exp_().mul_(block(factors.whole).unsqueeze(1));
+      if (factors.smoothing.defined())
+        gradient.sub_(smoothing_term(block(factors.smoothing), weight));
+      gradient.scatter_add_(1, block(targets.classes).unsqueeze(1),
+                            -block(factors.at_target).unsqueeze(1));
+      block(result).copy_(gradient);
+    });
+    return result;
+  }
+};
+
+}  // namespace
+
+bool takes_cross_entropy(const at::Tensor& logits, const at::Tensor& target) {
+  const auto dtype = logits.scalar_type();
+  return (dtype == at::kHalf || dtype == at::kBFloat16) && logits.dim() == 2 &&
+         logits.numel() > 0 && target.dim() == 1 && target.scalar_type() == at::kLong &&
+         target.size(0) == logits.size(0) && is_plain(logits) && is_plain(target);
+}
+
+at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& target,
+                         const at::Tensor& weight, const CrossEntropy& options) {
+  const auto given = weight.defined() ? std::optional(weight) : std::nullopt;
+  return Function::apply(logits, target, given, options.reduction, options.ignore_index,
+                         options.label_smoothing);
+}
+
+}  // namespace amp::autocast

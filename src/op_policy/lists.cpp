@@ -1,0 +1,71 @@
+// The lists that a policy can begin with: each made once and shared by every policy that begins so.
+#include "src/op_policy/lists.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "amp/error.h"
+#include "src/text/suggest.h"
+
+namespace amp::op_policy {
+namespace {
+
+constexpr std::array<const char*, 6> kFp32Inside = {
+    "cross_entropy_loss", "softmax.int", "log_softmax.int", "layer_norm",
+    "native_layer_norm",  "group_norm"};
+
+CastRule torch_cpu_rule(const Listed& op) { return op.cpu; }
+CastRule torch_cuda_rule(const Listed& op) { return op.cuda; }
+CastRule fast_cpu_rule(const Listed& op) {
+  return computes_in_fp32_inside(op.name) ? CastRule::fp32_inside : op.cpu;
+}
+CastRule fast_cuda_rule(const Listed& op) {
+  return computes_in_fp32_inside(op.name) ? CastRule::fp32_inside : op.cuda;
+}
+CastRule unified_rule(const Listed& op) {
+  const bool use_cpu = op.cuda == CastRule::keep || op.cuda == CastRule::banned;
+  return use_cpu ? op.cpu : op.cuda;
+}
+
+List make_list(const char* name, const char* described, CastRule (*rule)(const Listed&)) {
+  auto table = std::make_shared<Table>();
+  table->base = name;
+  std::ranges::transform(kListed, table->rules.begin(), rule);
+  return {name, described, std::move(table)};
+}
+
+const std::array<List, 5>& lists() {
+  static const std::array<List, 5> lists = {
+      make_list("torch_cpu", "torch's CPU list", torch_cpu_rule),
+      make_list("torch_cuda", "torch's CUDA list", torch_cuda_rule),
+      make_list("fast_cpu", "the fast CPU list", fast_cpu_rule),
+      make_list("fast_cuda", "the fast CUDA list", fast_cuda_rule),
+      make_list("unified", "the unified list", unified_rule)};
+  return lists;
+}
+
+}  // namespace
+
+bool computes_in_fp32_inside(const std::string& op) {
+  return std::ranges::find(kFp32Inside, op) != kFp32Inside.end();
+}
+
+const List& torch_list(c10::DeviceType device) {
+  return lists()[device == c10::DeviceType::CPU ? 0 : 1];
+}
+const List& fast_list(c10::DeviceType device) {
+  return lists()[device == c10::DeviceType::CPU ? 2 : 3];
+}
+
+const List& list(const std::string& name) {
+  std::vector<std::string> known;
+  for (const auto& list : lists()) {
+    if (list.name == name) return list;
+    known.push_back(list.name);
+  }
+  throw InvalidArgument("OpPolicy: there is no base '" + name + "'" +
+                        text::suggestion(name, known));
+}
+
+}  // namespace amp::op_policy
