@@ -7,7 +7,6 @@
 #include <memory>
 #include <sstream>
 
-#include "amp/autocast.h"
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/commands/stored_run.h"
@@ -20,9 +19,7 @@ namespace {
 // largest logit, and its softmax.
 std::string predictions(const StoredRun& run, const c10::Device& device) {
   c10::NoGradGuard no_grad;
-  const bool casts = run.dtype != c10::kFloat;
-  amp::Autocast autocast(device.type(), casts ? std::optional(run.dtype) : std::nullopt,
-                         {.enabled = casts});
+  const auto autocast = run.recipe.autocast(device.type());
   std::ostringstream lines;
   lines << "index,label,predicted,probability\n";
   const auto batches = run.batches();

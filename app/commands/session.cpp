@@ -12,6 +12,7 @@
 #include "app/files/write_file.h"
 #include "app/report/report.h"
 #include "app/results/machine.h"
+#include "app/terminal/cast_listing.h"
 #include "app/terminal/progress.h"
 #include "app/terminal/table.h"
 
@@ -153,6 +154,7 @@ Ending Session::run(const RunPlan& plan) {
   double rate = 0;
   return train(plan, settings_, data_, [&](const json& event) {
     record(event);
+    if (event.at("event") == "casts") casts_ = event;
     if (event.at("event") != "step") return;
     const double now =
         static_cast<double>(settings_.batch_size) / event.at("seconds").get<double>();
@@ -170,6 +172,7 @@ json Session::finish(bool interrupted) {
   std::printf("\n%s\n", results_table(results).c_str());
   for (const auto& sentence : results.at("verdict"))
     std::printf("%s\n", sentence.get<std::string>().c_str());
+  if (!casts_.is_null()) std::printf("\n%s", cast_listing(casts_).c_str());
   std::printf("\nresults  %s\nreport   %s\n", (folder_ / "results.json").c_str(), page.c_str());
   return results;
 }

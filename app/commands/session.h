@@ -51,6 +51,7 @@ class Session {
   std::unique_ptr<MetricsFile> metrics_;
   std::unique_ptr<TensorBoard> tensorboard_;
   ResultsBuilder results_;
+  nlohmann::json casts_;  // the event that --explain asks for
 };
 
 // Writes results.json's page beside it. Returns its path.

@@ -31,7 +31,7 @@ struct StoredRun {
   RunState state;
   std::unique_ptr<Model> model;
   ImageData data;
-  c10::ScalarType dtype;
+  amp::Recipe recipe;  // of the run, in the precision that was asked for
   ImageBatches batches() const;
 };
 

@@ -45,11 +45,11 @@ int begin(Settings settings, const std::string& precision_name) {
 }
 
 void check_resumable(const Settings& settings) {
-  for (const char* option : {"--output", "--overwrite", "--precision", "--recipe"}) {
+  for (const char* option : {"--output", "--overwrite", "--precision", "--recipe", "--policy"}) {
     if (settings.is_given(option))
       throw amp::InvalidArgument(std::string(option) +
-                                 " cannot be combined with --resume, which goes on in the folder "
-                                 "and the precision of the run; leave it out");
+                                 " cannot be combined with --resume, which goes on in the folder, "
+                                 "the precision and the policy of the run; leave it out");
   }
 }
 
@@ -93,6 +93,8 @@ void add_train(CLI::App& app, Action& action) {
       ->capture_default_str();
   command->add_option("--recipe", settings->recipe,
                       "A recipe file instead of a precision (recipe.json of a run is one)");
+  command->add_flag("--explain", settings->explain,
+                    "List at the end which rule each op met, and what was cast for it");
   command->add_option("--seed", settings->seed, "Seed of weights and order")->capture_default_str();
   add_training_options(*command, *settings);
   command

@@ -72,6 +72,8 @@ void add_length_options(CLI::App& command, Settings& s) {
 }
 
 void add_scaling_options(CLI::App& command, Settings& s) {
+  command.add_option("--policy", s.policy,
+                     "A policy file: which op runs in which precision (docs/autocast.md)");
   command.add_option("--loss-scale", s.loss_scale,
                      "dynamic, or N for a fixed scale (default: by precision)");
   command
@@ -118,17 +120,19 @@ void check_data(const ImageData& data, const Settings& settings) {
   check_model(*make_model(settings.model, shape), settings.model, shape);
 }
 
-std::string text_of(const std::filesystem::path& file) {
+std::string text_of(const std::filesystem::path& file, const char* kind) {
   std::ifstream stream(file, std::ios::binary);
-  if (!stream) throw amp::IoError(file, "cannot be read; give a recipe file");
+  if (!stream || std::filesystem::is_directory(file))
+    throw amp::IoError(file, std::string("cannot be read; give a ") + kind + " file");
   std::stringstream text;
   text << stream.rdbuf();
   return text.str();
 }
 
-amp::Recipe read_recipe(const std::filesystem::path& file) {
+template <typename Value>
+Value read_json(const std::filesystem::path& file, const char* kind) {
   try {
-    return amp::Recipe::from_json(text_of(file));
+    return Value::from_json(text_of(file, kind));
   } catch (const amp::InvalidArgument& error) {
     throw amp::IoError(file, error.what());
   }
@@ -152,6 +156,7 @@ void note_given_options(const CLI::App& command, Settings& settings) {
 }
 
 void complete(amp::Recipe& recipe, const Settings& settings) {
+  if (!settings.policy.empty()) recipe.policy = read_json<amp::OpPolicy>(settings.policy, "policy");
   recipe.accumulation = settings.accumulation;
   recipe.max_grad_norm = settings.max_grad_norm;
   recipe.scaler.max_consecutive_skips = settings.max_consecutive_skips;
@@ -164,7 +169,8 @@ Precision chosen_precision(const std::string& name, Settings& settings) {
   } else {
     if (settings.is_given("--precision"))
       throw amp::InvalidArgument("--precision and --recipe both say how to train; give one");
-    precision = {settings.recipe.stem().string(), read_recipe(settings.recipe)};
+    precision = {settings.recipe.stem().string(),
+                 read_json<amp::Recipe>(settings.recipe, "recipe")};
     const auto& recipe = precision.recipe;
     if (!settings.is_given("--accumulation")) settings.accumulation = recipe.accumulation;
     if (!settings.is_given("--max-grad-norm")) settings.max_grad_norm = recipe.max_grad_norm;

@@ -24,7 +24,8 @@ void note_given_options(const CLI::App& command, Settings& settings);
 // file, amp::IoError.
 Precision chosen_precision(const std::string& name, Settings& settings);
 
-// Puts the options that speak of the recipe into it.
+// Puts the options that speak of the recipe into it. Throws amp::IoError for a policy file that cannot
+// be read or is none.
 void complete(amp::Recipe& recipe, const Settings& settings);
 
 void write_recipe(const std::filesystem::path& file, const amp::Recipe& recipe);

@@ -3,17 +3,13 @@
 
 #include <c10/core/GradMode.h>
 
-#include "amp/autocast.h"
-
 namespace ampersand {
 
-Evaluation evaluate(Model& model, const ImageBatches& batches, c10::ScalarType dtype) {
+Evaluation evaluate(Model& model, const ImageBatches& batches, const amp::Recipe& recipe) {
   c10::NoGradGuard no_grad;
-  const bool casts = dtype != c10::kFloat;
   const auto parameters = model.parameters();
   const auto device = parameters.empty() ? c10::Device(c10::kCPU) : parameters.front().device();
-  amp::Autocast autocast(device.type(), casts ? std::optional(dtype) : std::nullopt,
-                         {.enabled = casts});
+  const auto autocast = recipe.autocast(device.type());
   model.train(false);
   double loss = 0;
   std::int64_t right = 0;

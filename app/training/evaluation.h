@@ -13,8 +13,8 @@ struct Evaluation {
   double accuracy = 0;  // share of images whose largest logit is the label's
 };
 
-// Computes on the model's device under autocast in `dtype` (Float: without), without gradients, in
-// eval mode; leaves the model in train mode.
-Evaluation evaluate(Model& model, const ImageBatches& batches, c10::ScalarType dtype);
+// Computes on the model's device under the recipe's autocast, without gradients, in eval mode; leaves
+// the model in train mode.
+Evaluation evaluate(Model& model, const ImageBatches& batches, const amp::Recipe& recipe);
 
 }  // namespace ampersand

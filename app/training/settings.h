@@ -39,6 +39,8 @@ struct Settings {
 
   // Of this command, not of the training.
   std::filesystem::path recipe;  // a file; empty: by precision
+  std::filesystem::path policy;  // a file; empty: OpPolicy::fast, or what the recipe says
+  bool explain = false;          // say which rule each op met
   std::filesystem::path resume;  // the folder of a run to go on with
   std::filesystem::path output;  // empty: runs/<command>
   bool overwrite = false;

@@ -95,7 +95,7 @@ class Training {
           {"precision", plan_.precision.name},
           {"seed", plan_.seed},
           {"device", settings_.device},
-          {"policy", "torch"},
+          {"policy", policy().name()},
           {"loss_scaling", loss_scaling_name(recipe_.loss_scaling)},
           {"recipe", json::parse(recipe_.to_json())},
           {"planned_steps", planned_}});
@@ -166,7 +166,9 @@ class Training {
     const auto samples =
         std::min(settings_.batch_size, batches_.samples() - i * settings_.batch_size);
     try {
-      const auto report = step_ == census_step() ? counted_step(i) : plain_step(i, [] {});
+      const auto report = step_ == census_step() ? counted_step(i)
+                          : explaining()         ? explained_step(i)
+                                                 : plain_step(i, [] {});
       after_step(report);
       event["skipped"] = report.skipped();
       if (const auto norm = report.grad_norm()) event["grad_norm"] = *norm;
@@ -204,6 +206,29 @@ class Training {
                          [&](const auto& after_forward) { return plain_step(i, after_forward); });
   }
 
+  amp::OpPolicy policy() const {
+    return recipe_.policy.has_value() ? *recipe_.policy : amp::OpPolicy::fast(device_.type());
+  }
+
+  bool explaining() const { return settings_.explain && step_ == first_ + 1; }
+
+  // Tells which rule each op met.
+  amp::StepReport explained_step(std::int64_t i) {
+    const amp::CastLog log;
+    const auto report = plain_step(i, [] {});
+    json ops = json::array();
+    for (const auto& count : log.counts()) {
+      ops.push_back({{"op", count.op},
+                     {"why", policy().explain(count.op)},
+                     {"calls", count.calls},
+                     {"casts", count.casts},
+                     {"bytes", count.bytes},
+                     {"served", count.served}});
+    }
+    send({{"event", "casts"}, {"step", step_}, {"policy", policy().name()}, {"ops", ops}});
+    return report;
+  }
+
   // Between two steps nothing is alive but the weights and what the optimizer keeps.
   void report_memory() {
     if (memory_.counted() && device_.is_cpu()) send(memory_.event());
@@ -218,7 +243,7 @@ class Training {
   }
 
   void evaluate_now() {
-    const auto result = evaluate(*model_, test_batches_, recipe_.compute_dtype);
+    const auto result = evaluate(*model_, test_batches_, recipe_);
     evaluated_at_ = step_;
     json event = {{"event", "evaluation"},
                   {"step", step_},
@@ -226,7 +251,7 @@ class Training {
                   {"test_accuracy", result.accuracy}};
     if (ema_.has_value()) {
       const BorrowedWeights average(*train_step_, ema_->average());
-      const auto averaged = evaluate(*model_, test_batches_, recipe_.compute_dtype);
+      const auto averaged = evaluate(*model_, test_batches_, recipe_);
       event["ema_test_loss"] = averaged.loss;
       event["ema_test_accuracy"] = averaged.accuracy;
     }

@@ -2,16 +2,18 @@
 // first.
 #pragma once
 
-#include "amp/apex.h"            // initialize and scale_loss, for those who come from Apex
-#include "amp/autocast.h"        // Autocast: the region that computes in low precision
-#include "amp/checkpoint.h"      // saving and restoring a training, weights in and out
-#include "amp/cpu_math.h"        // how products are computed on the CPU
-#include "amp/error.h"           // what is thrown
-#include "amp/grad_scaler.h"     // GradScaler: loss scaling
-#include "amp/model_registry.h"  // models by name, for plug-ins
-#include "amp/op_policy.h"       // OpPolicy: which op runs in which precision
-#include "amp/optim.h"           // a step that takes the loss scale and the flag as tensors
-#include "amp/recipe.h"          // Recipe: fp32, bf16, fp16
-#include "amp/scaler_state.h"    // a scaler's state as a file, for Python and from Apex, DeepSpeed
-#include "amp/train_step.h"      // TrainStep: the whole step as one call
-#include "amp/version.h"         // version()
+#include "amp/apex.h"             // initialize and scale_loss, for those who come from Apex
+#include "amp/autocast.h"         // Autocast: the region that computes in low precision
+#include "amp/cast_log.h"         // CastLog: what autocast did, op by op
+#include "amp/checkpoint.h"       // saving and restoring a training, weights in and out
+#include "amp/cpu_math.h"         // how products are computed on the CPU
+#include "amp/custom_function.h"  // autocast in a torch::autograd::Function of your own
+#include "amp/error.h"            // what is thrown
+#include "amp/grad_scaler.h"      // GradScaler: loss scaling
+#include "amp/model_registry.h"   // models by name, for plug-ins
+#include "amp/op_policy.h"        // OpPolicy: which op runs in which precision
+#include "amp/optim.h"            // a step that takes the loss scale and the flag as tensors
+#include "amp/recipe.h"           // Recipe: fp32, bf16, fp16
+#include "amp/scaler_state.h"     // a scaler's state as a file, for Python and from Apex, DeepSpeed
+#include "amp/train_step.h"       // TrainStep: the whole step as one call
+#include "amp/version.h"          // version()

@@ -69,6 +69,9 @@ class AMP_API Autocast {
 // opened by an Autocast.
 AMP_API bool is_autocast_enabled(c10::DeviceType device);
 AMP_API c10::ScalarType autocast_dtype(c10::DeviceType device);
+// The policy of this thread's innermost Autocast on the device; OpPolicy::torch's where there is
+// none. UnsupportedError for another device than CPU and CUDA.
+AMP_API OpPolicy autocast_policy(c10::DeviceType device);
 
 // Drops what this thread keeps of a tensor's casts: after it was written to through a raw pointer,
 // on a GPU also through `.data()`. Everything else is noticed.

@@ -12,9 +12,11 @@
 
 namespace amp {
 
+class OpPolicy;
 namespace op_policy {
 struct Table;
 }
+AMP_API OpPolicy autocast_policy(c10::DeviceType device);  // autocast.h
 
 // What autocast does with the arguments of an op. "Eligible" is a floating-point tensor on the
 // region's device that is not fp64; everything else is passed on as it is. In-place and out=
@@ -68,6 +70,9 @@ class AMP_API OpPolicy {
   // In words, which rule and why; a line for each overload that the name stands for.
   std::string explain(const std::string& op) const;
 
+  // Its base as in JSON, "fast_cpu" for one; ", edited" where rules differ from the base.
+  std::string name() const;
+
   // {"base": "torch_cpu"|"torch_cuda"|"fast_cpu"|"fast_cuda"|"unified", "rules": {op: rule}}; rules
   // holds what differs from the base.
   std::string to_json() const;
@@ -83,6 +88,7 @@ class AMP_API OpPolicy {
  private:
   explicit OpPolicy(std::shared_ptr<const op_policy::Table> table);
   friend class Autocast;
+  friend OpPolicy autocast_policy(c10::DeviceType device);
   std::shared_ptr<const op_policy::Table> table_;
 };
 

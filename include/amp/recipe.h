@@ -4,10 +4,13 @@
 #include <c10/core/ScalarType.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
+#include "amp/autocast.h"
 #include "amp/export.h"
 #include "amp/grad_scaler.h"
+#include "amp/op_policy.h"
 
 namespace amp {
 
@@ -26,6 +29,7 @@ enum class LossScaling {
 //   amp::TrainStep train_step(*model, optimizer, recipe);
 struct AMP_API Recipe {
   c10::ScalarType compute_dtype = c10::ScalarType::Float;  // Float, BFloat16 or Half
+  std::optional<OpPolicy> policy = {};  // by default OpPolicy::fast of the model's device
 
   // What TrainStep turns the model's parameters and buffers into. Float leaves them as they are;
   // otherwise it is the compute dtype.
@@ -53,7 +57,12 @@ struct AMP_API Recipe {
   // Throws InvalidArgument naming the field, the rule and the value. TrainStep calls it.
   void validate() const;
 
-  // As JSON with the names of the fields above; dtypes are "fp32", "bf16" and "fp16".
+  // The region that TrainStep computes the loss in: `const auto region = recipe.autocast(device)`. Off
+  // for a compute_dtype of Float. Throws what Autocast throws.
+  Autocast autocast(c10::DeviceType device) const;
+
+  // As JSON with the names of the fields above; dtypes are "fp32", "bf16" and "fp16", the policy is
+  // OpPolicy's JSON or null.
   std::string to_json() const;
   // Fields that are left out keep the values of Recipe{}. Throws InvalidArgument for text that is
   // no JSON object, for an unknown field (naming a near one), a value of another kind, and whatever

@@ -68,7 +68,13 @@ class BoxedKernel : public c10::OperatorKernel {
     if (rule == CastRule::banned) refuse_banned(op.schema().name().c_str());
     const auto count = op.schema().arguments().size();
     const auto arguments = c10::ArrayRef<c10::IValue>(*stack).slice(stack->size() - count, count);
-    const Casts casts{boxed_target(rule, device_, arguments), device_, /*ours=*/true};
+    const auto& log = current_region()->log;
+    auto* count_here = log == nullptr
+                           ? nullptr
+                           : &log->call(op_policy::full_name(op.operator_name().name,
+                                                             op.operator_name().overload_name),
+                                        rule);
+    const Casts casts{boxed_target(rule, device_, arguments), device_, /*ours=*/true, count_here};
     if (casts.dtype != kAsItIs) {  // promote without an eligible tensor
       for (auto place = stack->size() - count; place < stack->size(); ++place)
         cast_in_place(casts, (*stack)[place]);

@@ -12,6 +12,7 @@
 
 #include "amp/error.h"
 #include "src/autocast/cast_cache.h"
+#include "src/autocast/log.h"
 #include "src/autocast/region.h"
 #include "src/cpu_math/single_copy.h"
 #include "src/cpu_math/switches.h"
@@ -57,13 +58,15 @@ std::shared_ptr<autocast::Region> made_region(c10::DeviceType device, const Poli
   auto& mine = region->of(device);
   mine.added = autocast::rules_of_added(policy->added);
   mine.table = policy;
+  region->log = autocast::log_here();
   return region;
 }
 
 // The region around, with this policy for the device. Outermost regions follow one another with the
 // same policy, so the last of the thread is kept.
 std::shared_ptr<autocast::Region> region_with(c10::DeviceType device, const Policy& policy) {
-  if (autocast::current_region() != nullptr) return made_region(device, policy);
+  if (autocast::current_region() != nullptr || autocast::log_here() != nullptr)
+    return made_region(device, policy);
   struct Last {
     c10::DeviceType device;
     std::shared_ptr<autocast::Region> region;
@@ -138,8 +141,8 @@ Autocast::Autocast(c10::DeviceType device, std::optional<c10::ScalarType> dtype,
   check_device(device);
   const auto chosen = checked_dtype(device, dtype, options.enabled);
   if (options.enabled && device == c10::kCPU) cpu_math::want_narrow_math(chosen);
-  const auto& policy = options.policy.has_value() ? options.policy->table_
-                                                 : op_policy::torch_list(device).table;
+  const auto& policy =
+      options.policy.has_value() ? options.policy->table_ : op_policy::torch_list(device).table;
   state_ = std::make_unique<State>(device, chosen, options, region_with(device, policy));
 }
 
@@ -157,6 +160,14 @@ bool is_autocast_enabled(c10::DeviceType device) {
 
 c10::ScalarType autocast_dtype(c10::DeviceType device) {
   return at::autocast::get_autocast_dtype(device);
+}
+
+OpPolicy autocast_policy(c10::DeviceType device) {
+  const auto* region = autocast::current_region();
+  auto policy = OpPolicy::torch(device);
+  if (region != nullptr && region->of(device).table != nullptr)
+    policy.table_ = region->of(device).table;
+  return policy;
 }
 
 void invalidate(const at::Tensor& tensor) {

@@ -87,11 +87,14 @@ bool is_transposed(const at::Tensor& view, const at::Tensor& base) {
          view.storage_offset() == base.storage_offset();
 }
 
-at::Tensor cast_of_weight(c10::ScalarType dtype, const at::Tensor& weight) {
+at::Tensor cast_of_weight(c10::ScalarType dtype, const at::Tensor& weight, bool* served) {
   auto& entries = cache().entries;
   const Key key{weight.unsafeGetTensorImpl(), dtype};
   if (const auto found = entries.find(key); found != entries.end()) {
-    if (holds(found->second, weight)) return found->second.copy;
+    if (holds(found->second, weight)) {
+      if (served != nullptr) *served = true;
+      return found->second.copy;
+    }
     entries.erase(found);
   }
   if (entries.size() >= kMostEntries) entries.clear();
@@ -122,15 +125,15 @@ bool is_plain(const at::Tensor& tensor) {
          !c10::impl::tls_is_dispatch_key_included(c10::DispatchKey::Tracer);
 }
 
-at::Tensor cached_cast(c10::ScalarType dtype, const at::Tensor& tensor) {
+at::Tensor cached_cast(c10::ScalarType dtype, const at::Tensor& tensor, bool* served) {
   if (tensor.scalar_type() == dtype) return tensor;
   const bool keeps = cache().depth > 0 && at::autocast::is_autocast_cache_enabled();
   if (!keeps || dtype == c10::kFloat || !is_plain(tensor)) return tensor.to(dtype);
-  if (is_weight(tensor)) return cast_of_weight(dtype, tensor);
+  if (is_weight(tensor)) return cast_of_weight(dtype, tensor, served);
   if (tensor.dim() == 2 && tensor.is_view()) {
     const at::Tensor base(tensor._base());
     if (is_plain(base) && is_weight(base) && is_transposed(tensor, base))
-      return cast_of_weight(dtype, base).t();
+      return cast_of_weight(dtype, base, served).t();
   }
   return tensor.to(dtype);
 }

@@ -54,8 +54,9 @@ struct RowFactors {
   at::Tensor whole, at_target, smoothing;
 };
 
-RowFactors row_factors(const at::Tensor& upstream, const at::Tensor& weights, const Targets& targets,
-                       const at::Tensor& weight, std::int64_t classes, double smoothing) {
+RowFactors row_factors(const at::Tensor& upstream, const at::Tensor& weights,
+                       const Targets& targets, const at::Tensor& weight, std::int64_t classes,
+                       double smoothing) {
   const auto at_target = upstream * weights * (1 - smoothing);
   if (smoothing == 0) return {at_target, at_target, {}};
   const auto all = upstream * targets.counts * (smoothing / static_cast<double>(classes));
@@ -119,8 +120,7 @@ struct Function : torch::autograd::Function<Function> {
     if (ctx->saved_data["reduction"].toInt() == at::Reduction::Mean)
       upstream = upstream / weights.sum();
     if (upstream.dim() == 0) upstream = upstream.expand({logits.size(0)});
-    const auto factors =
-        row_factors(upstream, weights, targets, weight, logits.size(1), smoothing);
+    const auto factors = row_factors(upstream, weights, targets, weight, logits.size(1), smoothing);
     const auto gradient = c10::GradMode::is_enabled()
                               ? recorded(logits, targets, weight, factors)
                               : in_blocks(logits, targets, weight, factors, lse);
@@ -134,8 +134,7 @@ struct Function : torch::autograd::Function<Function> {
     auto gradient = at::softmax(x, 1) * factors.whole.unsqueeze(1);
     if (factors.smoothing.defined())
       gradient = gradient - smoothing_term(factors.smoothing, weight);
-    return gradient
-        .scatter_add(1, targets.classes.unsqueeze(1), -factors.at_target.unsqueeze(1))
+    return gradient.scatter_add(1, targets.classes.unsqueeze(1), -factors.at_target.unsqueeze(1))
         .to(logits.scalar_type());
   }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "src/autocast/cast_cache.h"
+#include "src/autocast/log.h"
 #include "src/autocast/region.h"
 
 namespace amp::autocast {
@@ -35,9 +36,11 @@ struct Casts {
   c10::ScalarType dtype;
   c10::DeviceType device;
   bool ours;
+  CastCount* count = nullptr;  // of a CastLog
 
   at::Tensor operator()(const at::Tensor& tensor) const {
     if (dtype == kAsItIs || !at::autocast::is_eligible(tensor, device)) return tensor;
+    if (count != nullptr) return counted_cast(dtype, tensor, *count);
     return ours ? cached_cast(dtype, tensor) : at::autocast::cached_cast(dtype, tensor, device);
   }
   template <typename List>
@@ -221,6 +224,9 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
     if (rule == CastRule::keep)
       return AtOp::redispatch(keys & keys_after(device), static_cast<Args>(args)...);
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device));
+    CastCount* count = nullptr;
+    if (table != nullptr && region->log != nullptr)
+      count = &region->log->call(op_policy::kListed[number].name, table->rules[number]);
     if (rule == CastRule::banned) refuse_banned(op_policy::kListed[number].name);
     if constexpr ((std::is_same_v<std::remove_cvref_t<Args>, std::optional<c10::ScalarType>> ||
                    ...)) {
@@ -235,9 +241,9 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
     }
     if constexpr (std::is_same_v<AtOp, at::_ops::cross_entropy_loss>) {
       if (rule == CastRule::fp32_inside)
-        return cross_entropy_inside({c10::kFloat, device, table != nullptr}, args...);
+        return cross_entropy_inside({c10::kFloat, device, table != nullptr, count}, args...);
     }
-    const Casts casts{target(rule, device, args...), device, table != nullptr};
+    const Casts casts{target(rule, device, args...), device, table != nullptr, count};
     return AtOp::call(cast<Args>(casts, static_cast<Args>(args))...);
   }
 

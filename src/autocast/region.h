@@ -12,6 +12,8 @@
 
 namespace amp::autocast {
 
+class Log;
+
 // The policy of each device, and the rules of the ops that were added by name, by their number. It
 // travels to the threads of a backward pass, as LibTorch's own autocast state does: a thread_local
 // of ours would not.
@@ -21,6 +23,7 @@ struct Region : c10::DebugInfoBase {
     std::vector<CastRule> added;
   };
   Device cpu, cuda;
+  std::shared_ptr<Log> log;  // of the CastLog that was alive when the region was opened; or null
 
   Device& of(c10::DeviceType type) { return type == c10::DeviceType::CPU ? cpu : cuda; }
   const Device& of(c10::DeviceType type) const { return type == c10::DeviceType::CPU ? cpu : cuda; }

@@ -11,9 +11,9 @@
 namespace amp::op_policy {
 namespace {
 
-constexpr std::array<const char*, 6> kFp32Inside = {
-    "cross_entropy_loss", "softmax.int", "log_softmax.int", "layer_norm",
-    "native_layer_norm",  "group_norm"};
+constexpr std::array<const char*, 6> kFp32Inside = {"cross_entropy_loss", "softmax.int",
+                                                    "log_softmax.int",    "layer_norm",
+                                                    "native_layer_norm",  "group_norm"};
 
 CastRule torch_cpu_rule(const Listed& op) { return op.cpu; }
 CastRule torch_cuda_rule(const Listed& op) { return op.cuda; }

@@ -147,6 +147,10 @@ std::string explained(const std::string& op, CastRule rule, std::optional<CastRu
 
 }  // namespace
 
+std::string full_name(const std::string& name, const std::string& overload) {
+  return full(name.starts_with("aten::") ? name.substr(6) : name, overload);
+}
+
 std::string name_of(std::size_t number) {
   const auto name = parsed(kListed[number].name);
   const bool alone = listed({name.base, "", false}).size() == 1;
@@ -239,6 +243,12 @@ std::string OpPolicy::explain(const std::string& op) const {
   }
   if (text.empty()) op_policy::refuse_unknown(op);
   return text;
+}
+
+std::string OpPolicy::name() const {
+  const auto& base = *op_policy::list(table_->base).table;
+  const bool edited = table_->rules != base.rules || !table_->added.empty();
+  return table_->base + (edited ? ", edited" : "");
 }
 
 bool OpPolicy::operator==(const OpPolicy& other) const {

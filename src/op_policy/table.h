@@ -32,6 +32,9 @@ inline constexpr std::array<Listed, kOps> kListed = {{
 // A name for this overload alone: "conv1d.default" beside "conv1d.padding".
 std::string name_of(std::size_t number);
 
+// As the dispatcher has it, without "aten::".
+std::string full_name(const std::string& name, const std::string& overload);
+
 struct Table {
   std::string base;
   std::array<CastRule, kOps> rules;

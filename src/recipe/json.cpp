@@ -39,6 +39,7 @@ void visit_scaler(TheScaler& scaler, Visit visit) {
 template <typename TheRecipe, typename Visit>
 void visit_recipe(TheRecipe& recipe, Visit visit) {
   visit("compute_dtype", recipe.compute_dtype);
+  visit("policy", recipe.policy);
   visit("model_dtype", recipe.model_dtype);
   visit("master_weights", recipe.master_weights);
   visit("keep_batchnorm_fp32", recipe.keep_batchnorm_fp32);
@@ -64,6 +65,9 @@ json written(const LossScaling& scaling) {
     if (value == scaling) return name;
   }
   return nullptr;
+}
+json written(const std::optional<OpPolicy>& policy) {
+  return policy.has_value() ? json::parse(policy->to_json()) : json(nullptr);
 }
 json written(const GradScalerOptions& scaler) {
   json object = json::object();
@@ -106,6 +110,10 @@ void read(const std::string& field, const json& value, c10::ScalarType& to) {
 }
 void read(const std::string& field, const json& value, LossScaling& to) {
   read_name(field, value, "\"none\", \"fixed\" or \"dynamic\"", kScalings, to);
+}
+void read(const std::string& field, const json& value, std::optional<OpPolicy>& to) {
+  if (!value.is_null() && !value.is_object()) refuse(field, "a policy or null", value);
+  to = value.is_null() ? std::nullopt : std::optional(OpPolicy::from_json(value.dump()));
 }
 
 // Sets each field that `object` names; a name that no field has is an error.

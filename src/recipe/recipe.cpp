@@ -45,6 +45,13 @@ Recipe Recipe::O3() {
   return recipe;
 }
 
+Autocast Recipe::autocast(c10::DeviceType device) const {
+  const bool casts = compute_dtype != c10::kFloat;
+  return Autocast(
+      device, casts ? std::optional(compute_dtype) : std::nullopt,
+      {.enabled = casts, .policy = policy.has_value() ? *policy : OpPolicy::fast(device)});
+}
+
 void Recipe::validate() const {
   const bool known = compute_dtype == c10::kFloat || compute_dtype == c10::kBFloat16 ||
                      compute_dtype == c10::kHalf;

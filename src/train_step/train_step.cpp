@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "amp/autocast.h"
 #include "amp/error.h"
 #include "src/cpu_math/switches.h"
 #include "src/grad_scaler/check_optimizer.h"
@@ -57,9 +56,7 @@ struct TrainStep::Impl {
   }
 
   at::Tensor forward(const std::function<at::Tensor()>& loss) const {
-    const bool casts = recipe.compute_dtype != c10::kFloat;
-    const auto dtype = casts ? std::optional(recipe.compute_dtype) : std::nullopt;
-    Autocast autocast(device.type(), dtype, {.enabled = casts});
+    const auto autocast = recipe.autocast(device.type());
     return loss();
   }
 

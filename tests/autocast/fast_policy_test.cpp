@@ -125,9 +125,9 @@ TEST(FastPolicy, OnCudaTheOthersTakeTheFirstsDtype) {
 
 TEST(FastPolicy, OnlyOpsThatAreKnownToComputeInFp32CanFollowTheRule) {
   auto policy = kFast;
-  EXPECT_THAT([&] { policy.set("exp", CastRule::fp32_inside); },
-              testing::ThrowsMessage<InvalidArgument>(
-                  testing::HasSubstr("exp cannot follow fp32_inside")));
+  EXPECT_THAT(
+      [&] { policy.set("exp", CastRule::fp32_inside); },
+      testing::ThrowsMessage<InvalidArgument>(testing::HasSubstr("exp cannot follow fp32_inside")));
   EXPECT_TRUE(policy == kFast);
   EXPECT_TRUE(OpPolicy::from_json(kFast.to_json()) == kFast);
   EXPECT_THAT(kFast.explain("softmax.int"),

@@ -44,9 +44,18 @@ std::map<std::string, Op> ops(c10::ScalarType region) {
       {"prod", [](auto& x) { return at::prod(x); }},
       {"trace", [](auto& x) { return at::trace(x); }},
       {"cdist", [](auto& x) { return at::cdist(x, x); }},
-      {"avg_pool3d", [](auto& x) { return at::avg_pool3d(x.reshape({1, 1, 2, 2, 4}), 2); }},
-      {"cat", [=](auto& x) { return at::cat({x, square(region)}); }},
-      {"stack", [=](auto& x) { return at::stack({x, square(region)}); }},
+      {"avg_pool3d",
+       [](auto& x) {
+         return at::avg_pool3d(x.reshape({1, 1, 2, 2, 4}), 2);
+       }},
+      {"cat",
+       [=](auto& x) {
+         return at::cat({x, square(region)});
+       }},
+      {"stack",
+       [=](auto& x) {
+         return at::stack({x, square(region)});
+       }},
       {"softmax", [](auto& x) { return at::softmax(x, 1); }},
       {"log_softmax", [](auto& x) { return at::log_softmax(x, 1); }},
       {"layer_norm", [](auto& x) { return at::layer_norm(x, {4}); }},

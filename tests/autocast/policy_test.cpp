@@ -70,10 +70,27 @@ TEST(Policy, S6_5_MixedFp16AndBf16PromoteToFp32) {
   const auto half = square(at::kHalf), bfloat = square(at::kBFloat16);
   for (const auto& policy : {kCpu, OpPolicy::unified()}) {
     for (const auto dtype : {at::kHalf, at::kBFloat16}) {
-      EXPECT_EQ(dtype_under(policy, [&] { return at::cat({half, bfloat}); }, dtype), at::kFloat);
-      EXPECT_EQ(dtype_under(policy, [&] { return at::cat({half, half}); }, dtype), at::kHalf);
-      EXPECT_EQ(
-          dtype_under(policy, [&] { return at::cat({bfloat, square()}); }, dtype), at::kFloat);
+      EXPECT_EQ(dtype_under(
+                    policy,
+                    [&] {
+                      return at::cat({half, bfloat});
+                    },
+                    dtype),
+                at::kFloat);
+      EXPECT_EQ(dtype_under(
+                    policy,
+                    [&] {
+                      return at::cat({half, half});
+                    },
+                    dtype),
+                at::kHalf);
+      EXPECT_EQ(dtype_under(
+                    policy,
+                    [&] {
+                      return at::cat({bfloat, square()});
+                    },
+                    dtype),
+                at::kFloat);
     }
   }
   EXPECT_EQ(dtype_under(kCuda, [&] { return at::dot(half[0], bfloat[0]); }), at::kFloat);

@@ -1,5 +1,6 @@
 // ampersand train: the options that decide what a step is.
 #include <cmath>
+#include <fstream>
 
 #include "tests/program/program.h"
 
@@ -18,6 +19,10 @@ class Train : public ProgramTest {
     return json_of(path(name) / "results.json")["runs"][0];
   }
 };
+
+void write_text(const std::filesystem::path& file, const std::string& text) {
+  std::ofstream(file) << text;
+}
 
 std::vector<Json> field_of(const std::vector<Json>& events, const char* name) {
   std::vector<Json> values;
@@ -46,6 +51,64 @@ TEST_F(Train, AFixedLossScaleStays) {
   EXPECT_EQ(field_of(events_of(metrics, "step"), "scale"), std::vector<Json>(3, 1024.0));
   EXPECT_EQ(run_of("fixed")["loss_scaling"], "fixed");
   EXPECT_EQ(run_of("fixed")["final_scale"], 1024);
+}
+
+// The small cnn has two convolutions and two linear layers, each with a weight and a bias.
+TEST_F(Train, ExplainListsWhichRuleEachOpMet) {
+  const auto outcome = run(small("train", "explained", {"--precision", "bf16", "--explain"}));
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_TRUE(contains(outcome.out,
+                       "conv2d.default: lower_precision (its tensors are cast to the "
+                       "region's dtype), by the fast CPU list") ||
+              contains(outcome.out, "conv2d: lower_precision"))
+      << outcome.out;
+  const auto casts = events_of(path("explained") / "metrics.jsonl", "casts");
+  ASSERT_EQ(casts.size(), 1U);
+  EXPECT_EQ(casts[0]["policy"], "fast_cpu");
+  std::map<std::string, Json> ops;
+  for (const auto& op : casts[0]["ops"]) ops[op["op"]] = op;
+  ASSERT_TRUE(ops.contains("conv2d") && ops.contains("cross_entropy_loss") && ops.contains("relu"))
+      << casts[0];
+  EXPECT_EQ(ops["conv2d"]["calls"], 2);
+  // Two weights and two biases of 32 and 64 filters of 3 x 3, in bf16; the images come in bf16.
+  EXPECT_EQ(ops["conv2d"]["casts"], 4);
+  EXPECT_EQ(ops["conv2d"]["bytes"], 2 * (32 * 9 + 32 + 64 * 32 * 9 + 64));
+  EXPECT_EQ(ops["cross_entropy_loss"]["casts"], 0) << "it reads bf16";
+  EXPECT_EQ(ops["relu"]["calls"], 3);
+}
+
+TEST_F(Train, APolicyFileDecidesWhichOpRunsInWhichPrecision) {
+  write_text(path("policy.json"), R"({"base": "torch_cpu", "rules": {"conv2d": "fp32"}})");
+  const auto metrics = metrics_of(
+      "edited", {"--precision", "bf16", "--explain", "--policy", path("policy.json").string()});
+  const auto casts = events_of(metrics, "casts");
+  EXPECT_EQ(casts.at(0)["policy"], "torch_cpu, edited");
+  for (const auto& op : casts.at(0)["ops"]) {
+    if (op["op"] == "conv2d") {
+      EXPECT_TRUE(contains(op["why"], "fp32 (its tensors are cast to fp32), set by hand"));
+    }
+    if (op["op"] == "cross_entropy_loss") {
+      EXPECT_EQ(op["casts"], 1) << "torch's list casts the logits";
+    }
+  }
+  EXPECT_EQ(json_of(path("edited") / "recipe.json")["policy"]["base"], "torch_cpu");
+  EXPECT_EQ(run_of("edited")["policy"], "torch_cpu, edited");
+}
+
+TEST_F(Train, ABadPolicyFileIsOneLine) {
+  const auto file = path("policy.json");
+  const auto with = [&](const std::string& text) {
+    write_text(file, text);
+    return run(small("train", "no", {"--precision", "bf16", "--policy", file.string()}));
+  };
+  expect_refusal(with(R"({"base": "fast_cpu", "rules": {"sofmax": "fp32"}})"), 3,
+                 file.string() + ": OpPolicy: there is no op 'sofmax'; did you mean 'softmax'?");
+  expect_refusal_like(with(R"({"base": "fast_cpu", "rules": {"softmax": "fp3"}})"), 3,
+                      file.string() + ": OpPolicy: there is no rule 'fp3'");
+  expect_refusal_like(with("{"), 3, file.string() + ": OpPolicy: a policy must be a JSON object");
+  expect_refusal_like(run(small("train", "no", {"--policy", path("none.json").string()})), 3,
+                      path("none.json").string() + ": cannot be read; give a policy file");
+  EXPECT_FALSE(std::filesystem::exists(path("no")));
 }
 
 // Powers of two cancel exactly as long as nothing overflows or becomes subnormal.

@@ -102,6 +102,32 @@ TEST(RecipeJson, HasTheFieldsNamesAndRoundTrips) {
   EXPECT_EQ(Recipe::from_json(R"({"compute_dtype": "bf16"})").to_json(), Recipe::bf16().to_json());
 }
 
+TEST(RecipeJson, HoldsThePolicy) {
+  auto recipe = Recipe::bf16();
+  EXPECT_THAT(recipe.to_json(), HasSubstr("\"policy\": null"));
+  recipe.policy = OpPolicy::unified().set("softmax.int", CastRule::keep);
+  const auto read = Recipe::from_json(recipe.to_json());
+  ASSERT_TRUE(read.policy.has_value());
+  EXPECT_TRUE(*read.policy == *recipe.policy);
+}
+
+TEST(Recipe, ItsRegionHasItsDtypeAndPolicy) {
+  auto recipe = Recipe::fp16();
+  {
+    const auto region = recipe.autocast(c10::kCPU);
+    EXPECT_TRUE(is_autocast_enabled(c10::kCPU));
+    EXPECT_EQ(autocast_dtype(c10::kCPU), c10::kHalf);
+    EXPECT_TRUE(autocast_policy(c10::kCPU) == OpPolicy::fast(c10::kCPU));
+  }
+  recipe.policy = OpPolicy::unified();
+  {
+    const auto region = recipe.autocast(c10::kCPU);
+    EXPECT_TRUE(autocast_policy(c10::kCPU) == OpPolicy::unified());
+  }
+  const auto region = Recipe::fp32().autocast(c10::kCPU);
+  EXPECT_FALSE(is_autocast_enabled(c10::kCPU));
+}
+
 TEST(RecipeJson, BadTextIsNamed) {
   const auto refused = [](const char* text, const char* message) {
     EXPECT_THAT([&] { Recipe::from_json(text); },
@@ -113,7 +139,7 @@ TEST(RecipeJson, BadTextIsNamed) {
   refused(R"({"compute_dtyp": "fp16"})",
           "unknown field 'compute_dtyp'; did you mean 'compute_dtype'?");
   refused(R"({"scaler": {"init_scal": 1}})", "unknown field 'scaler.init_scal'");
-  refused(R"({"lr": 1})", "known are compute_dtype, model_dtype");
+  refused(R"({"lr": 1})", "known are compute_dtype, policy, model_dtype");
   refused(R"({"compute_dtype": "float"})", "must be \"fp32\", \"bf16\" or \"fp16\", got \"float\"");
   refused(R"({"compute_dtype": 16})", "got 16");
   refused(R"({"accumulation": 1.5})", "accumulation must be a whole number, got 1.5");
@@ -121,6 +147,8 @@ TEST(RecipeJson, BadTextIsNamed) {
   refused(R"({"master_weights": 1})", "must be true or false");
   refused(R"({"scaler": 3})", "scaler must be a JSON object");
   refused(R"({"max_grad_norm": "1"})", "must be a number");
+  refused(R"({"policy": "unified"})", "policy must be a policy or null, got \"unified\"");
+  refused(R"({"policy": {"base": "unifed"}})", "no base 'unifed'; did you mean 'unified'?");
 }
 
 }  // namespace

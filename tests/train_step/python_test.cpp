@@ -18,6 +18,7 @@ Recipe recipe_of(const Json& run) {
   auto recipe = run["precision"] == "fp16"   ? Recipe::fp16()
                 : run["precision"] == "bf16" ? Recipe::bf16()
                                              : Recipe::fp32();
+  recipe.policy = OpPolicy::torch(test_device().type());
   recipe.accumulation = run["accumulation"];
   recipe.max_grad_norm = run["max_grad_norm"];
   recipe.scaler.init_scale = run["scaler"].value("init_scale", 65536.0);

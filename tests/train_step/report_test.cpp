@@ -222,8 +222,9 @@ TEST(TrainStep, S8_10_BatchesMayComeFromATorchDataLoader) {
   Values losses;
   for (auto& examples : *loader) {
     const at::Tensor inputs[] = {examples.data, examples.target};
-    const auto report = train_step(
-        inputs, [&](at::TensorList given) { return loss_of(model, {given[0], given[1]}); });
+    const auto report = train_step(inputs, [&](at::TensorList given) {
+      return loss_of(model, {given[0], given[1]});
+    });
     EXPECT_TRUE(report.stepped());
     losses.push_back(report.loss().item<double>());
   }

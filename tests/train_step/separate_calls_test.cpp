@@ -46,7 +46,10 @@ Trace with_train_step(const Recipe& recipe, const std::string& optimizer_name) {
 
 at::Tensor forward(const Recipe& recipe, MlpImpl& model, int i) {
   std::optional<Autocast> autocast;
-  if (recipe.compute_dtype != at::kFloat) autocast.emplace(test_device().type(), recipe.compute_dtype);
+  if (recipe.compute_dtype != at::kFloat) {
+    autocast.emplace(test_device().type(), recipe.compute_dtype,
+                     AutocastOptions{.policy = OpPolicy::fast(test_device().type())});
+  }
   return loss_of(model, batch(i));
 }
 

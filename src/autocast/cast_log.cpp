@@ -1,0 +1,117 @@
+// CastLog: counts of calls and casts.
+#include "amp/cast_log.h"
+
+#include <ATen/autocast_mode.h>
+#include <ATen/record_function.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "amp/error.h"
+#include "src/autocast/cast_cache.h"
+#include "src/autocast/log.h"
+#include "src/autocast/region.h"
+
+namespace amp {
+namespace autocast {
+namespace {
+
+std::shared_ptr<Log>& log_slot() {
+  thread_local std::shared_ptr<Log> log;
+  return log;
+}
+
+// Ops that are under way on this thread.
+thread_local int depth = 0;
+
+struct InOp : at::ObserverContext {
+  InOp() { ++depth; }
+  ~InOp() override { --depth; }
+};
+
+// The rule of a listed or added op in this region, keep for others.
+CastRule rule_in(const Region& region, c10::DeviceType device, const std::string& op) {
+  static const auto numbers = [] {
+    std::unordered_map<std::string, std::size_t> made;
+    for (std::size_t i = 0; i < op_policy::kOps; ++i) made[op_policy::kListed[i].name] = i;
+    return made;
+  }();
+  const auto* table = region.of(device).table.get();
+  if (table == nullptr) return CastRule::keep;
+  if (const auto found = numbers.find(op); found != numbers.end())
+    return table->rules[found->second];
+  const auto added = table->added.find(op);
+  return added == table->added.end() ? CastRule::keep : added->second;
+}
+
+// Ops with a rule count themselves, in their kernels.
+std::unique_ptr<at::ObserverContext> before_op(const at::RecordFunction& function) {
+  const auto* region = current_region();
+  const auto name = function.operator_name();
+  if (depth == 0 && region != nullptr && region->log != nullptr && name.has_value()) {
+    for (const auto device : {at::kCPU, at::kCUDA}) {
+      if (!at::autocast::is_autocast_enabled(device)) continue;
+      const auto op = op_policy::full_name(name->name, name->overload_name);
+      if (rule_in(*region, device, op) == CastRule::keep) region->log->call(op, CastRule::keep);
+      break;
+    }
+  }
+  return std::make_unique<InOp>();
+}
+
+}  // namespace
+
+CastCount& Log::call(const std::string& op, CastRule rule) {
+  const std::lock_guard lock(mutex_);
+  auto& count = counts_[{op, rule}];
+  if (count.calls++ == 0) {
+    count.op = op;
+    count.rule = rule;
+  }
+  return count;
+}
+
+std::vector<CastCount> Log::counts() const {
+  std::vector<CastCount> result;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [key, count] : counts_) result.push_back(count);
+  }
+  std::ranges::stable_sort(result, [](const CastCount& a, const CastCount& b) {
+    return std::pair(a.bytes, a.calls) > std::pair(b.bytes, b.calls);
+  });
+  return result;
+}
+
+const std::shared_ptr<Log>& log_here() { return log_slot(); }
+
+at::Tensor counted_cast(c10::ScalarType dtype, const at::Tensor& tensor, CastCount& count) {
+  bool served = false;
+  const auto result = cached_cast(dtype, tensor, &served);
+  if (served) {
+    ++count.served;
+  } else if (!result.is_same(tensor)) {
+    ++count.casts;
+    count.bytes += static_cast<std::int64_t>(result.nbytes());
+  }
+  return result;
+}
+
+}  // namespace autocast
+
+CastLog::CastLog() : log_(std::make_shared<autocast::Log>()) {
+  if (autocast::log_here() != nullptr)
+    throw StateError("CastLog: this thread has one already; read that, or end it first");
+  autocast::log_slot() = log_;
+  callback_ = at::addThreadLocalCallback(
+      at::RecordFunctionCallback(autocast::before_op).scopes({at::RecordScope::FUNCTION}));
+}
+
+CastLog::~CastLog() {
+  at::removeCallback(callback_);
+  autocast::log_slot().reset();
+}
+
+std::vector<CastCount> CastLog::counts() const { return log_->counts(); }
+
+}  // namespace amp

@@ -1,0 +1,35 @@
+// What a CastLog gathers from the kernels.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "amp/cast_log.h"
+
+namespace amp::autocast {
+
+class Log {
+ public:
+  // Counts a call. The reference stays good as long as the log; its fields belong to the thread that
+  // runs the region.
+  CastCount& call(const std::string& op, CastRule rule);
+  std::vector<CastCount> counts() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::pair<std::string, CastRule>, CastCount> counts_;
+};
+
+// Of this thread's CastLog; null without one.
+const std::shared_ptr<Log>& log_here();
+
+// cached_cast, counted.
+at::Tensor counted_cast(c10::ScalarType dtype, const at::Tensor& tensor, CastCount& count);
+
+}  // namespace amp::autocast
