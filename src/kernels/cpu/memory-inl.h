@@ -1,0 +1,78 @@
+// The kernels over one or two spans: examine, scale, convert, count_exponents.
+#if defined(AMP_KERNELS_CPU_MEMORY_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef AMP_KERNELS_CPU_MEMORY_INL_H_
+#undef AMP_KERNELS_CPU_MEMORY_INL_H_
+#else
+#define AMP_KERNELS_CPU_MEMORY_INL_H_
+#endif
+
+#include "src/kernels/cpu/blocks-inl.h"
+#include "src/kernels/cpu/sums-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace amp::kernels::HWY_NAMESPACE {
+
+inline Examined examine(ConstSpan gradient, std::size_t count, float inv_scale) {
+  return with_format(gradient.format, [&](auto format) HWY_ATTR {
+    SumOfSquares sum;
+    sum.add<format()>(gradient.data, count, inv_scale);
+    return Examined{sum.total(), sum.non_finite()};
+  });
+}
+
+inline bool scale(Span values, std::size_t count, float factor) {
+  return with_format(values.format, [&](auto format) HWY_ATTR {
+    const Floats d;
+    auto largest = hn::Zero(hn::RebindToSigned<Floats>());
+    for (std::size_t i = 0; i < count; i += kLanes) {
+      auto x = hn::Mul(load_as<format()>(d, values.data, i, count - i), hn::Set(d, factor));
+      store_as<format()>(x, d, values.data, i, count - i);
+      if constexpr (format() != Format::fp32) x = widen<format()>(d, narrow<format()>(d, x));
+      largest = hn::Max(largest, magnitude(d, x));
+    }
+    return hn::GetLane(hn::MaxOfLanes(hn::RebindToSigned<Floats>(), largest)) >= 0x7F800000;
+  });
+}
+
+inline void convert(ConstSpan from, Span to, std::size_t count) {
+  if (from.format == to.format) {
+    if (count > 0) std::memmove(to.data, from.data, count * (to.format == Format::fp32 ? 4 : 2));
+    return;
+  }
+  with_format(from.format, [&](auto source) HWY_ATTR {
+    with_format(to.format, [&](auto target) HWY_ATTR {
+      const Floats d;
+      for (std::size_t i = 0; i < count; i += kLanes) {
+        const auto x = load_as<source()>(d, from.data, i, count - i);
+        store_as<target()>(x, d, to.data, i, count - i);
+      }
+    });
+  });
+}
+
+// Four tables in turn: equal exponents follow each other often, and would wait for the counter.
+inline void count_exponents(ConstSpan values, std::size_t count, ExponentHistogram& histogram) {
+  std::uint32_t tables[4][256];
+  float room[kBlock];
+  for (Block block(count); block.size > 0; block.next()) {
+    const float* x = in_fp32(values, block, room);
+    std::memset(tables, 0, sizeof(tables));
+    std::int64_t zeros = 0;
+    for (std::size_t i = 0; i < block.size; ++i) {
+      std::uint32_t bits;
+      std::memcpy(&bits, x + i, sizeof(bits));
+      ++tables[i % 4][bits >> 23 & 0xFF];
+      zeros += (bits & 0x7FFFFFFF) == 0;
+    }
+    for (std::size_t e = 0; e < histogram.counts.size(); ++e) {
+      histogram.counts[e] += tables[0][e] + tables[1][e] + tables[2][e] + tables[3][e];
+    }
+    histogram.counts[0] -= zeros;
+    histogram.zeros += zeros;
+  }
+}
+
+}  // namespace amp::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,136 @@
+// A block of weights and of moments: how each form is read as fp32 and written back.
+#if defined(AMP_KERNELS_CPU_WEIGHTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef AMP_KERNELS_CPU_WEIGHTS_INL_H_
+#undef AMP_KERNELS_CPU_WEIGHTS_INL_H_
+#else
+#define AMP_KERNELS_CPU_WEIGHTS_INL_H_
+#endif
+
+#include "src/kernels/cpu/blocks-inl.h"
+#include "src/kernels/cpu/noise-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace amp::kernels::HWY_NAMESPACE {
+
+// Room for a block of everything that may have to be copied.
+struct Room {
+  alignas(64) float gradient[kBlock], weights[kBlock], first[kBlock], second[kBlock],
+      largest[kBlock];
+  alignas(64) std::uint32_t words[kWords];
+};
+
+template <Format F>
+HWY_INLINE void join_kahan(const Weights& from, const Block& block, float* to) {
+  for (std::size_t i = 0; i < block.size; i += kLanes) {
+    const std::size_t count = block.size - i;
+    const auto low = load_as<F>(Floats(), from.low, block.begin + i, count);
+    const auto extra = load_as<F>(Floats(), from.extra, block.begin + i, count);
+    store(hn::Add(low, extra), Floats(), to + i, count);
+  }
+}
+
+// What rounding leaves is exact in fp32 and rounded once more. A weight that became Inf leaves
+// nothing: Inf - Inf would make it NaN.
+template <Format F>
+HWY_INLINE void part_kahan(const float* from, const Weights& to, const Block& block) {
+  const Floats d;
+  for (std::size_t i = 0; i < block.size; i += kLanes) {
+    const std::size_t count = block.size - i;
+    const auto weight = load(d, from + i, count);
+    const auto low = narrow<F>(d, weight);
+    const auto rounded = widen<F>(d, low);
+    const auto finite =
+        hn::Lt(magnitude(d, rounded), hn::Set(hn::RebindToSigned<Floats>(), 0x7F800000));
+    const auto rest = hn::IfThenElseZero(hn::RebindMask(d, finite), hn::Sub(weight, rounded));
+    store(low, Codes<Floats>(), to.low + block.begin + i, count);
+    store_as<F>(rest, d, to.extra, block.begin + i, count);
+  }
+}
+
+HWY_INLINE void join_halves(const Weights& from, const Block& block, float* to) {
+  const Unsigned<Floats> du;
+  const hn::RebindToSigned<Floats> di;
+  for (std::size_t i = 0; i < block.size; i += kLanes) {
+    const std::size_t count = block.size - i;
+    const auto low = load(Codes<Floats>(), from.low + block.begin + i, count);
+    const auto extra = load(Codes<Floats>(), from.extra + block.begin + i, count);
+    const auto upper = hn::ShiftLeft<16>(hn::PromoteTo(du, low));
+    const auto rest = hn::PromoteTo(di, hn::BitCast(hn::RebindToSigned<Codes<Floats>>(), extra));
+    const auto bits = hn::Add(upper, hn::BitCast(du, rest));
+    store(hn::BitCast(Floats(), bits), Floats(), to + i, count);
+  }
+}
+
+// A NaN is made the usual one: half of those with long payloads would have a low part of -0.
+HWY_INLINE void part_halves(const float* from, const Weights& to, const Block& block) {
+  const Floats d;
+  const Unsigned<Floats> du;
+  const Codes<Floats> codes;
+  for (std::size_t i = 0; i < block.size; i += kLanes) {
+    const std::size_t count = block.size - i;
+    const auto weight = load(d, from + i, count);
+    const auto is_nan = hn::RebindMask(du, hn::IsNaN(weight));
+    const auto bits = hn::IfThenElse(is_nan, hn::Set(du, 0x7FC00000), hn::BitCast(du, weight));
+    const auto upper = hn::ShiftRight<16>(hn::Add(bits, hn::Set(du, 0x8000)));
+    store(hn::TruncateTo(codes, upper), codes, to.low + block.begin + i, count);
+    store(hn::TruncateTo(codes, bits), codes, to.extra + block.begin + i, count);
+  }
+}
+
+inline float* load_weights(const Weights& weights, const Block& block, float* room) {
+  switch (weights.form) {
+    case WeightForm::fp32:
+      return weights.fp32 + block.begin;
+    case WeightForm::nearest:
+    case WeightForm::stochastic:
+      widen({weights.low, weights.low_format}, block, room);
+      break;
+    case WeightForm::kahan:
+      if (weights.low_format == Format::fp16)
+        join_kahan<Format::fp16>(weights, block, room);
+      else
+        join_kahan<Format::bf16>(weights, block, room);
+      break;
+    case WeightForm::split:
+      join_halves(weights, block, room);
+      break;
+  }
+  return room;
+}
+
+inline void store_weights(const float* values, const Weights& weights, const Noise& noise,
+                          const Block& block, std::uint32_t* words) {
+  const Span low{weights.low, weights.low_format};
+  switch (weights.form) {
+    case WeightForm::fp32:
+      if (weights.low != nullptr) narrow(values, low, block);
+      break;
+    case WeightForm::nearest:
+      narrow(values, low, block);
+      break;
+    case WeightForm::stochastic:
+      narrow_at_random(values, low, block, random_words(noise, Stream::weights, block, words));
+      break;
+    case WeightForm::kahan:
+      if (weights.low_format == Format::fp16)
+        part_kahan<Format::fp16>(values, weights, block);
+      else
+        part_kahan<Format::bf16>(values, weights, block);
+      break;
+    case WeightForm::split:
+      part_halves(values, weights, block);
+      break;
+  }
+}
+
+// fp32 moments were updated where they are.
+inline void store_moment(const float* values, Moment moment, const Noise& noise, Stream stream,
+                         const Block& block, std::uint32_t* words) {
+  if (moment.format == Format::fp32) return;
+  narrow_at_random(values, moment, block, random_words(noise, stream, block, words));
+}
+
+}  // namespace amp::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

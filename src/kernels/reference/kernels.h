@@ -1,0 +1,21 @@
+// The reference's kernels, for its table.
+#pragma once
+
+#include "src/kernels/kernels.h"
+
+namespace amp::kernels::reference_detail {
+
+Examined examine(ConstSpan gradient, std::size_t count, float inv_scale);
+bool scale(Span values, std::size_t count, float factor);
+void convert(ConstSpan from, Span to, std::size_t count);
+void count_exponents(ConstSpan values, std::size_t count, ExponentHistogram& histogram);
+void sgd(const Sgd& sgd, const Gradient& gradient, const Weights& weights, Moment buffer,
+         const Noise& noise, std::size_t count);
+void adam(const Adam& adam, const Gradient& gradient, const Weights& weights, Moment first,
+          Moment second, Moment largest, const Noise& noise, std::size_t count);
+LambNorms lamb_moments(const Lamb& lamb, const Gradient& gradient, const Weights& weights,
+                       Moment first, Moment second, const Noise& noise, std::size_t count);
+void lamb_apply(const Lamb& lamb, float rate, const Weights& weights, ConstSpan first,
+                ConstSpan second, const Noise& noise, std::size_t count);
+
+}  // namespace amp::kernels::reference_detail

@@ -1,0 +1,55 @@
+// The reference of the kernels over one or two spans.
+#include <cmath>
+#include <cstring>
+
+#include "src/kernels/reference/kernels.h"
+#include "src/kernels/reference/numbers.h"
+
+namespace amp::kernels::reference_detail {
+
+// In long double: 64 bits of significand, against which a sum in double can be held.
+Examined examine(ConstSpan gradient, std::size_t count, float inv_scale) {
+  Examined found;
+  long double sum = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto product = static_cast<float>(read(gradient, i) * double{inv_scale});
+    found.non_finite = found.non_finite || !std::isfinite(product);
+    sum += static_cast<long double>(product) * static_cast<long double>(product);
+  }
+  found.sum_of_squares = static_cast<double>(sum);
+  return found;
+}
+
+bool scale(Span values, std::size_t count, float factor) {
+  bool non_finite = false;
+  for (std::size_t i = 0; i < count; ++i) {
+    const double product = read(values, i) * double{factor};
+    write(values, i, double{static_cast<float>(product)});
+    non_finite = non_finite || !std::isfinite(read(values, i));
+  }
+  return non_finite;
+}
+
+void convert(ConstSpan from, Span to, std::size_t count) {
+  if (from.format != to.format) {
+    for (std::size_t i = 0; i < count; ++i) write(to, i, read(from, i));
+  } else if (count > 0) {
+    std::memmove(to.data, from.data, count * (to.format == Format::fp32 ? 4 : 2));
+  }
+}
+
+void count_exponents(ConstSpan values, std::size_t count, ExponentHistogram& histogram) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const double x = read(values, i);
+    if (x == 0)
+      ++histogram.zeros;
+    else if (!std::isfinite(x))
+      ++histogram.counts[255];
+    else if (std::abs(x) < 0x1p-126)
+      ++histogram.counts[0];
+    else
+      ++histogram.counts[static_cast<std::size_t>(std::ilogb(x) + 127)];
+  }
+}
+
+}  // namespace amp::kernels::reference_detail

@@ -1,0 +1,13 @@
+// The table of the reference.
+#include "src/kernels/reference/kernels.h"
+
+namespace amp::kernels {
+
+const Table& reference() {
+  using namespace reference_detail;
+  static constexpr Table table = {"reference", examine, scale,        convert,   count_exponents,
+                                  sgd,         adam,    lamb_moments, lamb_apply};
+  return table;
+}
+
+}  // namespace amp::kernels
