@@ -14,11 +14,11 @@ namespace {
 
 int run_eval(const StoredRunOptions& options, bool as_json) {
   auto run = open_stored_run(options);
-  const auto result = evaluate(*run.model, run.batches(), run.recipe);
+  const auto result = evaluate(*run.model, run.batches(), run.recipe());
   if (as_json) {
     const nlohmann::json object = {{"checkpoint", run.checkpoint.path().string()},
                                    {"step", run.checkpoint.step()},
-                                   {"precision", dtype_name(run.recipe.compute_dtype)},
+                                   {"precision", dtype_name(run.recipe().compute_dtype)},
                                    {"ema", options.ema},
                                    {"test_samples", run.data.test.count},
                                    {"test_loss", result.loss},
@@ -27,7 +27,7 @@ int run_eval(const StoredRunOptions& options, bool as_json) {
     return kOk;
   }
   std::printf("%s, step %ld, in %s\n", run.checkpoint.path().c_str(),
-              static_cast<long>(run.checkpoint.step()), dtype_name(run.recipe.compute_dtype));
+              static_cast<long>(run.checkpoint.step()), dtype_name(run.recipe().compute_dtype));
   std::printf("loss %.6f  accuracy %.2f %% of %u images\n", result.loss, 100 * result.accuracy,
               run.data.test.count);
   return kOk;

@@ -19,7 +19,7 @@ namespace {
 // largest logit, and its softmax.
 std::string predictions(const StoredRun& run, const c10::Device& device) {
   c10::NoGradGuard no_grad;
-  const auto autocast = run.recipe.autocast(device.type());
+  const auto autocast = run.recipe().autocast(device.type());
   std::ostringstream lines;
   lines << "index,label,predicted,probability\n";
   const auto batches = run.batches();

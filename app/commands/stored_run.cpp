@@ -43,7 +43,7 @@ void add_stored_run_options(CLI::App& command, StoredRunOptions& o) {
 
 ImageBatches StoredRun::batches() const {
   const bool channels_last = state.settings.at("channels_last");
-  return {data.test, state.statistics, {kBatch, recipe.compute_dtype, false, channels_last}};
+  return {data.test, state.statistics, {kBatch, recipe().compute_dtype, false, channels_last}};
 }
 
 StoredRun open_stored_run(const StoredRunOptions& options) {
@@ -51,9 +51,8 @@ StoredRun open_stored_run(const StoredRunOptions& options) {
   set_threads(options.threads);
   auto checkpoint = find_checkpoint(options.where);
   auto state = run_state_of(checkpoint);
-  auto recipe = state.precision.recipe;
   if (!options.precision.empty())
-    recipe.compute_dtype = parse_dtype("--precision", options.precision);
+    state.precision.recipe.compute_dtype = parse_dtype("--precision", options.precision);
   const bool own_data = options.data.empty();
   const auto samples = own_data && options.test_samples == 0
                            ? state.settings.at("use_test_samples").get<std::int64_t>()
@@ -65,8 +64,7 @@ StoredRun open_stored_run(const StoredRunOptions& options) {
   auto model = stored_model(checkpoint, state, options.ema);
   model->to(c10::Device(options.device));
   model->train(false);
-  return {std::move(checkpoint), std::move(state), std::move(model), std::move(data),
-          std::move(recipe)};
+  return {std::move(checkpoint), std::move(state), std::move(model), std::move(data)};
 }
 
 }  // namespace ampersand

@@ -31,7 +31,8 @@ struct StoredRun {
   RunState state;
   std::unique_ptr<Model> model;
   ImageData data;
-  amp::Recipe recipe;  // of the run, in the precision that was asked for
+  // Of the run, in the precision that was asked for.
+  const amp::Recipe& recipe() const { return state.precision.recipe; }
   ImageBatches batches() const;
 };
 

@@ -3,6 +3,7 @@
 #include <amp/amp.h>
 #include <torch/torch.h>
 
+#include <iostream>
 #include <memory>
 #include <vector>
 

@@ -18,9 +18,10 @@ namespace fs = std::filesystem;
 
 // Each may include those to its left and itself. A new concept takes its place here.
 const std::vector<std::string> kOrder = {
-    "version",    "text",     "kernels",    "precision",       "tensor_lists", "optim",
-    "op_policy",  "cpu_math", "autocast",   "custom_function", "grad_scaler",  "recipe",
-    "train_step", "apex",     "checkpoint", "pickle",          "scaler_state", "model_registry"};
+    "version",         "text",        "kernels",      "precision",     "tensor_lists",
+    "optim",           "op_policy",   "cpu_math",     "cast_log",      "autocast",
+    "custom_function", "grad_scaler", "recipe",       "train_step",    "apex",
+    "checkpoint",      "pickle",      "scaler_state", "model_registry"};
 const std::vector<std::string> kForAll = {"error", "export"};  // headers of no concept
 
 struct Include {
