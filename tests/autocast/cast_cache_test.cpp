@@ -64,7 +64,7 @@ TEST(CastCache, TheTransposedViewOfAWeightIsServed) {
 }
 
 // torch returns 4: defect (a) of its cache.
-TEST(CastCache, S6_3_AWeightThatChangesInsideARegionIsSeen) {
+TEST(CastCache, S6_2_AWeightThatChangesInsideARegionIsSeen) {
   const auto change_by = [](auto change) {
     auto w = weight();
     const Autocast autocast(at::kCPU);
@@ -101,7 +101,7 @@ TEST(CastCache, InvalidateHelpsWhereTheFingerprintMisses) {
 }
 
 // torch: "mat1 and mat2 must have the same dtype, but got Half and BFloat16": defect (c).
-TEST(CastCache, S6_3_NestedRegionsOfAnotherDtypeGetTheirOwn) {
+TEST(CastCache, S6_2_NestedRegionsOfAnotherDtypeGetTheirOwn) {
   const auto w = weight();
   const Autocast outer(at::kCPU, at::kBFloat16);
   EXPECT_EQ(at::mm(ones(), w).scalar_type(), at::kBFloat16);
@@ -113,7 +113,7 @@ TEST(CastCache, S6_3_NestedRegionsOfAnotherDtypeGetTheirOwn) {
 }
 
 // torch clears every thread's: defect (b).
-TEST(CastCache, S6_3_AnotherThreadsRegionLeavesItAlone) {
+TEST(CastCache, S6_2_AnotherThreadsRegionLeavesItAlone) {
   const auto w = weight();
   const Autocast autocast(at::kCPU);
   EXPECT_TRUE(same_cast_twice(w, [&] {

@@ -46,7 +46,7 @@ TEST(OpPolicy, S4_2_TheCpusListIsAnother) {
   EXPECT_EQ(kCpu.rule("binary_cross_entropy"), CastRule::fp32);
 }
 
-TEST(OpPolicy, S6_4_UnifiedIsOneListForEveryDevice) {
+TEST(OpPolicy, S6_3_UnifiedIsOneListForEveryDevice) {
   const auto unified = OpPolicy::unified();
   EXPECT_EQ(unified.rule("softmax"), CastRule::fp32_set_opt_dtype);
   EXPECT_EQ(unified.rule("mv"), CastRule::lower_precision);
