@@ -1,0 +1,115 @@
+// FusedOptimizer: what SGD, Adam, AdamW and Lamb have in common.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/optim/optimizer.h>
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "amp/export.h"
+#include "amp/optim/scaled_step.h"
+
+namespace amp::optim {
+
+// The parameters of a group, and how they are trained.
+template <typename Options>
+struct ParamGroup {
+  std::vector<at::Tensor> parameters;
+  Options options = {};
+};
+
+struct FusedStepOptions {
+  at::Tensor inv_scale = {};  // fp32, one element: 1 / loss scale. Undefined: nothing is scaled
+  double max_grad_norm = 0;   // > 0: clip by the global L2 norm; 0: do not
+  bool write_back_gradients = false;  // leave the gradient that was used in `.grad`
+};
+
+// fp32, 0-dim, on the device of the first parameter that has a gradient.
+struct StepOutcome {
+  at::Tensor grad_norm;  // global L2 norm of the unscaled gradients, before clipping
+  at::Tensor found_inf;  // 1 if a gradient is Inf or NaN, scaled or unscaled; else 0
+};
+
+class Algorithm;
+
+// A torch::optim::Optimizer: groups, zero_grad, LibTorch's schedulers, torch::save and torch::load
+// work as with its own. Parameters: fp32, bf16, fp16 or fp64 leaves on any device, dense and without
+// overlap, in any order of dimensions. Gradients: fp32, bf16, fp16 or fp64 of the same shape and
+// device, whatever the parameter's dtype; sparse ones are made dense first. On the CPU all but fp64
+// parameters go through the library's own kernels, and a step after the first allocates nothing;
+// the rest goes through ATen, on a GPU without waiting for it.
+//
+// A bf16 or fp16 parameter that was changed in place between two steps (by `copy_`, not through
+// `.data()` or a pointer) takes its new value where it differs from its rounded master, so weights
+// may be loaded at any time.
+//
+// Everything that can be refused is refused before anything is changed: InvalidArgument names the
+// group, the parameter, its shape, the rule and the remedy.
+class AMP_API FusedOptimizer : public torch::optim::Optimizer, public ScaledStep {
+ public:
+  ~FusedOptimizer() override;
+  FusedOptimizer(FusedOptimizer&&) noexcept;
+  FusedOptimizer& operator=(FusedOptimizer&&) noexcept;
+
+  // Updates every parameter that has a gradient, in one pass; leaves the gradients as they are.
+  // closure: evaluated first, with gradients enabled; its loss is returned. Does not wait.
+  at::Tensor step(LossClosure closure = nullptr) override;
+
+  // Two passes in one call. The first reads the gradients, for max_grad_norm and, with an
+  // inv_scale, for Inf and NaN; the second unscales, clips by min(1, max_grad_norm / (norm + 1e-6))
+  // and updates, and is left out if a scaled gradient was not finite. Then no parameter, moment or
+  // counter changes. With neither, there is one pass, and both results are undefined. Unscaled
+  // fp16 gradients are written back as fp32 ones. Does not wait for a GPU unless parameters are on
+  // the CPU, too.
+  // Source: torch::nn::utils::clip_grad_norm_, PyTorch 2.11, for the factor.
+  StepOutcome fused_step(const FusedStepOptions& options);
+
+  // The first pass alone. inv_scale may be undefined. Both results are undefined if no parameter
+  // has a gradient.
+  StepOutcome examine(const at::Tensor& inv_scale);
+
+  bool takes_scaled_gradients() const override { return true; }
+  void scaled_step(const at::Tensor& inv_scale, const at::Tensor& found_inf) override;
+
+  // Adds a group with options of this optimizer, or without any: then it gets the defaults.
+  void add_param_group(const torch::optim::OptimizerParamGroup& group);
+
+  // The fp32 value of one of its parameters: the master weight, or what the parameter and the bits
+  // kept beside it stand for. Shares no memory with the training.
+  at::Tensor fp32_weight(const at::Tensor& parameter) const;
+
+  // Options, counters, moments and masters; bit for bit. Loading refuses a state of another
+  // optimizer, number of parameters, shape, dtype or memory options, and then changes nothing. Waits
+  // for the device.
+  void save(torch::serialize::OutputArchive& archive) const override;
+  void load(torch::serialize::InputArchive& archive) override;
+
+ protected:
+  FusedOptimizer(std::unique_ptr<Algorithm> algorithm,
+                 std::vector<torch::optim::OptimizerParamGroup> groups,
+                 std::unique_ptr<torch::optim::OptimizerOptions> defaults);
+  void check_group(std::size_t group) const;  // throws InvalidArgument if there is none
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// A FusedOptimizer and its type of options.
+template <typename Options>
+class AMP_API OptimizerOf : public FusedOptimizer {
+ public:
+  explicit OptimizerOf(std::vector<at::Tensor> parameters, Options options = {});
+  explicit OptimizerOf(std::vector<ParamGroup<Options>> groups);
+
+  using FusedOptimizer::add_param_group;
+  void add_param_group(ParamGroup<Options> group);
+
+  const Options& options(std::size_t group = 0) const;
+  // In force from the next step on. Checked as in the constructor; the memory options stay.
+  void set_options(const Options& options, std::size_t group = 0);
+};
+
+}  // namespace amp::optim

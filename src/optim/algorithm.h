@@ -1,0 +1,73 @@
+// What distinguishes the optimizers from each other: options, buffers and arithmetic.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/optim/optimizer.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "src/optim/group_options.h"
+#include "src/optim/parameter_state.h"
+#include "src/tensor_lists/chunk_list.h"
+#include "src/tensor_lists/operands.h"
+
+namespace amp::optim {
+
+using torch::optim::OptimizerOptions;
+
+// One parameter's update by ATen: tensors in the dtype of the arithmetic, on one device.
+struct TensorOperands {
+  at::Tensor gradient;
+  at::Tensor weight, first, second, largest;  // replaced by their new values, never written
+  at::Tensor step;                            // fp64, 0-dim: this step's number, from 1
+  at::Tensor momentum_step;                   // fp64, 0-dim: the momentum's own
+};
+
+class Algorithm {
+ public:
+  virtual ~Algorithm() = default;
+
+  virtual const char* name() const = 0;
+  virtual bool takes(const OptimizerOptions& options) const = 0;  // whether they are of its type
+  virtual void check(const OptimizerOptions& options, const std::string& who) const = 0;
+  virtual const MemoryOptions& memory(const OptimizerOptions& options) const = 0;
+  virtual Buffers buffers(const OptimizerOptions& options) const = 0;
+
+  // By the kernels: add() each parameter's constants in the order of the list, then run() it.
+  virtual void clear() = 0;
+  virtual void add(const OptimizerOptions& options, const Counters& now) = 0;
+  virtual void run(const std::vector<tensor_lists::Operands>& list,
+                   const tensor_lists::ChunkList& chunks) = 0;
+
+  virtual void update(const OptimizerOptions& options, TensorOperands& operands) const = 0;
+};
+
+std::unique_ptr<Algorithm> algorithm_for(const SGDOptions&);
+std::unique_ptr<Algorithm> algorithm_for(const AdamOptions&);
+std::unique_ptr<Algorithm> algorithm_for(const AdamWOptions&);
+std::unique_ptr<Algorithm> algorithm_for(const LambOptions&);
+
+// What follows from the type of the options.
+template <typename Options>
+class AlgorithmOf : public Algorithm {
+ public:
+  const char* name() const override { return name_of(static_cast<const Options*>(nullptr)); }
+  bool takes(const OptimizerOptions& options) const override {
+    return dynamic_cast<const GroupOptions<Options>*>(&options) != nullptr;
+  }
+  void check(const OptimizerOptions& options, const std::string& who) const override {
+    optim::check(of(options), who);
+  }
+  const MemoryOptions& memory(const OptimizerOptions& options) const override {
+    return of(options).memory;
+  }
+
+ protected:
+  static const Options& of(const OptimizerOptions& options) {
+    return static_cast<const GroupOptions<Options>&>(options).value;
+  }
+};
+
+}  // namespace amp::optim

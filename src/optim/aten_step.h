@@ -1,0 +1,41 @@
+// The passes of a step over the parameters that ATen takes: what lies on a GPU, and fp64.
+#pragma once
+
+#include <vector>
+
+#include "src/optim/algorithm.h"
+#include "src/optim/entry.h"
+
+namespace amp::optim {
+
+// Nothing here waits for the device: what depends on the overflow flag is chosen there.
+class AtenStep {
+ public:
+  // Unscales the gradients of the entries that are not by_kernels into tensors of its own.
+  // inv_scale may be undefined.
+  void begin(std::vector<Entry>& entries, const at::Tensor& inv_scale);
+  void end() { items_.clear(); }
+  bool empty() const { return items_.empty(); }
+
+  // fp64, 0-dim: their global L2 norm. Inf or NaN exactly if one of them is.
+  at::Tensor norm() const;
+  // Multiplies them by a 0-dim tensor.
+  void clip(const at::Tensor& factor);
+
+  // skip: bool, 0-dim: changes nothing if true; undefined is false.
+  void update(const Algorithm& algorithm, const OptimizerOptions& options, std::size_t item,
+              const at::Tensor& skip) const;
+  void give_back(const at::Tensor& factor);
+
+  std::size_t size() const { return items_.size(); }
+  Entry& entry(std::size_t item) const { return *items_[item].entry; }
+
+ private:
+  struct Item {
+    Entry* entry;
+    at::Tensor gradient;
+  };
+  std::vector<Item> items_;
+};
+
+}  // namespace amp::optim

@@ -1,0 +1,36 @@
+// A parameter of an optimizer, and its gradient in a step.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/DimVector.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "src/optim/parameter_state.h"
+
+namespace amp::optim {
+
+struct Slot {
+  at::Tensor parameter;
+  std::size_t group, index;
+  std::uint32_t number;   // counted through all groups, for the random roundings
+  ParameterState* state;  // null before the first step
+  c10::ScalarType dtype;  // set_data can change these of a parameter that is known
+  c10::DimVector strides;
+};
+
+struct Entry {
+  Slot* slot;
+  at::Tensor given;        // the parameter's `.grad`
+  bool by_kernels;         // else by ATen
+  bool give_back = false;  // `.grad` is to hold the gradient that was used
+  at::Tensor read;         // by_kernels: dense and in the order of the parameter
+  at::Tensor unscaled;     // by_kernels and give_back: where the kernels leave it; may be `read`
+};
+
+// "parameter 3 in group 0 (shape [2, 3], Float)"
+std::string named(const at::Tensor& parameter, std::size_t group, std::size_t index);
+
+}  // namespace amp::optim

@@ -1,0 +1,133 @@
+// FusedOptimizer: the interface of torch::optim around a Step.
+#include "amp/optim/fused_optimizer.h"
+
+#include <c10/core/GradMode.h>
+
+#include <utility>
+
+#include "amp/error.h"
+#include "src/optim/low_precision.h"
+#include "src/optim/state_archive.h"
+#include "src/optim/step.h"
+
+namespace amp::optim {
+namespace {
+
+void check_scalar(const char* name, const char* field, const at::Tensor& tensor, bool required) {
+  if (!tensor.defined() && !required) return;
+  if (tensor.defined() && tensor.numel() == 1 && tensor.scalar_type() == c10::kFloat) return;
+  throw InvalidArgument(std::string(name) + ": " + field +
+                        " must be one fp32 element, as GradScaler gives it");
+}
+
+}  // namespace
+
+struct FusedOptimizer::Impl {
+  std::unique_ptr<Algorithm> algorithm;
+  Step step;
+};
+
+FusedOptimizer::FusedOptimizer(std::unique_ptr<Algorithm> algorithm,
+                               std::vector<torch::optim::OptimizerParamGroup> groups,
+                               std::unique_ptr<OptimizerOptions> defaults)
+    : Optimizer(std::vector<torch::optim::OptimizerParamGroup>(), std::move(defaults)),
+      impl_(std::make_unique<Impl>()) {
+  impl_->algorithm = std::move(algorithm);
+  bool empty = true;
+  for (const auto& group : groups) {
+    add_param_group(group);
+    empty = empty && group.params().empty();
+  }
+  if (!empty) return;
+  throw InvalidArgument(std::string(impl_->algorithm->name()) +
+                        ": there is no parameter to train; pass model->parameters()");
+}
+
+FusedOptimizer::~FusedOptimizer() = default;
+FusedOptimizer::FusedOptimizer(FusedOptimizer&&) noexcept = default;
+FusedOptimizer& FusedOptimizer::operator=(FusedOptimizer&&) noexcept = default;
+
+void FusedOptimizer::add_param_group(const torch::optim::OptimizerParamGroup& group) {
+  auto added = group;
+  if (!added.has_options()) added.set_options(defaults_->clone());
+  optim::check_group(*impl_->algorithm, added, param_groups_.size());
+  // A vector of its own: groups have no copy assignment.
+  std::vector<torch::optim::OptimizerParamGroup> all(param_groups_.begin(), param_groups_.end());
+  all.push_back(added);
+  check_distinct(*impl_->algorithm, all);
+  Optimizer::add_param_group(added);
+}
+
+at::Tensor FusedOptimizer::step(LossClosure closure) {
+  at::Tensor loss;
+  if (closure) {
+    at::AutoGradMode enable_grad(true);
+    loss = closure();
+  }
+  at::NoGradGuard no_grad;
+  impl_->step.run(*impl_->algorithm, param_groups_, state_, {});
+  return loss;
+}
+
+StepOutcome FusedOptimizer::fused_step(const FusedStepOptions& options) {
+  const auto* name = impl_->algorithm->name();
+  check_scalar(name, "inv_scale", options.inv_scale, false);
+  if (!(options.max_grad_norm >= 0))
+    throw InvalidArgument(std::string(name) + ": max_grad_norm must be >= 0, got " +
+                          std::to_string(options.max_grad_norm) + "; 0 does not clip");
+  at::NoGradGuard no_grad;
+  return impl_->step.run(*impl_->algorithm, param_groups_, state_,
+                         {.inv_scale = options.inv_scale,
+                          .found_inf = {},
+                          .max_grad_norm = options.max_grad_norm,
+                          .give_back = options.write_back_gradients});
+}
+
+StepOutcome FusedOptimizer::examine(const at::Tensor& inv_scale) {
+  check_scalar(impl_->algorithm->name(), "inv_scale", inv_scale, false);
+  at::NoGradGuard no_grad;
+  return impl_->step.run(*impl_->algorithm, param_groups_, state_,
+                         {.inv_scale = inv_scale, .found_inf = {}, .update = false});
+}
+
+void FusedOptimizer::scaled_step(const at::Tensor& inv_scale, const at::Tensor& found_inf) {
+  check_scalar(impl_->algorithm->name(), "inv_scale", inv_scale, true);
+  check_scalar(impl_->algorithm->name(), "found_inf", found_inf, true);
+  at::NoGradGuard no_grad;
+  impl_->step.run(*impl_->algorithm, param_groups_, state_,
+                  {.inv_scale = inv_scale, .found_inf = found_inf, .give_back = true});
+}
+
+at::Tensor FusedOptimizer::fp32_weight(const at::Tensor& parameter) const {
+  at::NoGradGuard no_grad;
+  for (const auto& group : param_groups_) {
+    for (const auto& own : group.params()) {
+      if (!own.is_same(parameter)) continue;
+      const auto found = state_.find(own.unsafeGetTensorImpl());
+      const ParameterState none;
+      const auto& state =
+          found == state_.end() ? none : static_cast<const ParameterState&>(*found->second);
+      const auto& memory = impl_->algorithm->memory(group.options());
+      return value_of(own, state, memory).to(c10::kFloat, false, /*copy=*/true);
+    }
+  }
+  throw InvalidArgument(std::string(impl_->algorithm->name()) +
+                        ": fp32_weight() takes a parameter of this optimizer");
+}
+
+void FusedOptimizer::save(OutputArchive& archive) const {
+  save_state(*impl_->algorithm, param_groups_, state_, archive);
+}
+
+void FusedOptimizer::load(InputArchive& archive) {
+  load_state(*impl_->algorithm, param_groups_, state_, archive);
+  impl_->step.forget();
+}
+
+void FusedOptimizer::check_group(std::size_t group) const {
+  if (group < param_groups_.size()) return;
+  throw InvalidArgument(std::string(impl_->algorithm->name()) + ": there is no group " +
+                        std::to_string(group) + "; it has " + std::to_string(param_groups_.size()));
+}
+
+}  // namespace amp::optim

@@ -1,0 +1,83 @@
+// The passes of a step over the parameters that the kernels take.
+#include "src/optim/kernel_step.h"
+
+#include "src/optim/low_precision.h"
+
+namespace amp::optim {
+
+void KernelStep::cut(const std::vector<Entry>& entries) {
+  chunks_.clear();
+  operands_.clear();
+  for (const auto& entry : entries) {
+    if (!entry.by_kernels) continue;
+    tensor_lists::Operands operands;
+    operands.gradient.scaled = tensor_lists::read(entry.read);
+    operands.gradient.unscaled = tensor_lists::write(entry.unscaled);
+    operands_.push_back(operands);
+    chunks_.add(static_cast<std::size_t>(entry.read.numel()));
+  }
+}
+
+kernels::Examined KernelStep::examine(const std::vector<Entry>& entries, float inv_scale) {
+  cut(entries);
+  examined_.resize(chunks_.size());
+  const auto& table = kernels::table();
+  chunks_.run([&](std::size_t i) {
+    const auto& chunk = chunks_[i];
+    const auto operands = operands_[chunk.tensor].from(chunk.first);
+    examined_[i] = table.examine(operands.gradient.scaled, chunk.count, inv_scale);
+  });
+  kernels::Examined all;
+  for (const auto& one : examined_) {
+    all.sum_of_squares += one.sum_of_squares;
+    all.non_finite |= one.non_finite;
+  }
+  return all;
+}
+
+void KernelStep::unscale(const std::vector<Entry>& entries, float inv_scale) {
+  cut(entries);
+  const auto& table = kernels::table();
+  chunks_.run([&](std::size_t i) {
+    const auto& chunk = chunks_[i];
+    const auto [scaled, factor, clip, unscaled] =
+        operands_[chunk.tensor].from(chunk.first).gradient;
+    if (unscaled.data == nullptr) return;
+    if (unscaled.data != scaled.data) table.convert(scaled, unscaled, chunk.count);
+    if (inv_scale != 1) table.scale(unscaled, chunk.count, inv_scale);
+  });
+}
+
+void KernelStep::begin(Algorithm& algorithm, float inv_scale, float clip) {
+  operands_.clear();
+  chunks_.clear();
+  algorithm.clear();
+  inv_scale_ = inv_scale;
+  clip_ = clip;
+}
+
+void KernelStep::add(Algorithm& algorithm, const OptimizerOptions& options, const Entry& entry,
+                     const at::Tensor& copy) {
+  const auto& parameter = entry.slot->parameter;
+  const auto* state = entry.slot->state;
+  const auto& memory = algorithm.memory(options);
+  tensor_lists::Operands operands;
+  operands.count = static_cast<std::size_t>(parameter.numel());
+  operands.gradient = {tensor_lists::read(entry.read), inv_scale_, clip_, {nullptr, {}}};
+  // A gradient that is multiplied by one needs no writing.
+  const bool changed = inv_scale_ != 1 || clip_ != 1 || !entry.unscaled.is_same(entry.read);
+  if (changed) operands.gradient.unscaled = tensor_lists::write(entry.unscaled);
+  operands.weights = weights_of(parameter, *state, memory, copy);
+  const auto buffers = algorithm.buffers(options);
+  if (buffers.first) operands.first = tensor_lists::write(state->first);
+  if (buffers.second) operands.second = tensor_lists::write(state->second);
+  if (buffers.largest) operands.largest = tensor_lists::write(state->largest);
+  operands.noise.seed = memory.seed;
+  operands.noise.step = static_cast<std::uint32_t>(state->counters.steps);
+  operands.noise.parameter = entry.slot->number;
+  operands_.push_back(operands);
+  chunks_.add(operands.count);
+  algorithm.add(options, state->counters);
+}
+
+}  // namespace amp::optim

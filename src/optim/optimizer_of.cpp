@@ -1,0 +1,78 @@
+// The optimizers and their options: groups in, options out.
+#include <utility>
+
+#include "amp/error.h"
+#include "amp/optim.h"
+#include "src/optim/algorithm.h"
+
+namespace amp::optim {
+namespace {
+
+using torch::optim::OptimizerParamGroup;
+
+template <typename Options>
+OptimizerParamGroup torch_group(ParamGroup<Options> group) {
+  return {std::move(group.parameters), std::make_unique<GroupOptions<Options>>(group.options)};
+}
+
+template <typename Options>
+std::vector<OptimizerParamGroup> torch_groups(std::vector<ParamGroup<Options>> groups) {
+  std::vector<OptimizerParamGroup> made;
+  made.reserve(groups.size());
+  for (auto& group : groups) made.push_back(torch_group(std::move(group)));
+  return made;
+}
+
+template <typename Options>
+GroupOptions<Options>& own(torch::optim::OptimizerOptions& options) {
+  return static_cast<GroupOptions<Options>&>(options);
+}
+
+bool same(const MemoryOptions& a, const MemoryOptions& b) {
+  return a.weights == b.weights && a.bf16_moments == b.bf16_moments && a.seed == b.seed;
+}
+
+}  // namespace
+
+template <typename Options>
+OptimizerOf<Options>::OptimizerOf(std::vector<at::Tensor> parameters, Options options)
+    : FusedOptimizer(algorithm_for(options),
+                     {torch_group<Options>({std::move(parameters), options})},
+                     std::make_unique<GroupOptions<Options>>(options)) {}
+
+template <typename Options>
+OptimizerOf<Options>::OptimizerOf(std::vector<ParamGroup<Options>> groups)
+    : FusedOptimizer(algorithm_for(Options{}), torch_groups(std::move(groups)),
+                     std::make_unique<GroupOptions<Options>>(Options{})) {}
+
+template <typename Options>
+void OptimizerOf<Options>::add_param_group(ParamGroup<Options> group) {
+  FusedOptimizer::add_param_group(torch_group(std::move(group)));
+}
+
+template <typename Options>
+const Options& OptimizerOf<Options>::options(std::size_t group) const {
+  check_group(group);
+  return static_cast<const GroupOptions<Options>&>(param_groups()[group].options()).value;
+}
+
+template <typename Options>
+void OptimizerOf<Options>::set_options(const Options& options, std::size_t group) {
+  check_group(group);
+  auto& now = own<Options>(param_groups()[group].options()).value;
+  const auto who = name_of(&options) + (": group " + std::to_string(group));
+  check(options, who);
+  if (!same(options.memory, now.memory)) {
+    throw InvalidArgument(who +
+                          ": the memory options cannot change once the group is made; make a new "
+                          "optimizer");
+  }
+  now = options;
+}
+
+template class OptimizerOf<SGDOptions>;
+template class OptimizerOf<AdamOptions>;
+template class OptimizerOf<AdamWOptions>;
+template class OptimizerOf<LambOptions>;
+
+}  // namespace amp::optim

@@ -1,0 +1,61 @@
+// SGD: the kernel's constants, and the same arithmetic by ATen.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/where.h>
+
+#include "src/optim/algorithm.h"
+
+namespace amp::optim {
+namespace {
+
+class SgdAlgorithm final : public AlgorithmOf<SGDOptions> {
+ public:
+  Buffers buffers(const OptimizerOptions& options) const override {
+    return {.first = of(options).momentum != 0};
+  }
+
+  void clear() override { constants_.clear(); }
+
+  void add(const OptimizerOptions& options, const Counters& now) override {
+    const auto& o = of(options);
+    constants_.push_back({.lr = static_cast<float>(o.lr),
+                          .momentum = static_cast<float>(o.momentum),
+                          .dampening = static_cast<float>(o.dampening),
+                          .weight_decay = static_cast<float>(o.weight_decay),
+                          .nesterov = o.nesterov,
+                          .maximize = o.maximize,
+                          .first_step = now.momentum_steps == 1});
+  }
+
+  void run(const std::vector<tensor_lists::Operands>& list,
+           const tensor_lists::ChunkList& chunks) override {
+    const auto& table = kernels::table();
+    chunks.run([&](std::size_t i) {
+      const auto& chunk = chunks[i];
+      const auto o = list[chunk.tensor].from(chunk.first);
+      table.sgd(constants_[chunk.tensor], o.gradient, o.weights, o.first, o.noise, chunk.count);
+    });
+  }
+
+  void update(const OptimizerOptions& options, TensorOperands& t) const override {
+    const auto& o = of(options);
+    auto d = o.maximize ? -t.gradient : t.gradient;
+    if (o.weight_decay != 0) d = d.add(t.weight, o.weight_decay);
+    if (o.momentum != 0) {
+      const auto average = t.first.mul(o.momentum).add(d, 1 - o.dampening);
+      t.first = at::where(t.momentum_step.eq(1), d, average);
+      d = o.nesterov ? d.add(t.first, o.momentum) : t.first;
+    }
+    t.weight = t.weight.add(d, -o.lr);
+  }
+
+ private:
+  std::vector<kernels::Sgd> constants_;
+};
+
+}  // namespace
+
+std::unique_ptr<Algorithm> algorithm_for(const SGDOptions&) {
+  return std::make_unique<SgdAlgorithm>();
+}
+
+}  // namespace amp::optim

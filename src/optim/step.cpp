@@ -1,0 +1,218 @@
+// One step over all parameters of an optimizer.
+#include "src/optim/step.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/where.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "amp/error.h"
+#include "src/optim/gradients.h"
+#include "src/optim/low_precision.h"
+#include "src/optim/weight_copies.h"
+
+namespace amp::optim {
+namespace {
+
+// A 0-dim fp32 tensor on the CPU; the one of the last step if nobody kept it.
+const at::Tensor& result(at::Tensor& kept, float value) {
+  const bool is_free = kept.defined() && kept.use_count() == 1 && kept.storage().use_count() == 1;
+  if (!is_free) kept = at::full({}, value, c10::kFloat);
+  *static_cast<float*>(tensor_lists::write(kept).data) = value;
+  return kept;
+}
+
+// As torch.nn.utils.clip_grad_norm_, in fp32; a NaN norm gives NaN.
+float clip_factor(float norm, double max_norm) {
+  const float factor = static_cast<float>(max_norm) / (norm + 1e-6F);
+  return factor > 1 ? 1 : factor;
+}
+
+at::Tensor clip_factor(const at::Tensor& norm, double max_norm) {
+  return at::full_like(norm, max_norm).div_(norm.add(1e-6)).clamp_max_(1.0);
+}
+
+bool is_set(const at::Tensor& flag) { return flag.defined() && flag.item<float>() != 0.0F; }
+
+bool is_known(const Slot& slot, const at::Tensor& parameter) {
+  return slot.parameter.is_same(parameter) && slot.dtype == parameter.scalar_type() &&
+         slot.strides == parameter.strides();
+}
+
+}  // namespace
+
+// Every step looks whether the groups hold what they held: masters take parameters' places, modules
+// are converted, and the base class adds groups without asking.
+void Step::know_parameters(const Algorithm& algorithm, Groups& groups, States& states) {
+  std::size_t known = 0;
+  bool same = true;
+  for (const auto& group : groups) {
+    for (const auto& parameter : group.params()) {
+      same = same && known < slots_.size() && is_known(slots_[known], parameter);
+      ++known;
+    }
+  }
+  if (same && known == slots_.size()) return;
+  for (std::size_t g = 0; g < groups.size(); ++g) check_group(algorithm, groups[g], g);
+  check_distinct(algorithm, groups);
+  slots_.clear();
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    const auto& memory = algorithm.memory(groups[g].options());
+    for (std::size_t i = 0; i < groups[g].params().size(); ++i) {
+      const auto& parameter = groups[g].params()[i];
+      const auto found = states.find(parameter.unsafeGetTensorImpl());
+      auto* state =
+          found == states.end() ? nullptr : static_cast<ParameterState*>(found->second.get());
+      if (state != nullptr && !adapt(*state, parameter, memory)) {
+        slots_.clear();
+        throw InvalidArgument(std::string(algorithm.name()) + ": " + named(parameter, g, i) +
+                              " has another shape than its moments; make a new optimizer");
+      }
+      slots_.push_back({parameter, g, i, static_cast<std::uint32_t>(slots_.size()), state,
+                        parameter.scalar_type(), c10::DimVector(parameter.strides())});
+    }
+  }
+}
+
+ParameterState& Step::state_of(Slot& slot, const Algorithm& algorithm,
+                               const OptimizerOptions& options, States& states) {
+  const auto& memory = algorithm.memory(options);
+  if (slot.state == nullptr) {
+    auto made = first_state(slot.parameter, memory);
+    slot.state = made.get();
+    states[slot.parameter.unsafeGetTensorImpl()] = std::move(made);
+  }
+  add_buffers(*slot.state, slot.parameter, algorithm.buffers(options), memory);
+  take_changes(slot.parameter, *slot.state);
+  return *slot.state;
+}
+
+StepOutcome Step::look(float inv_scale) {
+  kernels::Examined seen;
+  if (any_by_kernels_) seen = kernels_.examine(entries_, inv_scale);
+  if (aten_.empty()) {
+    return {result(norm_, static_cast<float>(std::sqrt(seen.sum_of_squares))),
+            result(flag_, seen.non_finite ? 1.0F : 0.0F)};
+  }
+  auto norm = aten_.norm();
+  auto found = norm.isfinite().logical_not();
+  if (any_by_kernels_) norm = (norm.square() + seen.sum_of_squares).sqrt();
+  if (seen.non_finite) found = at::full_like(found, true);
+  const auto device = entries_.front().given.device();
+  return {norm.to(c10::kFloat).to(device, /*non_blocking=*/true),
+          found.to(c10::kFloat).to(device, /*non_blocking=*/true)};
+}
+
+Step::Decision Step::decide(const StepRequest& request, const StepOutcome& seen, float inv_scale) {
+  Decision decision;
+  decision.inv_scale = inv_scale;
+  // Without a loss scale nothing is skipped, as in torch.
+  if (request.found_inf.defined())
+    decision.flag = request.found_inf;
+  else if (request.inv_scale.defined())
+    decision.flag = seen.found_inf;
+  if (request.max_grad_norm <= 0) return decision;
+  if (any_by_kernels_)
+    decision.clip = clip_factor(seen.grad_norm.item<float>(), request.max_grad_norm);
+  if (!aten_.empty()) {
+    auto clip = clip_factor(seen.grad_norm, request.max_grad_norm);
+    if (decision.flag.defined())
+      clip = at::where(decision.flag.ne(0), at::full_like(clip, 1), clip);
+    decision.clip_there = clip;
+    aten_.clip(clip);
+  }
+  return decision;
+}
+
+void Step::update_by_kernels(Algorithm& algorithm, Groups& groups, States& states,
+                             const Decision& decision) {
+  kernels_.begin(algorithm, decision.inv_scale, decision.clip);
+  for (auto& entry : entries_) {
+    if (!entry.by_kernels) continue;
+    auto& slot = *entry.slot;
+    const auto& options = groups[slot.group].options();
+    auto& state = state_of(slot, algorithm, options, states);
+    state.counters = state.current_counters();
+    state.device_counters.reset();
+    ++state.counters.steps;
+    if (algorithm.buffers(options).first) ++state.counters.momentum_steps;
+    const auto copy =
+        slot.dtype == c10::kFloat ? weight_copies::copy_to_write(slot.parameter) : at::Tensor();
+    kernels_.add(algorithm, options, entry, copy);
+  }
+  kernels_.run(algorithm);
+  for (auto& entry : entries_) {
+    if (!entry.by_kernels) continue;
+    const auto& parameter = entry.slot->parameter;
+    if (!parameter.is_inference()) parameter.unsafeGetTensorImpl()->bump_version();
+    entry.slot->state->version = version_of(parameter);
+    weight_copies::written(parameter);
+  }
+}
+
+void Step::update_by_aten(Algorithm& algorithm, Groups& groups, States& states,
+                          const at::Tensor& flag) {
+  const auto skip = flag.defined() ? flag.ne(0) : flag;
+  for (std::size_t i = 0; i < aten_.size(); ++i) {
+    auto& slot = *aten_.entry(i).slot;
+    const auto& options = groups[slot.group].options();
+    auto& state = state_of(slot, algorithm, options, states);
+    aten_.update(algorithm, options, i, skip);
+    state.version = version_of(slot.parameter);
+    if (slot.dtype != c10::kFloat) continue;
+    if (auto copy = weight_copies::copy_to_write(slot.parameter); copy.defined()) {
+      copy.copy_(slot.parameter.detach());
+      weight_copies::written(slot.parameter);
+    }
+  }
+}
+
+void Step::give_back(const StepRequest& request, const Decision& decision) {
+  if (!request.give_back) return;
+  at::Tensor factor;  // for sparse gradients alone
+  if (std::any_of(entries_.begin(), entries_.end(), [](auto& e) { return e.given.is_sparse(); })) {
+    factor = request.inv_scale.defined() ? request.inv_scale : at::full({}, 1.0, c10::kFloat);
+    factor = decision.clip_there.defined() ? factor * decision.clip_there : factor * decision.clip;
+  }
+  for (auto& entry : entries_) {
+    if (entry.by_kernels && entry.give_back) optim::give_back(entry, entry.unscaled, factor);
+  }
+  aten_.give_back(factor);
+}
+
+StepOutcome Step::run(Algorithm& algorithm, Groups& groups, States& states,
+                      const StepRequest& request) {
+  know_parameters(algorithm, groups, states);
+  collect_gradients(algorithm, slots_, request.give_back, entries_);
+  if (entries_.empty()) return {};
+  any_by_kernels_ =
+      std::any_of(entries_.begin(), entries_.end(), [](auto& e) { return e.by_kernels; });
+  if (any_by_kernels_) kernels::table();  // an AMP_FORCE_TARGET that is not there is refused here
+  const bool scaled = request.inv_scale.defined();
+  const float inv_scale = any_by_kernels_ && scaled ? request.inv_scale.item<float>() : 1.0F;
+  aten_.begin(entries_, request.inv_scale);
+
+  StepOutcome seen;
+  const bool must_look =
+      !request.update || request.max_grad_norm > 0 || (scaled && !request.found_inf.defined());
+  if (must_look) seen = look(inv_scale);
+  if (request.update) {
+    auto decision = decide(request, seen, inv_scale);
+    if (any_by_kernels_ && is_set(decision.flag)) {
+      decision.clip = 1;
+      if (request.give_back) kernels_.unscale(entries_, inv_scale);
+    } else if (any_by_kernels_) {
+      update_by_kernels(algorithm, groups, states, decision);
+    }
+    update_by_aten(algorithm, groups, states, decision.flag);
+    give_back(request, decision);
+  }
+  entries_.clear();
+  aten_.end();
+  return seen;
+}
+
+}  // namespace amp::optim
