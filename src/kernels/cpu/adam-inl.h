@@ -45,7 +45,7 @@ class SecondMoment {
 
 // A NaN in either stays.
 HWY_INLINE Vector larger(Vector a, Vector b) {
-  return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::Ne(a, a)), a, b);
+  return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b);
 }
 
 HWY_INLINE void adam_block(const Adam& adam, std::size_t size, const float* gradient,

@@ -69,7 +69,7 @@ HWY_INLINE void part_halves(const float* from, const Weights& to, const Block& b
   for (std::size_t i = 0; i < block.size; i += kLanes) {
     const std::size_t count = block.size - i;
     const auto weight = load(d, from + i, count);
-    const auto is_nan = hn::RebindMask(du, hn::Ne(weight, weight));
+    const auto is_nan = hn::RebindMask(du, hn::IsNaN(weight));
     const auto bits = hn::IfThenElse(is_nan, hn::Set(du, 0x7FC00000), hn::BitCast(du, weight));
     const auto upper = hn::ShiftRight<16>(hn::Add(bits, hn::Set(du, 0x8000)));
     store(hn::TruncateTo(codes, upper), codes, to.low + block.begin + i, count);

@@ -49,15 +49,18 @@ std::uint16_t half_code(double x) {
                                     (significand & 0x3FF));
 }
 
+// Quiet, with the same payload.
+double nan_of(std::uint16_t half) {
+  return std::bit_cast<double>(std::uint64_t{0x7FF8} << 48 | std::uint64_t{half & 0x3FFu} << 42);
+}
+
 double half_value(std::uint16_t code) {
   const int exponent = code >> 10 & 31;
   const double significand = code & 0x3FF;
   double size =
       exponent == 0 ? std::ldexp(significand, -24) : std::ldexp(significand + 1024, exponent - 25);
-  if (exponent == 31) {
-    size = significand == 0 ? std::numeric_limits<double>::infinity()
-                            : std::numeric_limits<double>::quiet_NaN();
-  }
+  if (exponent == 31)
+    size = significand == 0 ? std::numeric_limits<double>::infinity() : nan_of(code);
   return std::copysign(size, (code & 0x8000) != 0 ? -1.0 : 1.0);
 }
 
