@@ -67,7 +67,7 @@ at::Tensor cast_of_weight(c10::ScalarType dtype, const at::Tensor& weight, bool*
     entries.erase(found);
   }
   if (entries.size() >= kMostEntries) entries.clear();
-  const auto cast = cast_of(weight, dtype);
+  const auto cast = cast_of(weight, dtype, served);
   entries.emplace(key, Entry{tensor_lists::WeightState(weight), cast});
   return cast;
 }

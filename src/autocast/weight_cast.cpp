@@ -23,9 +23,10 @@ struct FromWeight : torch::autograd::Function<FromWeight> {
 
 }  // namespace
 
-at::Tensor cast_of(const at::Tensor& weight, c10::ScalarType dtype) {
+at::Tensor cast_of(const at::Tensor& weight, c10::ScalarType dtype, bool* served) {
   const c10::AutoGradMode record(true);
   auto copy = optim::weight_copies::find(weight, dtype);
+  if (served != nullptr) *served = copy.defined();
   if (!copy.defined()) {
     if (!optim::weight_copies::is_owned(weight)) return weight.to(dtype);
     copy = weight.detach().to(dtype);
