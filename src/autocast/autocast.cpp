@@ -14,6 +14,7 @@
 #include "src/autocast/cast_cache.h"
 #include "src/autocast/log.h"
 #include "src/autocast/region.h"
+#include "src/autocast/torchscript.h"
 #include "src/cpu_math/single_copy.h"
 #include "src/cpu_math/switches.h"
 #include "src/op_policy/lists.h"
@@ -82,7 +83,7 @@ std::shared_ptr<autocast::Region> region_with(c10::DeviceType device, const Poli
 struct Autocast::State {
   c10::DeviceType device;
   c10::ScalarType outer_dtype;
-  bool outer_enabled, outer_cache_enabled;
+  bool enabled, outer_enabled, outer_cache_enabled;
   std::thread::id thread = std::this_thread::get_id();
   std::shared_ptr<Lost> lost = lost_here();
   c10::DebugInfoGuard region;
@@ -94,11 +95,15 @@ struct Autocast::State {
         std::shared_ptr<autocast::Region> its_region)
       : device(on),
         outer_dtype(at::autocast::get_autocast_dtype(on)),
+        enabled(options.enabled),
         outer_enabled(at::autocast::is_autocast_enabled(on)),
         outer_cache_enabled(at::autocast::is_autocast_cache_enabled()),
         region(autocast::kRegionSlot, std::move(its_region)) {
-    at::autocast::set_autocast_enabled(device, options.enabled);
-    if (options.enabled) at::autocast::set_autocast_dtype(device, dtype);
+    at::autocast::set_autocast_enabled(device, enabled);
+    if (enabled) {
+      at::autocast::set_autocast_dtype(device, dtype);
+      autocast::enter_for_torchscript();
+    }
     at::autocast::set_autocast_cache_enabled(options.cache_enabled);
     at::autocast::increment_nesting();
     autocast::enter_region();
@@ -110,6 +115,7 @@ struct Autocast::State {
     at::autocast::set_autocast_enabled(device, outer_enabled);
     at::autocast::set_autocast_dtype(device, outer_dtype);
     at::autocast::set_autocast_cache_enabled(outer_cache_enabled);
+    if (enabled) autocast::leave_for_torchscript();
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;

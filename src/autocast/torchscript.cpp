@@ -1,9 +1,11 @@
-// Switches TorchScript's own casting pass off, and its optimising executor where autocast is on.
-#include <ATen/autocast_mode.h>
+// Switches TorchScript's own casting pass off, and its optimising executor inside of regions.
+#include "src/autocast/torchscript.h"
+
 #include <ATen/record_function.h>
 #include <torch/csrc/jit/passes/autocast.h>
 #include <torch/csrc/jit/python/update_graph_executor_opt.h>
 
+#include <atomic>
 #include <memory>
 
 #include "src/cpu_math/single_copy.h"
@@ -17,33 +19,52 @@ namespace {
 // op by op, as C++ modules are.
 const bool pass_was_on = torch::jit::setAutocastMode(false);
 
-bool casts_here() {
-  return at::autocast::is_autocast_enabled(at::kCPU) ||
-         at::autocast::is_autocast_enabled(at::kCUDA);
-}
-
-// While it lives this thread's executor does not optimise.
-struct Unoptimised : at::ObserverContext {
-  Unoptimised() { torch::jit::setGraphExecutorOptimize(false); }
-  ~Unoptimised() override { torch::jit::setGraphExecutorOptimize(true); }
+struct Here {
+  int regions = 0;            // enabled ones that are open on this thread
+  bool switched_off = false;  // by us
 };
 
-// The executor's own derivatives multiply what was saved before the casts, and throw. It is switched
-// around each call of a scripted function and not by the region: the switch costs 90 ns each way,
-// which a region without TorchScript need not pay.
+Here& here() {
+  thread_local Here here;
+  return here;
+}
+
+void switch_off() {
+  if (here().switched_off || !torch::jit::getGraphExecutorOptimize()) return;
+  torch::jit::setGraphExecutorOptimize(false);
+  here().switched_off = true;
+}
+
+// The switch costs 90 ns each way, so regions leave it alone until something scripted has run. The
+// observer is called before a method's graph is looked up, and in a function's first run, which the
+// executor does not optimise.
+std::atomic<bool> a_script_ran = false;
+
 std::unique_ptr<at::ObserverContext> before_script(const at::RecordFunction&) {
-  if (!casts_here() || !torch::jit::getGraphExecutorOptimize()) return nullptr;
-  return std::make_unique<Unoptimised>();
+  a_script_ran.store(true, std::memory_order_relaxed);
+  if (here().regions > 0) switch_off();
+  return nullptr;
 }
 
 bool watch_scripts() {
   if (!cpu_math::is_first_copy()) return false;
-  at::addGlobalCallback(
-      at::RecordFunctionCallback(before_script).scopes({at::RecordScope::TORCHSCRIPT_FUNCTION}));
+  at::addGlobalCallback(at::RecordFunctionCallback(before_script)
+                            .scopes({at::RecordScope::TORCHSCRIPT_FUNCTION}));
   return true;
 }
 
 const bool watching = watch_scripts();
 
 }  // namespace
+
+void enter_for_torchscript() {
+  if (here().regions++ == 0 && a_script_ran.load(std::memory_order_relaxed)) switch_off();
+}
+
+void leave_for_torchscript() {
+  if (--here().regions > 0 || !here().switched_off) return;
+  torch::jit::setGraphExecutorOptimize(true);
+  here().switched_off = false;
+}
+
 }  // namespace amp::autocast
