@@ -25,6 +25,8 @@ const char* name_of(amp::CastRule rule) {
       return "fp32_append_dtype";
     case amp::CastRule::promote:
       return "promote";
+    case amp::CastRule::fp32_inside:
+      return "fp32_inside";
     case amp::CastRule::keep:
       return "";
     case amp::CastRule::banned:
@@ -40,6 +42,8 @@ int main() {
   const std::vector<Column> columns = {
       {"`torch(CPU)`", OpPolicy::torch(c10::DeviceType::CPU)},
       {"`torch(CUDA)`", OpPolicy::torch(c10::DeviceType::CUDA)},
+      {"`fast(CPU)`", OpPolicy::fast(c10::DeviceType::CPU)},
+      {"`fast(CUDA)`", OpPolicy::fast(c10::DeviceType::CUDA)},
       {"`unified()`", OpPolicy::unified()},
   };
   std::string heading = "| op |", line = "|---|";

@@ -21,7 +21,7 @@ struct CastCount {
   std::int64_t calls = 0;
   std::int64_t casts = 0;   // tensors that were cast for it
   std::int64_t bytes = 0;   // of these casts
-  std::int64_t served = 0;  // casts of weights that came from the cache
+  std::int64_t served = 0;  // casts of weights that were there already
 };
 
 // While it lives, the regions that this thread opens note which ops they met, by which rule, and what

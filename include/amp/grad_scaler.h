@@ -15,6 +15,10 @@
 
 namespace amp {
 
+namespace optim {
+class FusedOptimizer;
+}
+
 struct GradScalerOptions {
   double init_scale = 65536.0;          // finite, positive, within the rails
   double growth_factor = 2.0;           // > 1, finite
@@ -146,7 +150,10 @@ class AMP_API GradScaler {
 
  private:
   friend class TrainStep;
-  void discard_iteration();               // as if nothing had been unscaled or stepped
+  void discard_iteration();  // as if nothing had been unscaled or stepped
+  // unscale_, clipping and step in one call; grad_norm as StepReport has it.
+  StepResult fused_step(optim::FusedOptimizer& optimizer, double max_grad_norm,
+                        at::Tensor& grad_norm);
   at::Tensor scale_if_on_device() const;  // undefined if get_scale() would not wait
 
   struct Impl;

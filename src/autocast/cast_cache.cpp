@@ -2,25 +2,20 @@
 #include "src/autocast/cast_cache.h"
 
 #include <ATen/autocast_mode.h>
-#include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
-#include <algorithm>
-#include <array>
-#include <cstring>
 #include <unordered_map>
-#include <vector>
+
+#include "src/autocast/weight_cast.h"
+#include "src/optim/weight_copies.h"
+#include "src/tensor_lists/weight_state.h"
 
 namespace amp::autocast {
 namespace {
 
-constexpr std::size_t kSamples = 32;
 // Weights that were replaced within one long region are found by nobody; then all are dropped.
 constexpr std::size_t kMostEntries = 4096;
-
-using Weak = c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>;
-using Fingerprint = std::array<std::uint32_t, kSamples>;
 
 struct Key {
   const c10::TensorImpl* tensor;
@@ -35,12 +30,8 @@ struct KeyHash {
 };
 
 struct Entry {
-  Weak source;
-  std::int64_t version;
-  const void* data;
-  std::vector<std::int64_t> sizes, strides;
-  Fingerprint fingerprint;
-  at::Tensor copy;
+  tensor_lists::WeightState state;
+  at::Tensor cast;
 };
 
 struct Cache {
@@ -51,28 +42,6 @@ struct Cache {
 Cache& cache() {
   thread_local Cache cache;
   return cache;
-}
-
-// 32 elements spread over a contiguous or dense fp32 tensor, as they lie in memory; zeros elsewhere
-// than on the CPU, where reading would wait.
-Fingerprint fingerprint_of(const at::Tensor& tensor) {
-  Fingerprint bits{};
-  if (!tensor.is_cpu() || !tensor.is_non_overlapping_and_dense()) return bits;
-  const auto* data = static_cast<const char*>(tensor.const_data_ptr());
-  const auto count = static_cast<std::size_t>(tensor.numel());
-  const auto samples = std::min(count, kSamples);
-  for (std::size_t i = 0; i < samples; ++i) {
-    // The first and the last are among them.
-    const auto element = samples == 1 ? 0 : i * (count - 1) / (samples - 1);
-    std::memcpy(&bits[i], data + element * sizeof(float), sizeof(float));
-  }
-  return bits;
-}
-
-bool holds(const Entry& entry, const at::Tensor& tensor) {
-  return !entry.source.expired() && entry.version == tensor._version() &&
-         entry.data == tensor.const_data_ptr() && tensor.sizes().equals(entry.sizes) &&
-         tensor.strides().equals(entry.strides) && entry.fingerprint == fingerprint_of(tensor);
 }
 
 bool is_weight(const at::Tensor& tensor) {
@@ -91,27 +60,16 @@ at::Tensor cast_of_weight(c10::ScalarType dtype, const at::Tensor& weight, bool*
   auto& entries = cache().entries;
   const Key key{weight.unsafeGetTensorImpl(), dtype};
   if (const auto found = entries.find(key); found != entries.end()) {
-    if (holds(found->second, weight)) {
+    if (found->second.state.holds(weight)) {
       if (served != nullptr) *served = true;
-      return found->second.copy;
+      return found->second.cast;
     }
     entries.erase(found);
   }
   if (entries.size() >= kMostEntries) entries.clear();
-  at::Tensor copy;
-  {
-    const c10::AutoGradMode record(true);
-    copy = weight.to(dtype);
-  }
-  Entry entry{Weak(weight.getIntrusivePtr()),
-              weight._version(),
-              weight.const_data_ptr(),
-              weight.sizes().vec(),
-              weight.strides().vec(),
-              fingerprint_of(weight),
-              copy};
-  entries.emplace(key, std::move(entry));
-  return copy;
+  const auto cast = cast_of(weight, dtype, served);
+  entries.emplace(key, Entry{tensor_lists::WeightState(weight), cast});
+  return cast;
 }
 
 }  // namespace
@@ -151,6 +109,7 @@ void clear_casts() {
 }
 
 void forget_casts_of(const at::Tensor& tensor) {
+  optim::weight_copies::forget(tensor);
   std::erase_if(cache().entries, [&](const auto& item) {
     return item.first.tensor == tensor.unsafeGetTensorImpl();
   });

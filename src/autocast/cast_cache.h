@@ -12,7 +12,8 @@ namespace amp::autocast {
 // enough: C++ SGD, `.data()` and set_data change a weight and leave it. Casts are recorded for
 // autograd under no_grad, too. Tensors of inference mode, of functorch and of Python subclasses, and
 // casts on threads without an Autocast of their own, are not kept.
-// Sets `served`, if given, to whether it came from the cache.
+// Sets `served`, if given, to whether it was there already: in the cache, or as the copy that an
+// optimizer of ours wrote.
 at::Tensor cached_cast(c10::ScalarType dtype, const at::Tensor& tensor, bool* served = nullptr);
 
 // Whether a tensor has memory of its own that nobody has to be told of: it is none of inference mode,

@@ -7,6 +7,7 @@
 #include <c10/core/GradMode.h>
 
 #include <map>
+#include <optional>
 #include <sstream>
 #include <utility>
 
@@ -40,6 +41,22 @@ std::string shown(double value) {
 
 std::string overflow_at(double scale) {
   return "a gradient was Inf or NaN at loss scale " + shown(scale);
+}
+
+[[noreturn]] void throw_no_gradient() {
+  throw StateError(
+      "GradScaler: no parameter of this optimizer has a gradient; call backward() on a loss that "
+      "depends on them before step()");
+}
+
+// Of the first parameter that has a gradient.
+std::optional<c10::Device> device_of_gradients(torch::optim::Optimizer& optimizer) {
+  for (auto& group : optimizer.param_groups()) {
+    for (auto& parameter : group.params()) {
+      if (parameter.grad().defined()) return parameter.grad().device();
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -205,13 +222,32 @@ StepResult GradScaler::step(torch::optim::Optimizer& optimizer) {
   auto& record = impl_->records.at(&optimizer);
   if (record.checked.found_inf.empty()) {
     if (ready) impl_->records.erase(&optimizer);
-    throw StateError(
-        "GradScaler: no parameter of this optimizer has a gradient; call backward() on a loss that "
-        "depends on them before step()");
+    throw_no_gradient();
   }
   auto result = scaled_step != nullptr ? impl_->run(*scaled_step, optimizer, record)
                                        : impl_->run(optimizer, record);
   record.stage = Stage::stepped;
+  return result;
+}
+
+StepResult GradScaler::fused_step(optim::FusedOptimizer& optimizer, double max_grad_norm,
+                                  at::Tensor& grad_norm) {
+  optim::FusedStepOptions options{.max_grad_norm = max_grad_norm};
+  const auto device = device_of_gradients(optimizer);
+  if (impl_->options.enabled) {
+    impl_->require_scaled("step()");
+    if (!device.has_value()) throw_no_gradient();
+    options.inv_scale = impl_->scale.inverse_on(*device);
+  }
+  const auto outcome = optimizer.fused_step(options);
+  scaling::announce_step(optimizer);
+  grad_norm = outcome.grad_norm;
+  if (!impl_->options.enabled) return {};
+  OptimizerRecord record{Stage::stepped, {}, false};
+  record.checked.found_inf.add(outcome.found_inf);
+  const auto result = StepResult::pending(outcome.found_inf, impl_->scale.on(*device));
+  if (record.checked.found_inf.known()) result.reason();
+  impl_->records[&optimizer] = std::move(record);
   return result;
 }
 

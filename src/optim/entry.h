@@ -9,6 +9,7 @@
 #include <string>
 
 #include "src/optim/parameter_state.h"
+#include "src/optim/weight_copies.h"
 
 namespace amp::optim {
 
@@ -19,6 +20,7 @@ struct Slot {
   ParameterState* state;  // null before the first step
   c10::ScalarType dtype;  // set_data can change these of a parameter that is known
   c10::DimVector strides;
+  weight_copies::Ownership ownership;  // of an fp32 parameter
 };
 
 struct Entry {

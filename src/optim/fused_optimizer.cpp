@@ -56,6 +56,7 @@ void FusedOptimizer::add_param_group(const torch::optim::OptimizerParamGroup& gr
   all.push_back(added);
   check_distinct(*impl_->algorithm, all);
   Optimizer::add_param_group(added);
+  impl_->step.know_parameters(*impl_->algorithm, param_groups_, state_);
 }
 
 at::Tensor FusedOptimizer::step(LossClosure closure) {

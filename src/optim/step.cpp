@@ -72,7 +72,9 @@ void Step::know_parameters(const Algorithm& algorithm, Groups& groups, States& s
                               " has another shape than its moments; make a new optimizer");
       }
       slots_.push_back({parameter, g, i, static_cast<std::uint32_t>(slots_.size()), state,
-                        parameter.scalar_type(), c10::DimVector(parameter.strides())});
+                        parameter.scalar_type(), c10::DimVector(parameter.strides()),
+                        parameter.scalar_type() == c10::kFloat ? weight_copies::Ownership(parameter)
+                                                               : weight_copies::Ownership()});
     }
   }
 }

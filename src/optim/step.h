@@ -23,6 +23,8 @@ struct StepRequest {
 class Step {
  public:
   StepOutcome run(Algorithm& algorithm, Groups& groups, States& states, const StepRequest& request);
+  // Takes over what the groups hold, if it is not known yet. Throws InvalidArgument by name.
+  void know_parameters(const Algorithm& algorithm, Groups& groups, States& states);
   void forget() { slots_.clear(); }  // after states were replaced
 
  private:
@@ -33,7 +35,6 @@ class Step {
     at::Tensor flag;        // other than 0: skip; undefined: do not
   };
 
-  void know_parameters(const Algorithm& algorithm, Groups& groups, States& states);
   StepOutcome look(float inv_scale);
   Decision decide(const StepRequest& request, const StepOutcome& seen, float inv_scale);
   void update_by_kernels(Algorithm& algorithm, Groups& groups, States& states,

@@ -2,25 +2,35 @@
 #include "src/optim/weight_copies.h"
 
 #include <ATen/ops/empty_like.h>
+#include <c10/core/GradMode.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <mutex>
+#include <optional>
+#include <sstream>
+#include <string_view>
 #include <unordered_map>
+
+#include "amp/error.h"
+#include "src/tensor_lists/weight_state.h"
 
 namespace amp::optim::weight_copies {
 namespace {
 
-struct Copy {
-  c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl> parameter;
-  c10::ScalarType dtype;
-  at::Tensor tensor;
-  std::uint32_t version = 0;  // the parameter's, when the copy was written
+struct Record {
+  tensor_lists::WeightState state;
+  int owners = 0;
+  std::optional<c10::ScalarType> wanted = {};
+  at::Tensor copy = {};
+  bool valid = false;  // the copy is one of the parameter in `state`
 };
 
 struct Registry {
   std::mutex mutex;
-  std::unordered_map<const c10::TensorImpl*, Copy> copies;
-  std::atomic<std::size_t> size = 0;  // read without the lock: mostly there are none
+  std::unordered_map<const c10::TensorImpl*, Record> records;
+  std::atomic<std::size_t> size =
+      0;  // read without the lock: without our optimizers there are none
 };
 
 Registry& registry() {
@@ -28,50 +38,124 @@ Registry& registry() {
   return *kept;
 }
 
-// Null if there is none, or the address is another tensor's by now. Under the lock.
-Copy* find(Registry& all, const at::Tensor& parameter) {
-  const auto found = all.copies.find(parameter.unsafeGetTensorImpl());
-  if (found == all.copies.end()) return nullptr;
-  if (!found->second.parameter.expired()) return &found->second;
-  all.copies.erase(found);
-  all.size = all.copies.size();
+// Null if nobody owns it, or the address is another tensor's by now. Under the lock.
+Record* record_of(Registry& all, const at::Tensor& parameter) {
+  const auto found = all.records.find(parameter.unsafeGetTensorImpl());
+  if (found == all.records.end()) return nullptr;
+  if (found->second.state.is_of(parameter)) return &found->second;
+  all.records.erase(found);
+  all.size = all.records.size();
   return nullptr;
+}
+
+// Calls act(record) under the lock, if there is one.
+template <typename Act>
+void with_record(const at::Tensor& parameter, Act&& act) {
+  auto& all = registry();
+  if (all.size.load(std::memory_order_acquire) == 0) return;
+  const std::lock_guard lock(all.mutex);
+  if (auto* record = record_of(all, parameter)) act(*record);
+}
+
+bool checks_copies() {
+  static const bool checks = [] {
+    const char* value = std::getenv("AMP_CHECK_COPIES");
+    return value != nullptr && std::string_view(value) == "1";
+  }();
+  return checks;
+}
+
+// Bit for bit, so that a NaN equals itself.
+void check_whole(const at::Tensor& parameter, const at::Tensor& copy) {
+  const c10::NoGradGuard no_grad;
+  const auto fresh = parameter.detach().to(copy.scalar_type());
+  if (fresh.view(c10::kShort).equal(copy.view(c10::kShort))) return;
+  std::ostringstream message;
+  message << "Autocast: the " << copy.scalar_type() << " copy of a weight of shape "
+          << parameter.sizes()
+          << " is not what the weight casts to: the weight was written without a trace, through a "
+             "raw pointer or on a GPU through .data(); call amp::invalidate(weight) after that";
+  throw StateError(message.str());
 }
 
 }  // namespace
 
-void request(const at::Tensor& parameter, c10::ScalarType dtype) {
+Ownership::Ownership(const at::Tensor& parameter) : parameter_(parameter) {
   auto& all = registry();
   const std::lock_guard lock(all.mutex);
-  auto* copy = find(all, parameter);
-  if (copy != nullptr && copy->dtype == dtype) return;
-  Copy wanted{decltype(Copy::parameter)(parameter.getIntrusivePtr()), dtype, {}};
-  all.copies.insert_or_assign(parameter.unsafeGetTensorImpl(), std::move(wanted));
-  all.size = all.copies.size();
+  auto* record = record_of(all, parameter);
+  if (record == nullptr) {
+    record =
+        &all.records
+             .emplace(parameter.unsafeGetTensorImpl(), Record{tensor_lists::WeightState(parameter)})
+             .first->second;
+    all.size = all.records.size();
+  }
+  ++record->owners;
+}
+
+Ownership::~Ownership() {
+  if (!parameter_.defined()) return;
+  auto& all = registry();
+  const std::lock_guard lock(all.mutex);
+  auto* record = record_of(all, parameter_);
+  if (record == nullptr || --record->owners > 0) return;
+  all.records.erase(parameter_.unsafeGetTensorImpl());
+  all.size = all.records.size();
+}
+
+bool is_owned(const at::Tensor& parameter) {
+  bool owned = false;
+  with_record(parameter, [&](Record&) { owned = true; });
+  return owned;
+}
+
+at::Tensor find(const at::Tensor& parameter, c10::ScalarType dtype) {
+  at::Tensor copy;
+  with_record(parameter, [&](Record& record) {
+    if (record.wanted == dtype && record.valid && record.state.holds(parameter)) copy = record.copy;
+    record.wanted = dtype;
+  });
+  if (copy.defined() && checks_copies()) check_whole(parameter, copy);
+  return copy;
+}
+
+void adopt(const at::Tensor& parameter, const at::Tensor& cast) {
+  with_record(parameter, [&](Record& record) {
+    record.copy = cast.detach();
+    record.wanted = cast.scalar_type();
+    record.state.refresh(parameter);
+    record.valid = true;
+  });
 }
 
 at::Tensor copy_to_write(const at::Tensor& parameter) {
-  auto& all = registry();
-  if (all.size == 0) return {};
-  const std::lock_guard lock(all.mutex);
-  auto* copy = find(all, parameter);
-  if (copy == nullptr) return {};
-  const auto& kept = copy->tensor;
-  const bool usable = kept.defined() && kept.use_count() == 1 && kept.storage().use_count() == 1 &&
-                      kept.sizes() == parameter.sizes() && kept.strides() == parameter.strides();
-  if (!usable) {
-    const auto like = parameter.detach();
-    copy->tensor = at::empty_like(like, like.options().dtype(copy->dtype));
-  }
-  return copy->tensor;
+  at::Tensor copy;
+  with_record(parameter, [&](Record& record) {
+    if (!record.wanted.has_value()) return;
+    record.valid = false;
+    const auto& kept = record.copy;
+    const bool usable = kept.defined() && kept.scalar_type() == *record.wanted &&
+                        kept.use_count() == 1 && kept.storage().use_count() == 1 &&
+                        kept.sizes() == parameter.sizes() && kept.strides() == parameter.strides();
+    if (!usable) {
+      const auto like = parameter.detach();
+      record.copy = at::empty_like(like, like.options().dtype(*record.wanted));
+    }
+    copy = record.copy;
+  });
+  return copy;
 }
 
 void written(const at::Tensor& parameter) {
-  auto& all = registry();
-  if (all.size == 0) return;
-  const std::lock_guard lock(all.mutex);
-  if (auto* copy = find(all, parameter))
-    copy->version = parameter.unsafeGetTensorImpl()->version_counter().current_version();
+  with_record(parameter, [&](Record& record) {
+    record.state.refresh(parameter);
+    record.valid = record.copy.defined() && record.copy.scalar_type() == record.wanted;
+  });
+}
+
+void forget(const at::Tensor& parameter) {
+  with_record(parameter, [](Record& record) { record.valid = false; });
 }
 
 }  // namespace amp::optim::weight_copies

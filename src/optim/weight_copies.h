@@ -1,18 +1,50 @@
-// Low-precision copies of fp32 weights, written by the step that updates the weights.
+// Low-precision copies of fp32 weights: the step that updates a weight writes them, autocast uses
+// them, and so the forward pass never casts a weight.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <utility>
+
 namespace amp::optim::weight_copies {
 
-// Wants a copy of this fp32 parameter in bf16 or fp16 to be written by every step from now on.
-void request(const at::Tensor& parameter, c10::ScalarType dtype);
+// While it lives, an optimizer of ours steps this fp32 parameter; several may. Only parameters that are
+// owned have a copy, and only once one was wanted.
+class Ownership {
+ public:
+  Ownership() = default;  // of none
+  explicit Ownership(const at::Tensor& parameter);
+  ~Ownership();
+  Ownership(Ownership&& other) noexcept : parameter_(std::move(other.parameter_)) {}
+  Ownership& operator=(Ownership&& other) noexcept {
+    std::swap(parameter_, other.parameter_);
+    return *this;
+  }
 
-// A tensor with the parameter's strides for the step to write the rounded weight into; undefined if
-// none was requested. Does not allocate once there is one.
+ private:
+  at::Tensor parameter_;
+};
+
+bool is_owned(const at::Tensor& parameter);
+
+// The copy in this dtype, if it is one of the parameter as it is now, by all that WeightState can
+// see. Otherwise undefined, and if the parameter is owned the steps from now on write one. With
+// AMP_CHECK_COPIES=1 in the environment the copy is compared whole with a fresh cast, and StateError
+// thrown if it is none: the parameter was then written without a trace. Does not wait for the device
+// but in that case.
+at::Tensor find(const at::Tensor& parameter, c10::ScalarType dtype);
+
+// Takes a cast of the parameter as it is now; its memory may be shared. Nothing if nobody owns it.
+void adopt(const at::Tensor& parameter, const at::Tensor& cast);
+
+// Where the step writes the rounded weight: with the parameter's strides; undefined if none is
+// wanted. Never memory that somebody else holds too, a graph for one. The copy is none until
+// written() says that weight and copy were, and the parameter's version raised. Neither allocates
+// once there is a copy, unless a graph holds it.
 at::Tensor copy_to_write(const at::Tensor& parameter);
-
-// The step has written the parameter and its copy, and raised the parameter's version.
 void written(const at::Tensor& parameter);
+
+// Drops the copy: the parameter was changed without a trace. The next cast is adopted again.
+void forget(const at::Tensor& parameter);
 
 }  // namespace amp::optim::weight_copies

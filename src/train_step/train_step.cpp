@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "amp/error.h"
+#include "amp/optim.h"
 #include "src/cpu_math/switches.h"
 #include "src/grad_scaler/check_optimizer.h"
 #include "src/train_step/check_model.h"
 #include "src/train_step/clip.h"
+#include "src/train_step/gradient_dtypes.h"
 #include "src/train_step/load_weights.h"
 #include "src/train_step/master_weights.h"
 #include "src/train_step/model_tensors.h"
@@ -35,6 +37,8 @@ struct TrainStep::Impl {
   c10::Device device;
   GradScaler scaler;
   train_step::MasterWeights masters;
+  optim::FusedOptimizer* fused;  // the optimizer, if it is one of ours
+  train_step::GradientDtypes gradients_as_they_come;
   std::int64_t micro_batches = 0;  // in the window so far
 
   // Everything that can be refused comes before the masters, which change model and optimizer.
@@ -44,7 +48,10 @@ struct TrainStep::Impl {
         recipe(checked(choice, given)),
         device(train_step::checked_device("TrainStep", model, choice)),
         scaler(train_step::scaler_options(choice)),
-        masters(model, {&given}, choice) {
+        masters(model, {&given}, choice),
+        fused(dynamic_cast<optim::FusedOptimizer*>(&given)) {
+    // Of one micro-batch, they need not be fp32 before the step has unscaled them.
+    if (fused != nullptr && recipe.accumulation == 1) gradients_as_they_come.release(given);
     if (device.is_cpu()) cpu_math::want_narrow_math(recipe.compute_dtype);
   }
 
@@ -103,6 +110,12 @@ struct TrainStep::Impl {
 
   // Steps e to g.
   StepResult run_optimizer(at::Tensor& norm) {
+    if (fused != nullptr && micro_batches == recipe.accumulation) {
+      at::Tensor seen;
+      auto result = scaler.fused_step(*fused, recipe.max_grad_norm, seen);
+      if (recipe.max_grad_norm > 0) norm = seen;
+      return result;
+    }
     scaler.unscale_(optimizer);
     complete_mean();
     if (recipe.max_grad_norm > 0) {
@@ -110,10 +123,7 @@ struct TrainStep::Impl {
       norm = train_step::global_norm(found);
       train_step::clip_to_norm_(found, norm, recipe.max_grad_norm);
     }
-    auto result = scaler.step(optimizer);
-    // After a step that is not known to have run the masters are either new or what they were.
-    if (!result.ready() || result.stepped()) masters.write_back(optimizer);
-    return result;
+    return scaler.step(optimizer);
   }
 
   // The scale of now, without waiting for it.
@@ -133,6 +143,8 @@ struct TrainStep::Impl {
     StepResult result;
     try {
       result = run_optimizer(norm);
+      // After a step that is not known to have run the masters are either new or what they were.
+      if (!result.ready() || result.stepped()) masters.write_back(optimizer);
     } catch (...) {
       clear_window();
       scaler.discard_iteration();

@@ -40,9 +40,9 @@ inline double smallest_subnormal(Format format) {
   return format == Format::fp32 ? 0x1p-149 : format == Format::fp16 ? 0x1p-24 : 0x1p-133;
 }
 
-// None, one, and one more and less than the lanes of vectors of 1 to 16; several blocks of 1024.
-inline const std::vector<std::size_t> kSizes = {
-    0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 67, 97, 1000, 1023, 1024, 1025, 3079};
+// None, one, and one more and less than the lanes of vectors of 1 to 16; blocks of 256, and more.
+inline const std::vector<std::size_t> kSizes = {0,  1,  2,  3,  7,  8,  9,   15,  16,  17,   31,
+                                                32, 33, 63, 64, 65, 97, 255, 256, 257, 1000, 3079};
 
 // Truth by c10's conversions. `begin` elements after the allocation's start, so that vectors are
 // misaligned; `guard` bytes on either side that must not change.

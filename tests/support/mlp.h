@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "amp/optim.h"
 #include "tests/support/tensors.h"
 
 namespace amp::tests {
@@ -60,11 +61,16 @@ inline at::Tensor loss_of(MlpImpl& model, const Batch& batch) {
   return at::cross_entropy_loss(model.forward(batch.inputs).to(at::kFloat), batch.targets);
 }
 
+// "sgd" and "adam" of torch::optim, "Adam" and "AdamW" of amp::optim.
 inline std::unique_ptr<torch::optim::Optimizer> make_optimizer(const std::string& name,
                                                                std::vector<at::Tensor> weights) {
   if (name == "adam")
     return std::make_unique<torch::optim::Adam>(std::move(weights),
                                                 torch::optim::AdamOptions(0.01));
+  if (name == "Adam")
+    return std::make_unique<optim::Adam>(std::move(weights), optim::AdamOptions{.lr = 0.01});
+  if (name == "AdamW")
+    return std::make_unique<optim::AdamW>(std::move(weights), optim::AdamWOptions{.lr = 0.01});
   return std::make_unique<torch::optim::SGD>(std::move(weights),
                                              torch::optim::SGDOptions(0.05).momentum(0.9));
 }

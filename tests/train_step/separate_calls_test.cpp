@@ -89,10 +89,16 @@ TEST_P(SeparateCalls, GiveTheSameBits) {
   recipe.max_grad_norm = max_grad_norm;
   const auto ours = with_train_step(recipe, optimizer);
   const auto theirs = with_separate_calls(recipe, optimizer);
-  EXPECT_THAT(ours.losses, AreExactly(theirs.losses));
   EXPECT_THAT(ours.scales, AreExactly(theirs.scales));
-  EXPECT_THAT(ours.norms, AreExactly(theirs.norms));
-  EXPECT_THAT(ours.weights, AreExactly(theirs.weights));
+  // The fused step takes its norm in double, of which clip_grad_norm_ knows nothing.
+  const bool same_norm = max_grad_norm == 0 || accumulation > 1 || optimizer[0] != 'A';
+  const double tolerance = recipe.compute_dtype == at::kFloat ? 1e-6 : 1e-2;
+  const auto like = [&](const Values& wanted) {
+    return AreWithin(same_norm ? 0.0 : tolerance, wanted);
+  };
+  EXPECT_THAT(ours.losses, like(theirs.losses));
+  EXPECT_THAT(ours.norms, like(theirs.norms));
+  EXPECT_THAT(ours.weights, like(theirs.weights));
   EXPECT_EQ(ours.skips, theirs.skips);
   EXPECT_EQ(ours.norms.empty(), max_grad_norm == 0);
   if (recipe.compute_dtype == at::kHalf) {
@@ -114,8 +120,8 @@ std::string name_of(const testing::TestParamInfo<Case>& info) {
 
 INSTANTIATE_TEST_SUITE_P(TrainStep, SeparateCalls,
                          testing::Combine(testing::Values("fp32", "bf16", "fp16", "scaled fp32"),
-                                          testing::Values("sgd", "adam"), testing::Values(1, 3),
-                                          testing::Values(0.0, 0.3)),
+                                          testing::Values("sgd", "adam", "Adam", "AdamW"),
+                                          testing::Values(1, 3), testing::Values(0.0, 0.3)),
                          name_of);
 
 }  // namespace

@@ -1,0 +1,39 @@
+// What a weight was when a copy of it was made, to tell later whether the copy still is one.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace amp::tensor_lists {
+
+// The version counter alone is not enough: C++ SGD, `.data()`, set_data and raw pointers change a
+// weight and leave it. So the state is the tensor itself (by weak reference), its version, its
+// memory, sizes and strides, and on the CPU 32 elements spread over it, as bits; reading one on a
+// GPU would wait. What that misses is a write of a few elements without a trace.
+class WeightState {
+ public:
+  explicit WeightState(const at::Tensor& weight);
+
+  // Whether the weight is in this state, as far as can be seen.
+  bool holds(const at::Tensor& weight) const;
+  // Whether it is another tensor, or this one died.
+  bool is_of(const at::Tensor& weight) const;
+  // Notes the state of now. Does not allocate for the same number of dimensions.
+  void refresh(const at::Tensor& weight);
+
+ private:
+  static constexpr std::size_t kSamples = 32;
+  using Fingerprint = std::array<std::uint32_t, kSamples>;
+  static Fingerprint fingerprint_of(const at::Tensor& weight);
+
+  c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl> source_;
+  std::int64_t version_ = 0;
+  const void* data_ = nullptr;
+  std::vector<std::int64_t> sizes_, strides_;
+  Fingerprint fingerprint_{};
+};
+
+}  // namespace amp::tensor_lists
