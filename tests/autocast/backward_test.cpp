@@ -111,7 +111,7 @@ TEST(Backward, InsideAnotherRegionTheCastsAreThatRegions) {
     const Autocast other(at::kCPU, at::kBFloat16);
     const OpDtypes products("aten::mm");
     loss.backward();
-    EXPECT_TRUE(products.dtypes().contains(at::kBFloat16));
+    EXPECT_THAT(products.dtypes(), ElementsAre(at::kBFloat16));
     EXPECT_EQ(weight.grad().scalar_type(), at::kFloat);
     EXPECT_THAT(values(weight.grad()), AreExactly(Values{2, 2, 2, 2})) << "bf16 loses the 2^-9";
   }

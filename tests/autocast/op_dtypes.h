@@ -1,9 +1,8 @@
-// The dtypes that an op of this thread is given, while a recorder lives.
+// The dtypes that an op of this thread gives, while a recorder lives.
 #pragma once
 
 #include <ATen/record_function.h>
 
-#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -17,15 +16,15 @@ class OpDtypes {
  public:
   explicit OpDtypes(std::string op) {
     here() = {std::move(op), {}};
-    handle_ = at::addThreadLocalCallback(at::RecordFunctionCallback(&OpDtypes::seen)
-                                             .needsInputs(true)
+    handle_ = at::addThreadLocalCallback(at::RecordFunctionCallback(nullptr, &OpDtypes::seen)
+                                             .needsOutputs(true)
                                              .scopes({at::RecordScope::FUNCTION}));
   }
   ~OpDtypes() { at::removeCallback(handle_); }
   OpDtypes(const OpDtypes&) = delete;
   OpDtypes& operator=(const OpDtypes&) = delete;
 
-  // Of the tensors among its arguments, over all calls.
+  // Of its tensors, over all calls.
   const std::set<c10::ScalarType>& dtypes() const { return here().dtypes; }
 
  private:
@@ -37,12 +36,11 @@ class OpDtypes {
     thread_local Seen seen;
     return seen;
   }
-  static std::unique_ptr<at::ObserverContext> seen(const at::RecordFunction& call) {
-    if (here().op != call.name()) return nullptr;
-    for (const auto& input : call.inputs()) {
-      if (input.isTensor()) here().dtypes.insert(input.toTensor().scalar_type());
+  static void seen(const at::RecordFunction& call, at::ObserverContext* /*none*/) {
+    if (here().op != call.name()) return;
+    for (const auto& output : call.outputs()) {
+      if (output.isTensor()) here().dtypes.insert(output.toTensor().scalar_type());
     }
-    return nullptr;
   }
   at::CallbackHandle handle_;
 };
