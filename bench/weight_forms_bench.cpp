@@ -7,6 +7,7 @@
 // AdamW at a rate of 3e-4: most updates are smaller than 1/256 of their weight, many smaller than
 // 1/2048. The file has the held-out loss of each way, every 50 steps, mean over three seeds.
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <cstdio>
 #include <fstream>

@@ -23,7 +23,7 @@ namespace {
 const int checks = setenv("AMP_CHECK_COPIES", "1", 1);
 
 at::Tensor weight(std::int64_t rows = 4) {
-  return (at::arange(rows * 4, at::kFloat) / 7).reshape({rows, 4}).requires_grad_();
+  return (at::arange(rows * 4, at::kFloat) / 7).reshape({rows, 4}).clone().requires_grad_();
 }
 
 optim::SGD sgd_of(const at::Tensor& w) { return optim::SGD({w}, {.lr = 0.125}); }
