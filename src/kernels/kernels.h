@@ -1,8 +1,9 @@
 // The kernels of a training step: one signature each, one table of them for each instruction set.
 //
 // Raw pointers, no tensors and no threads: a kernel works on one chunk of contiguous memory, in one
-// thread; the caller splits and parallelizes. Nothing here throws or allocates. Pointers need the
-// alignment of their element only; spans of one call do not overlap unless they are equal.
+// thread; the caller splits and parallelizes. No kernel throws or allocates. Pointers need the
+// alignment of their element only; spans of one call do not overlap unless they are equal. A kernel's
+// results are the same bits on every target, but for the payloads of NaN.
 #pragma once
 
 #include <array>
@@ -35,7 +36,8 @@ struct ExponentHistogram {
 };
 
 // Where an element stands among all random numbers: stochastic rounding depends on these alone, and
-// so neither on the number of threads nor on the chunks.
+// so neither on the number of threads nor on the chunks. A chunk may begin anywhere; multiples of
+// 128 waste no random numbers. Weights and each moment of a step have random numbers of their own.
 struct Noise {
   std::uint64_t seed = 0;
   std::uint32_t step = 0;
@@ -54,13 +56,16 @@ struct Gradient {
 enum class WeightForm : std::uint8_t {
   fp32,        // fp32 weights; `low`, if not null, receives them rounded to nearest even
   nearest,     // `low` alone, rounded to nearest even
-  stochastic,  // `low` alone, rounded up or down at random: right on average
-  kahan,       // `low` and what its rounding lost, in `extra`
+  stochastic,  // `low` alone, rounded up or down at random: right on average; beyond the largest
+               // finite number as nearest, so that only what overflows becomes Inf
+  kahan,       // `low` and what its rounding lost, in `extra`: w = low + extra in fp32 is updated,
+               // then low = round(w), extra = round(w - low), or 0 where low is Inf
   split,       // `low` and 16 bits in `extra`: together the fp32 weight exactly
 };
 
 // The weights of a chunk. A split weight is the bf16 number nearest to the fp32 one, ties away from
 // zero, and the signed difference of the two as integers: fp32 bits = (low << 16) + int16(extra).
+// A NaN becomes 0x7FC00000, so that its low half is one too.
 struct Weights {
   WeightForm form = WeightForm::fp32;
   float* fp32 = nullptr;
@@ -107,8 +112,8 @@ struct Table {
   Examined (*examine)(ConstSpan gradient, std::size_t count, float inv_scale);
   // values *= factor, in fp32. Whether a value was, or became, Inf or NaN.
   bool (*scale)(Span values, std::size_t count, float factor);
-  // Rounds to nearest even; overflow becomes Inf, a NaN stays one (in bf16 0x7FC0 with its sign).
-  // The formats may be the same.
+  // Rounds to nearest even; overflow becomes Inf. A NaN stays one: in bf16 0x7FC0 with its sign, in
+  // fp16 quiet with the payload's leading bits. With equal formats the bits are copied.
   void (*convert)(ConstSpan from, Span to, std::size_t count);
   // Adds to the histogram.
   void (*count_exponents)(ConstSpan values, std::size_t count, ExponentHistogram& histogram);
@@ -117,14 +122,16 @@ struct Table {
   // buffer.data is null without momentum.
   void (*sgd)(const Sgd& sgd, const Gradient& gradient, const Weights& weights, Moment buffer,
               const Noise& noise, std::size_t count);
-  // m += (g - m)(1 - beta1); v = v beta2 + g g (1 - beta2);
+  // m += (g - m)(1 - beta1), from g's end where beta1 <= 0.5, as torch.lerp;
+  // v = v beta2 + (1 - beta2) g g;
   // w = w decay - step_size m / (sqrt(v) / sqrt_correction2 + eps), as torch.optim.Adam and AdamW.
   // largest.data: the running maximum of v (amsgrad), then in v's place; or null.
   void (*adam)(const Adam& adam, const Gradient& gradient, const Weights& weights, Moment first,
                Moment second, Moment largest, const Noise& noise, std::size_t count);
   // LAMB in two passes, because its step depends on the norms of whole tensors. The first updates
   // the moments as Adam does and returns the norms of w and of
-  // u = (m / correction1) / (sqrt(v / correction2) + eps) + weight_decay w; the second does w -= rate u.
+  // u = (m / correction1) / (sqrt(v / correction2) + eps) + weight_decay w, with the moments as they
+  // were stored, so that the norm is that of the update taken; the second does w -= rate u.
   LambNorms (*lamb_moments)(const Lamb& lamb, const Gradient& gradient, const Weights& weights,
                             Moment first, Moment second, const Noise& noise, std::size_t count);
   void (*lamb_apply)(const Lamb& lamb, float rate, const Weights& weights, ConstSpan first,

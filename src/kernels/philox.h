@@ -37,15 +37,16 @@ struct Philox {
 // Each tensor that is rounded at random in a step has random numbers of its own.
 enum class Stream : std::uint32_t { weights, first, second, largest };
 
-// One word an element, 64 elements from 16 counters: element 64 b + 16 w + l has word w of counter
-// 16 b + l. So the words of 64 elements come in order from vectors of 1 to 16 counters.
-constexpr std::uint64_t kGroup = 64, kCounters = 16;
+// 16 bits an element, 128 elements from 16 counters: element 128 b + 32 w + 2 l + h has the lower
+// (h = 0) or upper half of word w of counter 16 b + l. So words in memory are in the elements' order,
+// from vectors of 1 to 16 counters.
+constexpr std::uint64_t kGroup = 128, kCounters = 16;
 
 constexpr Philox::Key philox_key(const Noise& noise) {
   return {static_cast<std::uint32_t>(noise.seed), static_cast<std::uint32_t>(noise.seed >> 32)};
 }
 
-// The counter 16 b + l where `group` is b: groups below 2^58, so that the stream has two bits.
+// The counter 16 b + l where `group` is b: below 2^57, so that the stream has two bits of its own.
 constexpr Philox::Counter philox_counter(const Noise& noise, Stream stream, std::uint64_t group,
                                          std::uint32_t l) {
   const std::uint64_t index = group * kCounters + l;

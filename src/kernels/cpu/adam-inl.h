@@ -45,7 +45,7 @@ class SecondMoment {
 
 // A NaN in either stays.
 HWY_INLINE Vector larger(Vector a, Vector b) {
-  return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::Ne(a, a)), a, b);
+  return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b);
 }
 
 HWY_INLINE void adam_block(const Adam& adam, std::size_t size, const float* gradient,
@@ -86,10 +86,10 @@ inline void adam(const Adam& rule, const Gradient& gradient, const Weights& weig
     float* v = in_fp32(second, block, room.second);
     float* top = largest.data != nullptr ? in_fp32(largest, block, room.largest) : nullptr;
     adam_block(rule, block.size, g, w, m, v, top);
-    store_weights(w, weights, noise, block, room.words);
-    store_moment(m, first, noise, Stream::first, block, room.words);
-    store_moment(v, second, noise, Stream::second, block, room.words);
-    if (top != nullptr) store_moment(top, largest, noise, Stream::largest, block, room.words);
+    store_weights(w, weights, noise, block, room.random);
+    store_moment(m, first, noise, Stream::first, block, room.random);
+    store_moment(v, second, noise, Stream::second, block, room.random);
+    if (top != nullptr) store_moment(top, largest, noise, Stream::largest, block, room.random);
   }
 }
 

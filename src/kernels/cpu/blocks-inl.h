@@ -11,7 +11,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace amp::kernels::HWY_NAMESPACE {
 
-constexpr std::size_t kBlock = 1024;  // 4 KB of fp32; an update has at most five of them and noise
+// An update has at most six arrays of a block. Measured on Zen 5 (48 KB of first-level cache) with
+// Adam, bf16 copy, 400 MB: blocks of 256 ran at 58 GB/s, of 512 at 53, of 1024 at 46.
+constexpr std::size_t kBlock = 256;
 
 class Block {
  public:

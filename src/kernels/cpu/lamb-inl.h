@@ -53,8 +53,8 @@ inline LambNorms lamb_moments(const Lamb& lamb, const Gradient& gradient, const 
     float* m = in_fp32(first, block, room.first);
     float* v = in_fp32(second, block, room.second);
     lamb_moments_block(lamb, block.size, g, m, v);
-    store_moment(m, first, noise, Stream::first, block, room.words);
-    store_moment(v, second, noise, Stream::second, block, room.words);
+    store_moment(m, first, noise, Stream::first, block, room.random);
+    store_moment(v, second, noise, Stream::second, block, room.random);
     m = in_fp32(first, block, room.first);
     v = in_fp32(second, block, room.second);
     const float* w = load_weights(weights, block, room.weights);
@@ -80,7 +80,7 @@ inline void lamb_apply(const Lamb& lamb, float rate, const Weights& weights, Con
       const auto step = hn::Mul(hn::Set(d, rate), load(d, room.gradient + i, left));
       store(hn::Sub(load(d, w + i, left), step), d, w + i, left);
     }
-    store_weights(w, weights, noise, block, room.words);
+    store_weights(w, weights, noise, block, room.random);
   }
 }
 

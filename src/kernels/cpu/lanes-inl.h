@@ -66,7 +66,7 @@ HWY_INLINE hn::Vec<D> widen(D d, hn::Vec<Codes<D>> codes) {
   }
 }
 
-// To nearest even, overflow to Inf.
+// To nearest even, overflow to Inf. IsNaN because Highway 1.0's Ne is false where one is NaN.
 template <Format F, class D>
 HWY_INLINE hn::Vec<Codes<D>> narrow([[maybe_unused]] D d, hn::Vec<D> x) {
   const Codes<D> codes;
@@ -77,7 +77,7 @@ HWY_INLINE hn::Vec<Codes<D>> narrow([[maybe_unused]] D d, hn::Vec<D> x) {
     const auto odd = hn::And(upper, hn::Set(du, 1));
     const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, hn::Set(du, 0x7FFF)), odd));
     const auto nan = hn::Or(hn::And(upper, hn::Set(du, 0x8000)), hn::Set(du, 0x7FC0));
-    const auto is_nan = hn::RebindMask(du, hn::Ne(x, x));
+    const auto is_nan = hn::RebindMask(du, hn::IsNaN(x));
     return hn::TruncateTo(codes, hn::IfThenElse(is_nan, nan, rounded));
   } else {
 #if HWY_TARGET == HWY_SCALAR

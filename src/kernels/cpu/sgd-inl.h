@@ -44,8 +44,8 @@ inline void sgd(const Sgd& rule, const Gradient& gradient, const Weights& weight
     float* w = load_weights(weights, block, room.weights);
     float* b = buffer.data != nullptr ? in_fp32(buffer, block, room.first) : nullptr;
     sgd_block(rule, block.size, g, w, b);
-    store_weights(w, weights, noise, block, room.words);
-    if (b != nullptr) store_moment(b, buffer, noise, Stream::first, block, room.words);
+    store_weights(w, weights, noise, block, room.random);
+    if (b != nullptr) store_moment(b, buffer, noise, Stream::first, block, room.random);
   }
 }
 

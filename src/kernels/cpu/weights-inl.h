@@ -16,7 +16,7 @@ namespace amp::kernels::HWY_NAMESPACE {
 struct Room {
   alignas(64) float gradient[kBlock], weights[kBlock], first[kBlock], second[kBlock],
       largest[kBlock];
-  alignas(64) std::uint32_t words[kWords];
+  alignas(64) std::uint16_t random[kRandom];
 };
 
 template <Format F>
@@ -69,7 +69,7 @@ HWY_INLINE void part_halves(const float* from, const Weights& to, const Block& b
   for (std::size_t i = 0; i < block.size; i += kLanes) {
     const std::size_t count = block.size - i;
     const auto weight = load(d, from + i, count);
-    const auto is_nan = hn::RebindMask(du, hn::Ne(weight, weight));
+    const auto is_nan = hn::RebindMask(du, hn::IsNaN(weight));
     const auto bits = hn::IfThenElse(is_nan, hn::Set(du, 0x7FC00000), hn::BitCast(du, weight));
     const auto upper = hn::ShiftRight<16>(hn::Add(bits, hn::Set(du, 0x8000)));
     store(hn::TruncateTo(codes, upper), codes, to.low + block.begin + i, count);
@@ -99,7 +99,7 @@ inline float* load_weights(const Weights& weights, const Block& block, float* ro
 }
 
 inline void store_weights(const float* values, const Weights& weights, const Noise& noise,
-                          const Block& block, std::uint32_t* words) {
+                          const Block& block, std::uint16_t* room) {
   const Span low{weights.low, weights.low_format};
   switch (weights.form) {
     case WeightForm::fp32:
@@ -109,7 +109,7 @@ inline void store_weights(const float* values, const Weights& weights, const Noi
       narrow(values, low, block);
       break;
     case WeightForm::stochastic:
-      narrow_at_random(values, low, block, random_words(noise, Stream::weights, block, words));
+      narrow_at_random(values, low, block, random_bits(noise, Stream::weights, block, room));
       break;
     case WeightForm::kahan:
       if (weights.low_format == Format::fp16)
@@ -125,9 +125,9 @@ inline void store_weights(const float* values, const Weights& weights, const Noi
 
 // fp32 moments were updated where they are.
 inline void store_moment(const float* values, Moment moment, const Noise& noise, Stream stream,
-                         const Block& block, std::uint32_t* words) {
+                         const Block& block, std::uint16_t* room) {
   if (moment.format == Format::fp32) return;
-  narrow_at_random(values, moment, block, random_words(noise, stream, block, words));
+  narrow_at_random(values, moment, block, random_bits(noise, stream, block, room));
 }
 
 }  // namespace amp::kernels::HWY_NAMESPACE

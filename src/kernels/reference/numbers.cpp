@@ -49,15 +49,18 @@ std::uint16_t half_code(double x) {
                                     (significand & 0x3FF));
 }
 
+// Quiet, with the same payload.
+double nan_of(std::uint16_t half) {
+  return std::bit_cast<double>(std::uint64_t{0x7FF8} << 48 | std::uint64_t{half & 0x3FFu} << 42);
+}
+
 double half_value(std::uint16_t code) {
   const int exponent = code >> 10 & 31;
   const double significand = code & 0x3FF;
   double size =
       exponent == 0 ? std::ldexp(significand, -24) : std::ldexp(significand + 1024, exponent - 25);
-  if (exponent == 31) {
-    size = significand == 0 ? std::numeric_limits<double>::infinity()
-                            : std::numeric_limits<double>::quiet_NaN();
-  }
+  if (exponent == 31)
+    size = significand == 0 ? std::numeric_limits<double>::infinity() : nan_of(code);
   return std::copysign(size, (code & 0x8000) != 0 ? -1.0 : 1.0);
 }
 
@@ -96,23 +99,24 @@ void write(Span values, std::size_t i, double x) {
   write_exact(values, i, nearest(x, shape_of(values.format)));
 }
 
-void write_at_random(Span values, std::size_t i, double x, std::uint32_t word) {
+void write_at_random(Span values, std::size_t i, double x, std::uint32_t random) {
   const Shape shape = shape_of(values.format);
   if (!(std::abs(x) <= shape.largest)) return write(values, i, x);
-  // As many random bits as fp32 has below the format's digits, fp16's subnormal numbers 21.
+  // As many random bits as fp32 has below the format's digits; fp16's subnormal numbers take all.
   const bool small_half = values.format == Format::fp16 && std::abs(x) < 0x1p-14;
-  const int bits = small_half ? 21 : 24 - shape.digits;
+  const int bits = small_half ? 16 : 24 - shape.digits;
   const double step = step_at(x, shape), steps = std::abs(x) / step, below = std::floor(steps);
   const double part = std::floor(std::ldexp(steps - below, bits));
-  const bool up = part + static_cast<double>(word >> (32 - bits)) >= std::ldexp(1.0, bits);
+  const bool up = part + static_cast<double>(random >> (16 - bits)) >= std::ldexp(1.0, bits);
   write_exact(values, i, std::copysign((below + (up ? 1 : 0)) * step, x));
 }
 
-std::uint32_t random_word(const Noise& noise, Stream stream, std::size_t i) {
-  const std::uint64_t element = noise.first + i, within = element % kGroup;
-  const auto counter = philox_counter(noise, stream, element / kGroup,
-                                      static_cast<std::uint32_t>(within % kCounters));
-  return Philox::words(counter, philox_key(noise))[within / kCounters];
+std::uint32_t random_bits(const Noise& noise, Stream stream, std::size_t i) {
+  const std::uint64_t element = noise.first + i, pair = element % kGroup / 2;
+  const auto counter =
+      philox_counter(noise, stream, element / kGroup, static_cast<std::uint32_t>(pair % kCounters));
+  const std::uint32_t word = Philox::words(counter, philox_key(noise))[pair / kCounters];
+  return element % 2 == 0 ? word & 0xFFFF : word >> 16;
 }
 
 double read_weight(const Weights& weights, std::size_t i) {
@@ -139,7 +143,7 @@ void write_weight(const Weights& weights, std::size_t i, double x, const Noise& 
       write(low, i, x);
       break;
     case WeightForm::stochastic:
-      write_at_random(low, i, x, random_word(noise, Stream::weights, i));
+      write_at_random(low, i, x, random_bits(noise, Stream::weights, i));
       break;
     case WeightForm::kahan: {
       write(low, i, x);
@@ -160,7 +164,7 @@ void write_weight(const Weights& weights, std::size_t i, double x, const Noise& 
 
 void write_moment(Moment moment, std::size_t i, double x, const Noise& noise, Stream stream) {
   if (moment.format == Format::fp32) return write(moment, i, x);
-  write_at_random(moment, i, x, random_word(noise, stream, i));
+  write_at_random(moment, i, x, random_bits(noise, stream, i));
 }
 
 double read_gradient(const Gradient& gradient, std::size_t i) {

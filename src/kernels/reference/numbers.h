@@ -15,10 +15,10 @@ inline double read(Span values, std::size_t i) {
 }
 // To nearest even.
 void write(Span values, std::size_t i, double x);
-// Up if the part between the neighbours, plus the random word as a fraction, reaches 1.
-void write_at_random(Span values, std::size_t i, double x, std::uint32_t word);
+// Up if the part between the neighbours, plus 16 random bits as a fraction, reaches 1.
+void write_at_random(Span values, std::size_t i, double x, std::uint32_t random);
 
-std::uint32_t random_word(const Noise& noise, Stream stream, std::size_t i);
+std::uint32_t random_bits(const Noise& noise, Stream stream, std::size_t i);
 
 double read_weight(const Weights& weights, std::size_t i);
 void write_weight(const Weights& weights, std::size_t i, double x, const Noise& noise);
