@@ -8,6 +8,7 @@
 #include <typeinfo>
 
 #include "amp/error.h"
+#include "amp/optim.h"
 
 namespace amp::train_step {
 namespace {
@@ -59,12 +60,13 @@ void check_scaling(const char* who, const Recipe& recipe,
                    const torch::optim::Optimizer& optimizer) {
   if (recipe.model_dtype != c10::kHalf || recipe.master_weights) return;
   if (recipe.loss_scaling == LossScaling::none) return;
+  if (dynamic_cast<const optim::FusedOptimizer*>(&optimizer) != nullptr) return;
   throw InvalidArgument(std::string(who) +
                         ": loss scaling of a Half model without master weights (O3) cannot "
                         "be done with " +
                         c10::demangle(typeid(optimizer).name()) +
-                        ", whose fp16 gradients cannot be unscaled; use Recipe::O2(), or "
-                        "LossScaling::none");
+                        ", whose fp16 gradients cannot be unscaled; use an optimizer of "
+                        "amp::optim, Recipe::O2(), or LossScaling::none");
 }
 
 GradScalerOptions scaler_options(const Recipe& recipe) {
