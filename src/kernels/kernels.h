@@ -2,7 +2,7 @@
 //
 // Raw pointers, no tensors and no threads: a kernel works on one chunk of contiguous memory, in one
 // thread; the caller splits and parallelizes. No kernel throws or allocates. Pointers need the
-// alignment of their element only; spans of one call do not overlap unless they are equal. A kernel's
+// alignment of their element only; spans of one call do not overlap unless they are equal. The
 // results are the same bits on every target, but for the payloads of NaN.
 #pragma once
 
@@ -130,8 +130,8 @@ struct Table {
                Moment second, Moment largest, const Noise& noise, std::size_t count);
   // LAMB in two passes, because its step depends on the norms of whole tensors. The first updates
   // the moments as Adam does and returns the norms of w and of
-  // u = (m / correction1) / (sqrt(v / correction2) + eps) + weight_decay w, with the moments as they
-  // were stored, so that the norm is that of the update taken; the second does w -= rate u.
+  // u = (m / correction1) / (sqrt(v / correction2) + eps) + weight_decay w, with the moments as
+  // stored, so that the norm is that of the update taken; the second does w -= rate u.
   LambNorms (*lamb_moments)(const Lamb& lamb, const Gradient& gradient, const Weights& weights,
                             Moment first, Moment second, const Noise& noise, std::size_t count);
   void (*lamb_apply)(const Lamb& lamb, float rate, const Weights& weights, ConstSpan first,

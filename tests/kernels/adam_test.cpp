@@ -28,7 +28,7 @@ Adam adam_at(int t, double beta1, double beta2, double lr = 0.01) {
 
 void step(const Table& kernels, const Adam& adam, Tensor& t, bool amsgrad = true) {
   const Moment largest{amsgrad ? t.largest.data() : nullptr, t.largest.format()};
-  kernels.adam(adam, t.scaled(0.5f, 0.75f), t.weights(), t.first.span(), t.second.span(), largest,
+  kernels.adam(adam, t.scaled(0.3f, 0.7f), t.weights(), t.first.span(), t.second.span(), largest,
                kNoise, t.size());
 }
 

@@ -23,7 +23,7 @@ constexpr Lamb kLamb{.beta1 = 0.9f,
                      .maximize = false};
 
 LambNorms step(const Table& kernels, const Lamb& lamb, Tensor& t, float rate = 0.01f) {
-  const auto norms = kernels.lamb_moments(lamb, t.scaled(0.5f, 0.75f), t.weights(), t.first.span(),
+  const auto norms = kernels.lamb_moments(lamb, t.scaled(0.3f, 0.7f), t.weights(), t.first.span(),
                                           t.second.span(), kNoise, t.size());
   kernels.lamb_apply(lamb, rate, t.weights(), t.first.read_only(), t.second.read_only(), kNoise,
                      t.size());

@@ -30,7 +30,7 @@ std::vector<Sgd> every_option() {
 
 void step(const Table& kernels, const Sgd& sgd, Tensor& t, bool momentum = true) {
   const Moment buffer{momentum ? t.first.data() : nullptr, t.first.format()};
-  kernels.sgd(sgd, t.scaled(0.5f, 0.75f), t.weights(), buffer, kNoise, t.size());
+  kernels.sgd(sgd, t.scaled(0.3f, 0.7f), t.weights(), buffer, kNoise, t.size());
 }
 
 TEST_P(SgdKernel, EveryOptionAsTheReference) {

@@ -91,8 +91,8 @@ inline const std::uint16_t* random_bits(const Noise& noise, Stream stream, const
 }
 
 // x rounded to a neighbour in format F: away from zero with the probability that makes the mean
-// right, for the random bits are added below the part that is kept. Beyond the largest finite number
-// there is no neighbour to balance, and narrow<F> will round to nearest; Inf and NaN stay.
+// right, for the random bits are added below the part that is kept. Beyond the largest finite
+// number there is no neighbour to balance, and narrow<F> will round to nearest; Inf and NaN stay.
 template <Format F>
 HWY_INLINE Vector rounded_at_random(Vector x, hn::Vec<Unsigned<Floats>> random) {
   const Floats d;
