@@ -41,7 +41,7 @@ void add_model_options(CLI::App& command, Settings& s) {
 }
 
 void add_optimizer_options(CLI::App& command, Settings& s) {
-  command.add_option("--optimizer", s.optimizer, "sgd, adam or adamw")->capture_default_str();
+  command.add_option("--optimizer", s.optimizer, "sgd, adam, adamw or lamb")->capture_default_str();
   command.add_option("--lr", s.learning_rate, "Learning rate")->capture_default_str();
   command.add_option("--momentum", s.momentum, "Momentum of sgd")->capture_default_str();
   command.add_option("--weight-decay", s.weight_decay, "Weight decay")->capture_default_str();
@@ -205,7 +205,7 @@ void set_threads(std::int64_t threads) {
 ImageData prepare(const Settings& settings) {
   check_settings(settings);
   check_device(settings.device);
-  make_optimizer(settings, {});
+  check_optimizer(settings);
   set_engine(settings.cpu_fp32_engine);
   set_threads(settings.threads);
   check_model_name(settings.model);

@@ -10,8 +10,12 @@
 
 namespace ampersand {
 
-// sgd, adam or adamw of torch::optim. Throws amp::InvalidArgument for another name.
+// sgd, adam, adamw or lamb of amp::optim. Throws amp::InvalidArgument for another name, and for
+// rates that are out of range.
 std::unique_ptr<torch::optim::Optimizer> make_optimizer(const Settings& settings,
                                                         std::vector<at::Tensor> parameters);
+
+// Throws as make_optimizer does, before there is a model.
+void check_optimizer(const Settings& settings);
 
 }  // namespace ampersand

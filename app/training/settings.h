@@ -16,7 +16,7 @@ struct Settings {
   std::int64_t test_samples = 0;
   bool augment = false;  // random crop and flip of the training images
   bool channels_last = false;
-  std::string optimizer = "sgd";  // sgd, adam or adamw
+  std::string optimizer = "sgd";  // sgd, adam, adamw or lamb
   double learning_rate = 0.05;
   double momentum = 0.9;  // of sgd
   double weight_decay = 0;

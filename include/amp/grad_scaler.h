@@ -111,9 +111,10 @@ class AMP_API GradScaler {
 
   // Divides the gradients of the optimizer's parameters by S, in place, and notes whether any was
   // or became non-finite. Gradients may be fp32, bf16, fp64, dense or sparse, on several devices;
-  // fp16 ones are refused by name, because unscaled they would be flushed to zero. A gradient that
-  // was divided for another optimizer since the last `update` is refused by name, too: it would be
-  // divided twice. Does not wait for the device.
+  // fp16 ones, which unscaled would be flushed to zero, are replaced by fp32 ones if the optimizer is
+  // of amp::optim, and refused by name if not. A gradient that was divided for another optimizer
+  // since the last `update` is refused by name, too: it would be divided twice. Does not wait for the
+  // device.
   void unscale_(torch::optim::Optimizer& optimizer);
 
   // Unscales unless `unscale_` did, then runs `optimizer.step()` unless a gradient was non-finite.

@@ -136,9 +136,9 @@ void ScaledLoss::Impl::unscale() {
     divided.push_back(&checked.back().gradients);
   }
   bool any = false, looked = false;
-  for (const auto& [found_inf, gradients] : checked) {
-    looked |= !found_inf.empty();
-    any |= found_inf.any();
+  for (const auto& one : checked) {
+    looked |= !one.found_inf.empty();
+    any |= one.found_inf.any();
   }
   for (std::size_t i = 0; i < optimizers.size(); ++i) {
     auto& record = *optimizers[i];

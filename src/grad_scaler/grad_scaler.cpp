@@ -125,12 +125,13 @@ struct GradScaler::Impl {
 
   // With the flag, which is not.
   StepResult run(optim::ScaledStep& step, torch::optim::Optimizer& optimizer,
-                 const OptimizerRecord& record) {
+                 OptimizerRecord& record) {
     const auto& found_inf = record.checked.found_inf;
     const auto flag = found_inf.combined();
     c10::NoGradGuard no_grad;
     step.scaled_step(record.divided ? at::ones_like(flag) : scale.inverse_on(flag.device()), flag);
     scaling::announce_step(optimizer);
+    if (record.checked.has_half) record.checked.gradients = scaling::gradient_list(optimizer);
     const auto result = StepResult::pending(flag, scale.on(flag.device()));
     if (found_inf.known()) result.reason();
     return result;

@@ -10,10 +10,12 @@
 #include <algorithm>
 #include <sstream>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
 #include "amp/error.h"
+#include "amp/optim.h"
 
 namespace amp::scaling {
 namespace {
@@ -35,13 +37,15 @@ struct DeviceGroup {
 };
 
 // What keeps a gradient from being unscaled; null if nothing does.
-const char* refusal(const at::Tensor& gradient) {
+const char* refusal(const at::Tensor& gradient, bool takes_half) {
   const auto dtype = gradient.scalar_type();
-  if (dtype == c10::kHalf) {
-    return "fp16; unscaled it would be flushed to zero. Keep the parameter in fp32 and run the "
-           "forward pass under Autocast";
+  if (dtype == c10::kHalf && !takes_half) {
+    return "fp16; unscaled it would be flushed to zero. Use an optimizer of amp::optim, or keep "
+           "the "
+           "parameter in fp32 and run the forward pass under Autocast";
   }
-  if (dtype != c10::kFloat && dtype != c10::kBFloat16 && dtype != c10::kDouble)
+  if (dtype != c10::kFloat && dtype != c10::kBFloat16 && dtype != c10::kDouble &&
+      dtype != c10::kHalf)
     return "of a dtype that cannot be unscaled; use Float, BFloat16 or Double";
   if (gradient.layout() != c10::kStrided && gradient.layout() != c10::kSparse)
     return "of a layout that cannot be unscaled; use dense or sparse COO gradients";
@@ -103,10 +107,10 @@ bool contains(const GradientList& list, const at::Tensor& gradient) {
   return place != list.end() && address(*place) == address(wanted) && !place->expired();
 }
 
-void check(const std::vector<Entry>& entries,
+void check(const std::vector<Entry>& entries, bool takes_half,
            const std::vector<const GradientList*>& divided_before) {
   for (const auto& entry : entries) {
-    if (const char* why = refusal(entry.gradient))
+    if (const char* why = refusal(entry.gradient, takes_half))
       throw InvalidArgument("GradScaler: " + named(entry) + " is " + why);
     for (const auto* list : divided_before) {
       if (!contains(*list, entry.gradient)) continue;
@@ -118,8 +122,26 @@ void check(const std::vector<Entry>& entries,
   }
 }
 
+bool has_half(const std::vector<Entry>& entries) {
+  return std::any_of(entries.begin(), entries.end(),
+                     [](const Entry& entry) { return entry.gradient.scalar_type() == c10::kHalf; });
+}
+
+// Unscaled, fp16 gradients would be flushed to zero, and the sum of a sparse one's duplicates can
+// overflow. A gradient that two parameters share stays shared.
+void widen_halves(std::vector<Entry>& entries) {
+  std::unordered_map<const c10::TensorImpl*, at::Tensor> widened;
+  for (auto& entry : entries) {
+    if (entry.gradient.scalar_type() != c10::kHalf) continue;
+    auto& wide = widened[entry.gradient.unsafeGetTensorImpl()];
+    if (!wide.defined()) wide = entry.gradient.to(c10::kFloat);
+    if (wide.is_sparse()) wide = wide.coalesce();
+    entry.parameter.mutable_grad() = entry.gradient = wide;
+  }
+}
+
 template <typename Group, typename Key>
-Group& find_or_add(std::vector<Group>& groups, Key Group::* key, Key wanted) {
+Group& find_or_add(std::vector<Group>& groups, Key Group::*key, Key wanted) {
   for (auto& group : groups) {
     if (group.*key == wanted) return group;
   }
@@ -183,12 +205,27 @@ Unscaled unscale_gradients(torch::optim::Optimizer& optimizer, const LossScale& 
                            const std::vector<const GradientList*>& divided_before) {
   c10::NoGradGuard no_grad;
   auto entries = gradients_of(optimizer);
-  check(entries, divided_before);
-  Unscaled result{{}, listed(entries)};
+  auto* fused = dynamic_cast<optim::FusedOptimizer*>(&optimizer);
+  check(entries, fused != nullptr, divided_before);
+  if (fused != nullptr && pass == Pass::check_only) {
+    Unscaled result{{}, listed(entries), has_half(entries)};
+    if (!entries.empty()) {
+      const auto& device = entries.front().gradient.device();
+      result.found_inf.add(fused->examine(scale.inverse_on(device)).found_inf);
+    }
+    return result;
+  }
+  widen_halves(entries);
+  Unscaled result{{}, listed(entries), false};
   auto devices = grouped(entries);
   const bool may_overflow = scale.lower_bound(rule) < 1;
   for (auto& device : devices) result.found_inf.add(flag_of(device, scale, pass, may_overflow));
   return result;
+}
+
+GradientList gradient_list(torch::optim::Optimizer& optimizer) {
+  auto entries = gradients_of(optimizer);
+  return listed(entries);
 }
 
 }  // namespace amp::scaling

@@ -35,17 +35,22 @@ using GradientList =
 struct Unscaled {
   FoundInf found_inf;  // empty: the optimizer has no gradient at all
   GradientList gradients;
+  bool has_half = false;  // some are fp16: the step will put fp32 ones in their places
 };
 
 enum class Pass { divide, check_only };
 
 // Multiplies every gradient by the inverse scale in place, or with `check_only` leaves them scaled,
-// and looks for what is not finite. bf16 values are multiplied in fp32. A gradient that the
-// optimizer holds twice is divided once. Does not wait for the device. Throws InvalidArgument by
-// name, before anything is changed, for fp16 gradients, for others that are not fp32, bf16 or fp64,
-// dense or sparse COO; and StateError for one that is in a list of `divided_before`.
+// and looks for what is not finite. bf16 values are multiplied in fp32; the fp16 gradients of an
+// optim::FusedOptimizer are replaced by fp32 ones. A gradient that the optimizer holds twice is
+// divided once. Does not wait for the device. Throws InvalidArgument by name, before anything is
+// changed, for the fp16 gradients of another, for those that are not fp32, bf16, fp16 or fp64, dense
+// or sparse COO; and StateError for one that is in a list of `divided_before`.
 Unscaled unscale_gradients(torch::optim::Optimizer& optimizer, const LossScale& scale,
                            const Rule& rule, Pass pass,
                            const std::vector<const GradientList*>& divided_before);
+
+// The optimizer's gradients as they are now.
+GradientList gradient_list(torch::optim::Optimizer& optimizer);
 
 }  // namespace amp::scaling

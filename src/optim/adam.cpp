@@ -54,7 +54,7 @@ class AdamAlgorithm final : public AlgorithmOf<Options> {
     const auto& o = of(options);
     auto g = o.maximize ? -t.gradient : t.gradient;
     if (!kDecoupled && o.weight_decay != 0) g = g.add(t.weight, o.weight_decay);
-    t.first = t.first + (g - t.first).mul(1 - o.betas[0]);
+    t.first = t.first.lerp(g, 1 - o.betas[0]);
     t.second = t.second.mul(o.betas[1]).addcmul(g, g, 1 - o.betas[1]);
     if (o.amsgrad) t.largest = at::maximum(t.largest, t.second);
     const auto& v = o.amsgrad ? t.largest : t.second;

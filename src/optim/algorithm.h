@@ -4,10 +4,12 @@
 #include <ATen/core/Tensor.h>
 #include <torch/optim/optimizer.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "src/kernels/philox.h"
 #include "src/optim/group_options.h"
 #include "src/optim/parameter_state.h"
 #include "src/tensor_lists/chunk_list.h"
@@ -23,6 +25,8 @@ struct TensorOperands {
   at::Tensor weight, first, second, largest;  // replaced by their new values, never written
   at::Tensor step;                            // fp64, 0-dim: this step's number, from 1
   at::Tensor momentum_step;                   // fp64, 0-dim: the momentum's own
+  // What a new moment will be once it is stored: itself, or rounded at random to bf16.
+  std::function<at::Tensor(const at::Tensor& moment, kernels::Stream stream)> stored;
 };
 
 class Algorithm {

@@ -139,26 +139,26 @@ void AtenStep::update(const Algorithm& algorithm, const OptimizerOptions& option
   auto& counters = device_counters(state, parameter);
   const auto next = counters + 1;
   const auto numbers = next.to(c10::kDouble);
+  const RandomRounding round{{memory.seed, 0, entry->slot->number, 0}, next[0], parameter};
+  const auto stored = [&](const at::Tensor& moment, kernels::Stream stream) {
+    return memory.bf16_moments ? round(moment, c10::kBFloat16, stream).to(dtype) : moment;
+  };
   TensorOperands now{gradient,
                      value_of(parameter, state, memory),
                      widened(state.first),
                      widened(state.second),
                      widened(state.largest),
                      numbers[0],
-                     numbers[1]};
+                     numbers[1],
+                     stored};
   algorithm.update(options, now);
 
   const auto skip_here = skip.defined() ? on_device_of(skip, parameter) : skip;
   const Writer write(skip_here);
-  const RandomRounding round{{memory.seed, 0, entry->slot->number, 0}, next[0], parameter};
-  const auto write_moment = [&](const at::Tensor& moment, const at::Tensor& value,
-                                kernels::Stream stream) {
-    if (!moment.defined()) return;
-    write(moment, memory.bf16_moments ? round(value, c10::kBFloat16, stream) : value);
-  };
-  write_moment(state.first, now.first, kernels::Stream::first);
-  write_moment(state.second, now.second, kernels::Stream::second);
-  write_moment(state.largest, now.largest, kernels::Stream::largest);
+  // Rounding what is rounded already changes nothing.
+  if (state.first.defined()) write(state.first, stored(now.first, kernels::Stream::first));
+  if (state.second.defined()) write(state.second, stored(now.second, kernels::Stream::second));
+  if (state.largest.defined()) write(state.largest, stored(now.largest, kernels::Stream::largest));
   write_weight(write, parameter, state, memory.weights, now.weight, round);
   const std::int64_t counted = algorithm.buffers(options).first ? 2 : 1;
   write(counters.narrow(0, 0, counted), next.narrow(0, 0, counted));

@@ -48,9 +48,9 @@ FusedOptimizer::FusedOptimizer(FusedOptimizer&&) noexcept = default;
 FusedOptimizer& FusedOptimizer::operator=(FusedOptimizer&&) noexcept = default;
 
 void FusedOptimizer::add_param_group(const torch::optim::OptimizerParamGroup& group) {
-  auto added = group;
-  if (!added.has_options()) added.set_options(defaults_->clone());
-  optim::check_group(*impl_->algorithm, added, param_groups_.size());
+  torch::optim::OptimizerParamGroup added(group.params(), defaults_->clone());
+  optim::check_group(*impl_->algorithm, group.has_options() ? group : added, param_groups_.size());
+  if (group.has_options()) added.set_options(group.options().clone());
   // A vector of its own: groups have no copy assignment.
   std::vector<torch::optim::OptimizerParamGroup> all(param_groups_.begin(), param_groups_.end());
   all.push_back(added);

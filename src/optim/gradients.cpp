@@ -46,9 +46,12 @@ void make_readable(Entry& entry) {
                    ? given
                    : in_order_of(parameter, given, readable ? dtype : c10::kFloat);
   if (!entry.give_back) return;
+  if (dtype != c10::kHalf) {
+    entry.unscaled = entry.read;
+    return;
+  }
   const auto like = parameter.detach();
-  entry.unscaled =
-      dtype == c10::kHalf ? at::empty_like(like, like.options().dtype(c10::kFloat)) : entry.read;
+  entry.unscaled = at::empty_like(like, like.options().dtype(c10::kFloat));
 }
 
 // Written in place for the first parameter, it would be read unscaled for the second.

@@ -64,8 +64,11 @@ class LambAlgorithm final : public AlgorithmOf<LambOptions> {
   void update(const OptimizerOptions& options, TensorOperands& t) const override {
     const auto& o = of(options);
     const auto g = o.maximize ? -t.gradient : t.gradient;
-    t.first = t.first + (g - t.first).mul(1 - o.betas[0]);
+    t.first = t.first.lerp(g, 1 - o.betas[0]);
     t.second = t.second.mul(o.betas[1]).addcmul(g, g, 1 - o.betas[1]);
+    // The norm is that of the update which the stored moments give.
+    t.first = t.stored(t.first, kernels::Stream::first);
+    t.second = t.stored(t.second, kernels::Stream::second);
     auto m = t.first, v = t.second;
     if (o.bias_correction) {
       m = m / (1 - at::pow(o.betas[0], t.step));

@@ -17,9 +17,9 @@ using kernels::Philox;
 
 constexpr std::int64_t kWord = 0xFFFFFFFF;
 
-// The 32-bit words as int64, one for each of `count` elements.
-at::Tensor random_words(std::int64_t count, const kernels::Noise& noise, const at::Tensor& step,
-                        kernels::Stream stream) {
+// 16 bits as int64 for each of `count` elements.
+at::Tensor random_bits(std::int64_t count, const kernels::Noise& noise, const at::Tensor& step,
+                       kernels::Stream stream) {
   constexpr auto kGroup = static_cast<std::int64_t>(kernels::kGroup);
   constexpr auto kCounters = static_cast<std::int64_t>(kernels::kCounters);
   const auto groups = (count + kGroup - 1) / kGroup;
@@ -41,25 +41,26 @@ at::Tensor random_words(std::int64_t count, const kernels::Noise& noise, const a
          high(a).bitwise_xor(c[3]).bitwise_xor(std::int64_t{key[1]}), a.bitwise_and(kWord)};
     key = {key[0] + Philox::kWeyl0, key[1] + Philox::kWeyl1};
   }
-  // Word w of counter 16 b + l is element 64 b + 16 w + l.
+  // Half h of word w of counter 16 b + l is element 128 b + 32 w + 2 l + h.
   for (auto& word : c) word = word.view({groups, kCounters});
-  return at::stack({c[0], c[1], c[2], c[3]}, 1).view(-1).narrow(0, 0, count);
+  const auto words = at::stack({c[0], c[1], c[2], c[3]}, 1);
+  const auto halves = at::stack({words.bitwise_and(0xFFFF), words.bitwise_right_shift(16)}, -1);
+  return halves.view(-1).narrow(0, 0, count);
 }
 
 // Cuts `bits` off the fp32 numbers after adding as many random ones. Exact in both formats where
 // they are normal, in bf16 everywhere.
-at::Tensor cut_bits(const at::Tensor& values, const at::Tensor& words, std::int64_t bits) {
-  const auto noise = words.bitwise_right_shift(32 - bits).to(c10::kInt);
-  const auto kept = static_cast<std::int64_t>(~((std::uint64_t{1} << bits) - 1));
+at::Tensor cut_bits(const at::Tensor& values, const at::Tensor& random, std::int64_t bits) {
+  const auto noise = random.bitwise_right_shift(16 - bits).to(c10::kInt);
+  const auto kept = -(std::int64_t{1} << bits);
   return (values.view(c10::kInt) + noise).bitwise_and(kept).view(c10::kFloat);
 }
 
-// fp16's subnormal numbers are multiples of 2^-24; of what lies between two, 21 bits count.
-at::Tensor round_small(const at::Tensor& values, const at::Tensor& words) {
+// fp16's subnormal numbers are multiples of 2^-24; of what lies between two, 16 bits count.
+at::Tensor round_small(const at::Tensor& values, const at::Tensor& random) {
   const auto steps = values.abs().to(c10::kDouble).mul(0x1p24);
   const auto below = steps.floor();
-  const auto part = (steps - below).mul(0x1p21).floor();
-  const auto up = (part + words.bitwise_right_shift(11)).ge(0x1p21);
+  const auto up = ((steps - below).mul(0x1p16).floor() + random).ge(0x1p16);
   return (below + up).mul(0x1p-24).to(c10::kFloat).copysign(values);
 }
 
@@ -70,10 +71,10 @@ at::Tensor round_at_random(const at::Tensor& values, c10::ScalarType dtype,
                            kernels::Stream stream) {
   const auto count = values.numel();
   const auto flat = values.as_strided({count}, {1});  // in the order of memory, as the kernels
-  const auto words = random_words(count, noise, step, stream);
+  const auto random = random_bits(count, noise, step, stream);
   const bool is_half = dtype == c10::kHalf;
-  auto rounded = cut_bits(flat, words, is_half ? 13 : 16);
-  if (is_half) rounded = at::where(flat.abs().lt(0x1p-14), round_small(flat, words), rounded);
+  auto rounded = cut_bits(flat, random, is_half ? 13 : 16);
+  if (is_half) rounded = at::where(flat.abs().lt(0x1p-14), round_small(flat, random), rounded);
   const double largest = is_half ? 65504 : 0x1.fep127;
   rounded = at::where(flat.abs().le(largest), rounded, flat);  // Inf and NaN, and what becomes Inf
   auto result = at::empty_like(values, values.options().dtype(dtype));

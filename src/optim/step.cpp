@@ -157,6 +157,7 @@ void Step::update_by_kernels(Algorithm& algorithm, Groups& groups, States& state
 
 void Step::update_by_aten(Algorithm& algorithm, Groups& groups, States& states,
                           const at::Tensor& flag) {
+  if (aten_.empty()) return;
   const auto skip = flag.defined() ? flag.ne(0) : flag;
   for (std::size_t i = 0; i < aten_.size(); ++i) {
     auto& slot = *aten_.entry(i).slot;

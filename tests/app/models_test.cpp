@@ -53,20 +53,19 @@ TEST(Optimizers, TakeTheirSettings) {
     return make_optimizer(settings, {at::zeros({1}).requires_grad_()});
   };
   const auto sgd = made("sgd");
-  const auto& sgd_options = dynamic_cast<torch::optim::SGDOptions&>(sgd->defaults());
-  EXPECT_EQ(sgd_options.lr(), 0.25);
-  EXPECT_EQ(sgd_options.momentum(), 0.5);
-  EXPECT_EQ(sgd_options.weight_decay(), 0.125);
-  const auto adam = made("adam");
-  const auto& adam_options = dynamic_cast<torch::optim::AdamOptions&>(adam->defaults());
-  EXPECT_EQ(adam_options.lr(), 0.25);
-  EXPECT_EQ(adam_options.weight_decay(), 0.125);
-  const auto adamw = made("adamw");
-  const auto& adamw_options = dynamic_cast<torch::optim::AdamWOptions&>(adamw->defaults());
-  EXPECT_EQ(adamw_options.lr(), 0.25);
-  EXPECT_EQ(adamw_options.weight_decay(), 0.125);
+  const auto& sgd_options = dynamic_cast<amp::optim::SGD&>(*sgd).options();
+  EXPECT_EQ(sgd_options.lr, 0.25);
+  EXPECT_EQ(sgd_options.momentum, 0.5);
+  EXPECT_EQ(sgd_options.weight_decay, 0.125);
+  const auto expect_options = [](const auto& options) {
+    EXPECT_EQ(options.lr, 0.25);
+    EXPECT_EQ(options.weight_decay, 0.125);
+  };
+  expect_options(dynamic_cast<amp::optim::Adam&>(*made("adam")).options());
+  expect_options(dynamic_cast<amp::optim::AdamW&>(*made("adamw")).options());
+  expect_options(dynamic_cast<amp::optim::Lamb&>(*made("lamb")).options());
   EXPECT_EQ(error_of<amp::InvalidArgument>([&] { made("lion"); }),
-            "--optimizer must be sgd, adam or adamw, got 'lion'");
+            "--optimizer must be sgd, adam, adamw or lamb, got 'lion'");
 }
 
 TEST(PlannedSteps, AreOfTheEpochsUnlessStepsAreGiven) {

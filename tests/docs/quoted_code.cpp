@@ -16,6 +16,9 @@ extern torch::optim::LBFGS lbfgs;
 extern torch::optim::StepLR scheduler;
 extern std::unique_ptr<std::vector<torch::data::Example<>>> loader;
 extern torch::Tensor input, target, a, b, loss, loss0, loss1;
+extern optim::AdamW adamw;
+extern std::vector<torch::Tensor> matrices, biases;
+extern torch::Tensor inv_scale;
 extern GradScaler scaler;
 extern GradScalerState state;
 extern ApexHandle handle;
@@ -34,6 +37,7 @@ void your_kernel(std::vector<torch::optim::OptimizerParamGroup>& groups,
 #include "autocast.inc"
 #include "coming-from-apex.inc"
 #include "coming-from-pytorch.inc"
+#include "optimizers.inc"
 #include "scaler-state.inc"
 
 }  // namespace amp::tests

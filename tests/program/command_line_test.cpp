@@ -72,7 +72,7 @@ TEST_F(CommandLine, NamesMustBeKnown) {
       "--model must be mlp, cnn, resnet18, LIBRARY.so with a model of your own or FILE.pt of "
       "TorchScript, got 'vgg'");
   expect_usage({"train", "--optimizer", "lion"},
-               "--optimizer must be sgd, adam or adamw, got 'lion'");
+               "--optimizer must be sgd, adam, adamw or lamb, got 'lion'");
   expect_usage(
       {"train", "--precision", "fp8"},
       "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N or O0 to O3, got 'fp8'");

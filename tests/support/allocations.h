@@ -1,0 +1,72 @@
+// What is allocated while one looks: by operator new anywhere, and by LibTorch's CPU allocator on
+// this thread. Include it in one source file of a test: it replaces operator new.
+#pragma once
+
+#include <c10/core/Allocator.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+namespace amp::tests {
+
+inline std::atomic<bool> count_news = false;
+inline std::atomic<std::int64_t> news = 0;
+
+class Allocations {
+ public:
+  Allocations()
+      : tensors_(std::make_shared<Tensors>()),
+        guard_(c10::DebugInfoKind::PROFILER_STATE, tensors_) {
+    news = 0;
+    count_news = true;
+  }
+  ~Allocations() { count_news = false; }
+  Allocations(const Allocations&) = delete;
+  Allocations& operator=(const Allocations&) = delete;
+
+  std::int64_t count() const { return news + tensors_->count; }
+  std::int64_t live_tensor_bytes() const { return tensors_->live; }
+
+ private:
+  struct Tensors : c10::MemoryReportingInfoBase {
+    void reportMemoryUsage(void*, std::int64_t size, std::size_t, std::size_t,
+                           c10::Device) override {
+      live += size;
+      if (size > 0) ++count;
+    }
+    bool memoryProfilingEnabled() const override { return true; }
+    std::int64_t live = 0, count = 0;
+  };
+  std::shared_ptr<Tensors> tensors_;
+  c10::DebugInfoGuard guard_;
+};
+
+inline void* counted_allocation(std::size_t size, std::size_t alignment) {
+  if (count_news) ++news;
+  const auto whole = (size + alignment - 1) / alignment * alignment;
+  void* memory = std::aligned_alloc(alignment, whole == 0 ? alignment : whole);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace amp::tests
+
+void* operator new(std::size_t size) { return amp::tests::counted_allocation(size, 16); }
+void* operator new[](std::size_t size) { return amp::tests::counted_allocation(size, 16); }
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  return amp::tests::counted_allocation(size, static_cast<std::size_t>(alignment));
+}
+void* operator new[](std::size_t size, std::align_val_t alignment) {
+  return amp::tests::counted_allocation(size, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
