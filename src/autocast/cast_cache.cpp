@@ -5,6 +5,7 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "src/autocast/weight_cast.h"
@@ -14,8 +15,7 @@
 namespace amp::autocast {
 namespace {
 
-// Weights that were replaced within one long region are found by nobody; then all are dropped.
-constexpr std::size_t kMostEntries = 4096;
+constexpr std::size_t kFirstSweep = 64;
 
 struct Key {
   const c10::TensorImpl* tensor;
@@ -37,6 +37,13 @@ struct Entry {
 struct Cache {
   int depth = 0;  // regions of this thread that are open
   std::unordered_map<Key, Entry, KeyHash> entries;
+  std::size_t next_sweep = kFirstSweep;  // at so many entries
+
+  // Weights that were replaced within one long region are looked up by nobody.
+  void sweep() {
+    std::erase_if(entries, [](const auto& item) { return !item.second.state.is_in_use(); });
+    next_sweep = std::max(kFirstSweep, 2 * entries.size());
+  }
 };
 
 Cache& cache() {
@@ -66,7 +73,7 @@ at::Tensor cast_of_weight(c10::ScalarType dtype, const at::Tensor& weight, bool*
     }
     entries.erase(found);
   }
-  if (entries.size() >= kMostEntries) entries.clear();
+  if (entries.size() >= cache().next_sweep) cache().sweep();
   const auto cast = cast_of(weight, dtype, served);
   entries.emplace(key, Entry{tensor_lists::WeightState(weight), cast});
   return cast;

@@ -21,6 +21,8 @@ class WeightState {
   bool holds(const at::Tensor& weight) const;
   // Whether it is another tensor, or this one died.
   bool is_of(const at::Tensor& weight) const;
+  // Whether anybody but its gradient's accumulator holds the weight: the cast's graph holds that.
+  bool is_in_use() const { return source_.use_count() > 1; }
   // Notes the state of now. Does not allocate for the same number of dimensions.
   void refresh(const at::Tensor& weight);
 
