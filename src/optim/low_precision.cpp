@@ -67,7 +67,7 @@ at::Tensor value_of(const at::Tensor& parameter, const ParameterState& state,
     const auto unchanged = state.master.to(now.scalar_type()) == now;
     return at::where(unchanged, state.master, now.to(c10::kFloat));
   }
-  if (memory.weights == LowPrecisionWeights::split) {
+  if (memory.weights == LowPrecisionWeights::split && state.extra.defined()) {
     const auto upper = now.view(c10::kShort).to(c10::kInt).bitwise_left_shift(16);
     return upper.add_(state.extra).view(c10::kFloat);
   }

@@ -129,6 +129,16 @@ TYPED_TEST(LowPrecision, AWeightThatWasLoadedReplacesItsMaster) {
   EXPECT_TRUE(identical(optimizer.fp32_weight(weight), now));
 }
 
+TYPED_TEST(LowPrecision, BeforeTheFirstStepTheFp32WeightIsTheParameter) {
+  for (const auto weights : {LowPrecisionWeights::master, LowPrecisionWeights::split,
+                             LowPrecisionWeights::kahan, LowPrecisionWeights::nearest}) {
+    auto weight = trained(kShape, at::kBFloat16);
+    const typename TypeParam::Optimizer optimizer(
+        {weight}, full_options<typename TypeParam::Options>({.weights = weights}));
+    EXPECT_TRUE(identical(optimizer.fp32_weight(weight), weight.detach().to(at::kFloat)));
+  }
+}
+
 TYPED_TEST(LowPrecision, SplitRefusesFp16ByName) {
   auto weight = trained(kShape), half = trained(kShape, at::kHalf);
   const auto options =

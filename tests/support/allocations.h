@@ -52,6 +52,9 @@ inline void* counted_allocation(std::size_t size, std::size_t alignment) {
   return memory;
 }
 
+// Not inline: where GCC inlines `delete` alone, it takes free() for the wrong end of `new`.
+[[gnu::noinline]] inline void counted_release(void* memory) { std::free(memory); }
+
 }  // namespace amp::tests
 
 void* operator new(std::size_t size) { return amp::tests::counted_allocation(size, 16); }
@@ -62,11 +65,26 @@ void* operator new(std::size_t size, std::align_val_t alignment) {
 void* operator new[](std::size_t size, std::align_val_t alignment) {
   return amp::tests::counted_allocation(size, static_cast<std::size_t>(alignment));
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+// Of their own under AddressSanitizer, which would miss its partner in the `delete` below.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return amp::tests::counted_allocation(size, 16);
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  return amp::tests::counted_allocation(size, 16);
+}
+void operator delete(void* memory) noexcept { amp::tests::counted_release(memory); }
+void operator delete[](void* memory) noexcept { amp::tests::counted_release(memory); }
+void operator delete(void* memory, std::size_t) noexcept { amp::tests::counted_release(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { amp::tests::counted_release(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept {
+  amp::tests::counted_release(memory);
+}
+void operator delete[](void* memory, std::align_val_t) noexcept {
+  amp::tests::counted_release(memory);
+}
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
+  amp::tests::counted_release(memory);
+}
+void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept {
+  amp::tests::counted_release(memory);
+}
