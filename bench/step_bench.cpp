@@ -1,7 +1,7 @@
 // Times the optimizer's part of a mixed-precision step: from scaled gradients to new weights and
 // their bf16 copies.
 //
-//   step_bench SHAPES THREADS        SHAPES: gpt2, resnet18, small
+//   step_bench SHAPES THREADS        SHAPES: gpt2, resnet18, small, millions-N
 //
 // The half of a pair: reads lines "WAY STEPS" and answers with the seconds of each step, so that
 // tools/bench-step can take turns with Python's PyTorch. Ways: fp32 and bf16 (amp::optim::AdamW with
@@ -71,6 +71,7 @@ Shapes resnet18() {
 Shapes shapes_named(const std::string& name) {
   if (name == "gpt2") return gpt2();
   if (name == "resnet18") return resnet18();
+  if (name.starts_with("millions-")) return Shapes(std::stoul(name.substr(9)), {1000, 1000});
   return Shapes(1000, {1000});
 }
 
@@ -197,7 +198,7 @@ std::unique_ptr<Way> make_way(const std::string& name, const Shapes& shapes) {
 
 int main(int argc, char** argv) {
   if (argc != 3) {
-    std::cerr << "usage: step_bench gpt2|resnet18|small THREADS\n";
+    std::cerr << "usage: step_bench gpt2|resnet18|small|millions-N THREADS\n";
     return 2;
   }
   const auto shapes = shapes_named(argv[1]);

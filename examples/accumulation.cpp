@@ -78,6 +78,7 @@ Trained by_train_step(const toy::Data& data) {
   Trained trained;
   auto recipe = amp::Recipe::fp16();
   recipe.accumulation = kWindow;
+  recipe.policy = amp::OpPolicy::torch(torch::kCPU);  // as the Autocast of the other two
   amp::TrainStep train_step(*trained.model, trained.optimizer, recipe);
   for (int epoch = 0; epoch < kEpochs; ++epoch) {
     for (const auto& [input, target] : data) {

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "amp/optim.h"
+
 namespace ampersand {
 namespace {
 
@@ -45,13 +47,15 @@ amp::StepReport StepMemory::count(
   return report;
 }
 
-nlohmann::json StepMemory::event() const {
+nlohmann::json StepMemory::event(const torch::optim::Optimizer& optimizer) const {
+  const auto* fused = dynamic_cast<const amp::optim::FusedOptimizer*>(&optimizer);
+  const auto copies = fused == nullptr ? 0 : fused->copy_bytes();
   return {{"event", "memory"},
           {"weights", weights_},
-          {"copies", after_forward_.copies},
+          {"copies", after_forward_.copies + copies},
           {"masters", masters_},
           {"gradients", gradients_},
-          {"optimizer", watch_.live_bytes() - data_ - weights_ - masters_ - average_},
+          {"optimizer", watch_.live_bytes() - data_ - weights_ - masters_ - average_ - copies},
           {"activations", after_forward_.floating},
           {"integers", after_forward_.integer},
           {"other", after_forward_.other + average_}};

@@ -28,7 +28,7 @@ class StepMemory {
   bool counted() const { return counted_; }
 
   // The "memory" event, when nothing is alive but weights and what the optimizer keeps.
-  nlohmann::json event() const;
+  nlohmann::json event(const torch::optim::Optimizer& optimizer) const;
   std::int64_t peak_bytes() const { return watch_.peak_bytes(); }
 
  private:

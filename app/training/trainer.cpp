@@ -231,7 +231,7 @@ class Training {
 
   // Between two steps nothing is alive but the weights and what the optimizer keeps.
   void report_memory() {
-    if (memory_.counted() && device_.is_cpu()) send(memory_.event());
+    if (memory_.counted() && device_.is_cpu()) send(memory_.event(*optimizer_));
   }
 
   bool evaluation_due() {

@@ -67,13 +67,18 @@ class AMP_API StepReport {
 //   h. after growth_interval clean steps the scale grows.
 // Gradients are set to none after each step and each skip.
 //
+// With an optimizer of amp::optim e, f and g are two passes over memory in one call, and where every
+// micro-batch is a step its gradients stay bf16 or fp16 until then: `.grad` has that dtype between
+// backward() and the step, on a LibTorch that has Tensor::set_grad_dtype.
+//
 //   amp::TrainStep train_step(*model, optimizer, amp::Recipe::fp16());
 //   for (auto& batch : *loader) {
 //     auto report = train_step([&] { return criterion(model->forward(batch.data), batch.target); });
 //     if (report.stepped()) scheduler.step();
 //   }
 //
-// The result is that of the separate calls of Autocast, GradScaler and clipping. Throws
+// The result is that of the separate calls of Autocast, GradScaler and clipping (bit for bit; where
+// amp::optim clips, up to the last bits of a norm that it takes in double). Throws
 // InvalidArgument for a loss that is not one floating-point element or needs no gradient, and
 // whatever the user's function throws; the gradients of the window's earlier micro-batches survive.
 // Model and optimizer must outlive the TrainStep. Source: Micikevicius et al., Mixed Precision

@@ -9,6 +9,7 @@
 #include "src/optim/low_precision.h"
 #include "src/optim/state_archive.h"
 #include "src/optim/step.h"
+#include "src/optim/weight_copies.h"
 
 namespace amp::optim {
 namespace {
@@ -114,6 +115,14 @@ at::Tensor FusedOptimizer::fp32_weight(const at::Tensor& parameter) const {
   }
   throw InvalidArgument(std::string(impl_->algorithm->name()) +
                         ": fp32_weight() takes a parameter of this optimizer");
+}
+
+std::int64_t FusedOptimizer::copy_bytes() const {
+  std::int64_t bytes = 0;
+  for (const auto& group : param_groups_) {
+    for (const auto& parameter : group.params()) bytes += weight_copies::bytes_of(parameter);
+  }
+  return bytes;
 }
 
 void FusedOptimizer::save(OutputArchive& archive) const {

@@ -154,6 +154,14 @@ void written(const at::Tensor& parameter) {
   });
 }
 
+std::int64_t bytes_of(const at::Tensor& parameter) {
+  std::size_t bytes = 0;
+  with_record(parameter, [&](Record& record) {
+    if (record.copy.defined()) bytes = record.copy.nbytes();
+  });
+  return static_cast<std::int64_t>(bytes);
+}
+
 void forget(const at::Tensor& parameter) {
   with_record(parameter, [](Record& record) { record.valid = false; });
 }

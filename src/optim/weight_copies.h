@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <utility>
 
 namespace amp::optim::weight_copies {
@@ -43,6 +44,9 @@ void adopt(const at::Tensor& parameter, const at::Tensor& cast);
 // once there is a copy, unless a graph holds it.
 at::Tensor copy_to_write(const at::Tensor& parameter);
 void written(const at::Tensor& parameter);
+
+// Of the copy, current or not; 0 if there is none.
+std::int64_t bytes_of(const at::Tensor& parameter);
 
 // Drops the copy: the parameter was changed without a trace. The next cast is adopted again.
 void forget(const at::Tensor& parameter);

@@ -5,6 +5,7 @@
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
+#include "amp/optim.h"
 #include "app/models/model.h"
 #include "app/training/optimizers.h"
 #include "app/training/trainer.h"

@@ -1,13 +1,12 @@
 // Cross entropy over low-precision logits: the values of fp32, without an fp32 copy.
 #include <ATen/ATen.h>
-#include <c10/util/ThreadLocalDebugInfo.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "amp/autocast.h"
+#include "tests/support/live_bytes.h"
 #include "tests/support/tensors.h"
 
 namespace amp::tests {
@@ -55,19 +54,6 @@ at::Tensor under_fast(const Problem& problem, const at::Tensor& x, const Setting
 
 double largest(const at::Tensor& tensor) { return tensor.abs().max().item<double>(); }
 
-// The largest allocation while it lives.
-class LargestAllocation : public c10::MemoryReportingInfoBase {
- public:
-  void reportMemoryUsage(void*, int64_t bytes, size_t, size_t, c10::Device) override {
-    largest_ = std::max(largest_, bytes);
-  }
-  bool memoryProfilingEnabled() const override { return true; }
-  std::int64_t bytes() const { return largest_; }
-
- private:
-  std::int64_t largest_ = 0;
-};
-
 // Against double precision. 300 x 2000 is more than one block.
 TEST(CrossEntropy, LossAndGradientAreThoseOfFp32RoundedOnce) {
   for (const auto dtype : {at::kBFloat16, at::kHalf}) {
@@ -100,13 +86,10 @@ TEST(CrossEntropy, LossAndGradientAreThoseOfFp32RoundedOnce) {
 TEST(CrossEntropy, NothingOfTheLogitsSizeIsMadeInFp32) {
   const Problem problem(1024, 1024, at::kBFloat16);
   const auto x = problem.logits.detach().requires_grad_();
-  const auto seen = std::make_shared<LargestAllocation>();
-  {
-    const c10::DebugInfoGuard watch(c10::DebugInfoKind::PROFILER_STATE, seen);
-    under_fast(problem, x, {false, 0, at::Reduction::Mean}).backward();
-  }
-  EXPECT_GE(seen->bytes(), 1024 * 1024 * 2) << "the gradient";
-  EXPECT_LT(seen->bytes(), 1024 * 1024 * 3);
+  const LiveBytes seen;
+  under_fast(problem, x, {false, 0, at::Reduction::Mean}).backward();
+  EXPECT_GE(seen.largest(), 1024 * 1024 * 2) << "the gradient";
+  EXPECT_LT(seen.largest(), 1024 * 1024 * 3);
 }
 
 TEST(CrossEntropy, CanBeDifferentiatedTwice) {

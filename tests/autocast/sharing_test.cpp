@@ -9,7 +9,7 @@
 
 #include "amp/autocast.h"
 #include "amp/cpu_math.h"
-#include "tests/autocast/live_bytes.h"
+#include "tests/support/live_bytes.h"
 #include "tests/cpu_math/op_counter.h"
 #include "tests/support/mlp.h"
 

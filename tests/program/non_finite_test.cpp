@@ -45,7 +45,8 @@ TEST_F(NonFinite, CompareGoesOnWithTheOthers) {
   EXPECT_EQ(results["runs"][1]["diverged"], true);
   EXPECT_EQ(results["runs"][1]["diverged_at_step"], 3);
   EXPECT_EQ(results["runs"][1]["ending"], "stopped");
-  EXPECT_EQ(results["runs"][1]["memory"]["optimizer"], 0);  // it never made a step
+  // It never made a step, and has no more than the norm and the flag of the last it skipped.
+  EXPECT_EQ(results["runs"][1]["memory"]["optimizer"], 8);
   EXPECT_EQ(results["runs"][2]["diverged"], false);
   EXPECT_EQ(results["runs"][2]["steps"], 4);
   EXPECT_EQ(results["summary"][1]["diverged"], 1);

@@ -173,9 +173,10 @@ TEST_F(Resume, WhatCannotBeResumedIsSaid) {
   expect_refusal(run({"train", "--resume", "run", "--batch-size", "8", "--epochs", "9"}), 2,
                  "--batch-size cannot change in a run that is resumed, which has 16; leave it out, "
                  "or start a new run");
-  expect_refusal(run({"train", "--resume", "run", "--output", "other"}), 2,
-                 "--output cannot be combined with --resume, which goes on in the folder and the "
-                 "precision of the run; leave it out");
+  expect_refusal(
+      run({"train", "--resume", "run", "--output", "other"}), 2,
+      "--output cannot be combined with --resume, which goes on in the folder, the precision "
+      "and the policy of the run; leave it out");
   EXPECT_EQ(files_of(path("run")), before);
 }
 

@@ -2,13 +2,12 @@
 // this thread. Include it in one source file of a test: it replaces operator new.
 #pragma once
 
-#include <c10/core/Allocator.h>
-#include <c10/util/ThreadLocalDebugInfo.h>
-
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
-#include <memory>
 #include <new>
+
+#include "tests/support/live_bytes.h"
 
 namespace amp::tests {
 
@@ -17,9 +16,7 @@ inline std::atomic<std::int64_t> news = 0;
 
 class Allocations {
  public:
-  Allocations()
-      : tensors_(std::make_shared<Tensors>()),
-        guard_(c10::DebugInfoKind::PROFILER_STATE, tensors_) {
+  Allocations() {
     news = 0;
     count_news = true;
   }
@@ -27,21 +24,11 @@ class Allocations {
   Allocations(const Allocations&) = delete;
   Allocations& operator=(const Allocations&) = delete;
 
-  std::int64_t count() const { return news + tensors_->count; }
-  std::int64_t live_tensor_bytes() const { return tensors_->live; }
+  std::int64_t count() const { return news + tensors_.allocations(); }
+  std::int64_t live_tensor_bytes() const { return tensors_.now(); }
 
  private:
-  struct Tensors : c10::MemoryReportingInfoBase {
-    void reportMemoryUsage(void*, std::int64_t size, std::size_t, std::size_t,
-                           c10::Device) override {
-      live += size;
-      if (size > 0) ++count;
-    }
-    bool memoryProfilingEnabled() const override { return true; }
-    std::int64_t live = 0, count = 0;
-  };
-  std::shared_ptr<Tensors> tensors_;
-  c10::DebugInfoGuard guard_;
+  LiveBytes tensors_;
 };
 
 inline void* counted_allocation(std::size_t size, std::size_t alignment) {

@@ -5,6 +5,7 @@
 #include <torch/optim/optimizer.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -79,6 +80,9 @@ class AMP_API FusedOptimizer : public torch::optim::Optimizer, public ScaledStep
   // The fp32 value of one of its parameters: the master weight, or what the parameter and the bits
   // kept beside it stand for. Shares no memory with the training.
   at::Tensor fp32_weight(const at::Tensor& parameter) const;
+
+  // Bytes of the bf16 or fp16 copies of fp32 parameters that its steps write for autocast.
+  std::int64_t copy_bytes() const;
 
   // Options, counters, moments and masters; bit for bit. Loading refuses a state of another
   // optimizer, number of parameters, shape, dtype or memory options, and then changes nothing. Waits

@@ -1,4 +1,4 @@
-// How many bytes of tensors this thread has made and not freed, while a counter lives.
+// The bytes of tensors that this thread has made and not freed, while a counter lives.
 #pragma once
 
 #include <c10/core/Allocator.h>
@@ -18,6 +18,8 @@ class LiveBytes {
   LiveBytes& operator=(const LiveBytes&) = delete;
 
   std::int64_t now() const { return count_->now; }
+  std::int64_t allocations() const { return count_->allocations; }
+  std::int64_t largest() const { return count_->largest; }  // allocation
   // The most there were at once since the last call.
   std::int64_t take_peak() {
     const auto peak = count_->peak;
@@ -27,11 +29,13 @@ class LiveBytes {
 
  private:
   struct Count : c10::MemoryReportingInfoBase {
-    std::int64_t now = 0, peak = 0;
+    std::int64_t now = 0, peak = 0, largest = 0, allocations = 0;
     void reportMemoryUsage(void* /*memory*/, std::int64_t change, std::size_t /*allocated*/,
                            std::size_t /*reserved*/, c10::Device /*device*/) override {
       now += change;
       peak = std::max(peak, now);
+      largest = std::max(largest, change);
+      if (change > 0) ++allocations;
     }
     bool memoryProfilingEnabled() const override { return true; }
   };
