@@ -15,6 +15,7 @@
 #include <ATen/ops/randn.h>
 #include <ATen/ops/relu.h>
 #include <c10/core/GradMode.h>
+#include <immintrin.h>
 #include <torch/nn/utils/clip_grad.h>
 #include <torch/optim/adamw.h>
 
@@ -152,7 +153,22 @@ class Stock : public Training {
   amp::GradScaler scaler{{.init_scale = 1024}};
 };
 
-// a = b, or a = b + s c, over fp32 arrays.
+// a = b, or a = b + 3 c where c is not null, past the cache: a store that first reads what it is to
+// overwrite moves a third more than is counted.
+void stream(float* a, const float* b, const float* c, std::int64_t begin, std::int64_t end) {
+  const auto value = [&](std::int64_t i) {
+    const auto x = _mm_loadu_ps(b + i);
+    return c == nullptr ? x : _mm_add_ps(x, _mm_mul_ps(_mm_set1_ps(3), _mm_loadu_ps(c + i)));
+  };
+  auto i = begin;
+  for (; i < end && reinterpret_cast<std::uintptr_t>(a + i) % 16 != 0; ++i)
+    a[i] = b[i] + (c == nullptr ? 0 : 3 * c[i]);
+  for (; i + 4 <= end; i += 4) _mm_stream_ps(a + i, value(i));
+  for (; i < end; ++i) a[i] = b[i] + (c == nullptr ? 0 : 3 * c[i]);
+  _mm_sfence();
+}
+
+// a = b, or a = b + 3 c, over fp32 arrays.
 class Bandwidth : public Way {
  public:
   Bandwidth(std::int64_t elements, bool triad)
@@ -166,11 +182,7 @@ class Bandwidth : public Way {
     const auto* c = c_.const_data_ptr<float>();
     return timed([&] {
       at::parallel_for(0, a_.numel(), 1 << 16, [&](std::int64_t begin, std::int64_t end) {
-        if (triad_) {
-          for (auto i = begin; i < end; ++i) a[i] = b[i] + 3.0F * c[i];
-        } else {
-          for (auto i = begin; i < end; ++i) a[i] = b[i];
-        }
+        stream(a, b, triad_ ? c : nullptr, begin, end);
       });
     });
   }
