@@ -29,19 +29,24 @@ struct InOp : at::ObserverContext {
   ~InOp() override { --depth; }
 };
 
-// The rule of a listed or added op in this region, keep for others.
-CastRule rule_in(const Region& region, c10::DeviceType device, const std::string& op) {
+struct Named {
+  std::string name;  // of this overload alone
+  CastRule rule;     // in this region; keep for an op without one
+};
+
+Named named(const Region& region, c10::DeviceType device, const std::string& op) {
   static const auto numbers = [] {
     std::unordered_map<std::string, std::size_t> made;
     for (std::size_t i = 0; i < op_policy::kOps; ++i) made[op_policy::kListed[i].name] = i;
     return made;
   }();
+  const auto listed = numbers.find(op);
+  const auto name = listed == numbers.end() ? op : op_policy::name_of(listed->second);
   const auto* table = region.of(device).table.get();
-  if (table == nullptr) return CastRule::keep;
-  if (const auto found = numbers.find(op); found != numbers.end())
-    return table->rules[found->second];
+  if (table == nullptr) return {name, CastRule::keep};
+  if (listed != numbers.end()) return {name, table->rules[listed->second]};
   const auto added = table->added.find(op);
-  return added == table->added.end() ? CastRule::keep : added->second;
+  return {name, added == table->added.end() ? CastRule::keep : added->second};
 }
 
 // Ops with a rule count themselves, in their kernels.
@@ -51,8 +56,8 @@ std::unique_ptr<at::ObserverContext> before_op(const at::RecordFunction& functio
   if (depth == 0 && region != nullptr && region->log != nullptr && name.has_value()) {
     for (const auto device : {at::kCPU, at::kCUDA}) {
       if (!at::autocast::is_autocast_enabled(device)) continue;
-      const auto op = op_policy::full_name(name->name, name->overload_name);
-      if (rule_in(*region, device, op) == CastRule::keep) region->log->call(op, CastRule::keep);
+      const auto op = named(*region, device, op_policy::full_name(name->name, name->overload_name));
+      if (op.rule == CastRule::keep) region->log->call(op.name, op.rule);
       break;
     }
   }

@@ -226,7 +226,7 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device));
     CastCount* count = nullptr;
     if (table != nullptr && region->log != nullptr)
-      count = &region->log->call(op_policy::kListed[number].name, table->rules[number]);
+      count = &region->log->call(op_policy::name_of(number), table->rules[number]);
     if (rule == CastRule::banned) refuse_banned(op_policy::kListed[number].name);
     if constexpr ((std::is_same_v<std::remove_cvref_t<Args>, std::optional<c10::ScalarType>> ||
                    ...)) {

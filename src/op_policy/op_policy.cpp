@@ -69,16 +69,18 @@ std::vector<std::size_t> listed(const Name& name) {
   return found;
 }
 
-// The overloads of an op that is not listed, by their full names; those that write to an argument
-// are never cast.
-std::vector<std::string> unlisted(const Name& name) {
+enum class Writes { nothing, an_argument };
+
+// The overloads of an op that is not listed, by their full names. Those that write to an argument are
+// never cast.
+std::vector<std::string> unlisted(const Name& name, Writes writes = Writes::nothing) {
   std::vector<std::string> found;
   const auto wanted = qualified(name.base);
   auto& dispatcher = c10::Dispatcher::singleton();
   for (const auto& op : dispatcher.getAllOpNames()) {
     if (op.name != wanted || (name.has_overload && op.overload_name != name.overload)) continue;
     const auto schema = dispatcher.findSchema(op);
-    if (schema.has_value() && !schema->schema().is_mutable())
+    if (schema.has_value() && schema->schema().is_mutable() == (writes == Writes::an_argument))
       found.push_back(full(name.base, op.overload_name));
   }
   std::ranges::sort(found);
@@ -220,8 +222,10 @@ CastRule OpPolicy::rule(const std::string& op) const {
     const auto place = table_->added.find(other);
     meet(place == table_->added.end() ? CastRule::keep : place->second);
   }
-  if (!found.has_value()) op_policy::refuse_unknown(op);
-  return *found;
+  if (found.has_value()) return *found;
+  if (op_policy::unlisted(name, op_policy::Writes::an_argument).empty())
+    op_policy::refuse_unknown(op);
+  return CastRule::keep;
 }
 
 std::string OpPolicy::explain(const std::string& op) const {
@@ -241,6 +245,11 @@ std::string OpPolicy::explain(const std::string& op) const {
             ? op_policy::explained(other, CastRule::keep, CastRule::keep, table_->base)
             : op_policy::explained(other, place->second, std::nullopt, table_->base));
   }
+  if (!text.empty()) return text;
+  for (const auto& other : op_policy::unlisted(name, op_policy::Writes::an_argument))
+    add(other +
+        ": keep (it runs in the dtype it is given), because in-place and out= variants are "
+        "never cast");
   if (text.empty()) op_policy::refuse_unknown(op);
   return text;
 }

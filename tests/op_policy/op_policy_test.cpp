@@ -114,6 +114,15 @@ TEST(OpPolicy, ExplainSaysWhichRuleAndWhy) {
               AllOf(HasSubstr("softmax.int"), HasSubstr("softmax.Dimname"), HasSubstr("\n")));
 }
 
+TEST(OpPolicy, InPlaceVariantsAreKept) {
+  const auto policy = OpPolicy::torch(c10::kCPU);
+  EXPECT_EQ(policy.rule("add_"), CastRule::keep);
+  EXPECT_EQ(policy.explain("add_.Scalar"),
+            "add_.Scalar: keep (it runs in the dtype it is given), because in-place and out= "
+            "variants are never cast");
+  EXPECT_THROW(OpPolicy::torch(c10::kCPU).set("add_", CastRule::fp32), InvalidArgument);
+}
+
 TEST(OpPolicy, JsonGoesRound) {
   auto policy = OpPolicy::unified();
   policy.set("softmax.int", CastRule::lower_precision).set("gelu", CastRule::promote);

@@ -67,12 +67,13 @@ TEST_F(Train, ExplainListsWhichRuleEachOpMet) {
   EXPECT_EQ(casts[0]["policy"], "fast_cpu");
   std::map<std::string, Json> ops;
   for (const auto& op : casts[0]["ops"]) ops[op["op"]] = op;
-  ASSERT_TRUE(ops.contains("conv2d") && ops.contains("cross_entropy_loss") && ops.contains("relu"))
+  ASSERT_TRUE(ops.contains("conv2d.default") && ops.contains("cross_entropy_loss") &&
+              ops.contains("relu"))
       << casts[0];
-  EXPECT_EQ(ops["conv2d"]["calls"], 2);
+  EXPECT_EQ(ops["conv2d.default"]["calls"], 2);
   // Two weights and two biases of 32 and 64 filters of 3 x 3, in bf16; the images come in bf16.
-  EXPECT_EQ(ops["conv2d"]["casts"], 4);
-  EXPECT_EQ(ops["conv2d"]["bytes"], 2 * (32 * 9 + 32 + 64 * 32 * 9 + 64));
+  EXPECT_EQ(ops["conv2d.default"]["casts"], 4);
+  EXPECT_EQ(ops["conv2d.default"]["bytes"], 2 * (32 * 9 + 32 + 64 * 32 * 9 + 64));
   EXPECT_EQ(ops["cross_entropy_loss"]["casts"], 0) << "it reads bf16";
   EXPECT_EQ(ops["relu"]["calls"], 3);
 }
@@ -84,7 +85,7 @@ TEST_F(Train, APolicyFileDecidesWhichOpRunsInWhichPrecision) {
   const auto casts = events_of(metrics, "casts");
   EXPECT_EQ(casts.at(0)["policy"], "torch_cpu, edited");
   for (const auto& op : casts.at(0)["ops"]) {
-    if (op["op"] == "conv2d") {
+    if (op["op"] == "conv2d.default") {
       EXPECT_TRUE(contains(op["why"], "fp32 (its tensors are cast to fp32), set by hand"));
     }
     if (op["op"] == "cross_entropy_loss") {
