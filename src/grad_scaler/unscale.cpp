@@ -41,8 +41,7 @@ const char* refusal(const at::Tensor& gradient, bool takes_half) {
   const auto dtype = gradient.scalar_type();
   if (dtype == c10::kHalf && !takes_half) {
     return "fp16; unscaled it would be flushed to zero. Use an optimizer of amp::optim, or keep "
-           "the "
-           "parameter in fp32 and run the forward pass under Autocast";
+           "the parameter in fp32 and run the forward pass under Autocast";
   }
   if (dtype != c10::kFloat && dtype != c10::kBFloat16 && dtype != c10::kDouble &&
       dtype != c10::kHalf)

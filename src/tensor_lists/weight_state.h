@@ -19,7 +19,7 @@ class WeightState {
 
   // Whether the weight is in this state, as far as can be seen.
   bool holds(const at::Tensor& weight) const;
-  // Whether it is another tensor, or this one died.
+  // Whether this is the tensor that the state is of, and not a later one at its address.
   bool is_of(const at::Tensor& weight) const;
   // Whether anybody but its gradient's accumulator holds the weight: the cast's graph holds that.
   bool is_in_use() const { return source_.use_count() > 1; }
