@@ -7,7 +7,7 @@
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/commands/stored_run.h"
-#include "app/training/evaluation.h"
+#include "app/tasks/evaluation.h"
 
 namespace ampersand {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "app/data/image_set.h"
 #include "app/training/precision.h"
-#include "app/training/settings.h"
+#include "app/settings/settings.h"
 
 namespace CLI {
 class App;

@@ -13,6 +13,7 @@
 #include "amp/checkpoint.h"
 #include "amp/error.h"
 #include "app/models/builtin.h"
+#include "app/models/language_models.h"
 #include "app/models/plug_in.h"
 #include "app/models/script_model.h"
 
@@ -25,10 +26,13 @@ class ModuleModel : public Model {
  public:
   explicit ModuleModel(amp::RegisteredModel model) : model_(std::move(model)) {}
 
-  at::Tensor forward(const at::Tensor& images) override { return model_.forward(images); }
-  at::Tensor loss(const at::Tensor& logits, const at::Tensor& labels) override {
-    return model_.loss ? model_.loss(logits, labels) : Model::loss(logits, labels);
+  at::Tensor forward(const std::vector<at::Tensor>& inputs) override {
+    return model_.forward(inputs.at(0));
   }
+  at::Tensor loss(const at::Tensor& outputs, const std::vector<at::Tensor>& targets) override {
+    return model_.loss ? model_.loss(outputs, targets.at(0)) : Model::loss(outputs, targets);
+  }
+  torch::nn::Module* module() override { return model_.module.get(); }
   std::vector<at::Tensor> parameters() const override { return model_.module->parameters(); }
   std::vector<at::Tensor> buffers() const override { return model_.module->buffers(); }
   void train(bool on) override { model_.module->train(on); }
@@ -63,28 +67,48 @@ std::string sizes(at::IntArrayRef shape) {
   return text.str();
 }
 
-[[noreturn]] void throw_failed(const std::string& what, const at::Tensor& images,
-                               const std::string& why) {
-  throw amp::InvalidArgument("model " + what + ": given images of shape " + sizes(images.sizes()) +
-                             " it failed: " + why);
+// Two blank samples, and what must come out.
+struct Trial {
+  std::string noun;
+  at::Tensor inputs;
+  std::vector<std::int64_t> outputs;
+  std::string meaning;
+};
+
+Trial trial_of(const amp::ModelShape& shape) {
+  if (shape.is_text())
+    return {"tokens", at::zeros({2, shape.context}, c10::kLong), {2, shape.context, shape.vocabulary},
+            "2 texts, " + std::to_string(shape.context) + " tokens, vocabulary of " +
+                std::to_string(shape.vocabulary)};
+  return {"images", at::zeros({2, shape.channels, shape.height, shape.width}), {2, shape.classes},
+          "2 images, " + std::to_string(shape.classes) + " classes"};
 }
 
-at::Tensor output_of(Model& model, const std::string& what, const at::Tensor& images) {
+[[noreturn]] void throw_failed(const std::string& what, const Trial& trial, const std::string& why) {
+  throw amp::InvalidArgument("model " + what + ": given " + trial.noun + " of shape " +
+                             sizes(trial.inputs.sizes()) + " it failed: " + why);
+}
+
+at::Tensor output_of(Model& model, const std::string& what, const Trial& trial) {
   try {
-    return model.forward(images);
+    return model.forward({trial.inputs});
   } catch (const c10::Error& error) {
-    throw_failed(what, images, first_line(error.what_without_backtrace()));
+    throw_failed(what, trial, first_line(error.what_without_backtrace()));
   } catch (const amp::Error&) {
     throw;
   } catch (const std::exception& error) {
-    throw_failed(what, images, last_line(error.what()));
+    throw_failed(what, trial, last_line(error.what()));
   }
 }
 
 }  // namespace
 
-at::Tensor Model::loss(const at::Tensor& logits, const at::Tensor& labels) {
-  return at::cross_entropy_loss(logits, labels);
+at::Tensor Model::loss(const at::Tensor& outputs, const std::vector<at::Tensor>& targets) {
+  return at::cross_entropy_loss(outputs.flatten(0, -2), targets.at(0).flatten());
+}
+
+std::unique_ptr<Model> model_of(amp::RegisteredModel model) {
+  return std::make_unique<ModuleModel>(std::move(model));
 }
 
 void check_model_name(const std::string& what) {
@@ -97,38 +121,41 @@ void check_model_name(const std::string& what) {
       "LIBRARY.so with a model of your own or FILE.pt of TorchScript, got '" + what + "'");
 }
 
-std::unique_ptr<Model> make_model(const std::string& what, const amp::ModelShape& shape) {
+std::unique_ptr<Model> make_model(const std::string& what, const amp::ModelShape& shape,
+                                  const ModelSizes& sizes) {
   check_model_name(what);
   register_builtin_models();
+  if (is_language_model(what)) return model_of(make_language_model(what, shape, sizes));
   if (is_path(what) && !is_plug_in(what)) return load_script_model(what);
   const auto name = is_plug_in(what) ? load_plug_in(what) : what;
-  return std::make_unique<ModuleModel>(amp::make_registered_model(name, shape));
+  return model_of(amp::make_registered_model(name, shape));
 }
 
-void check_model(Model& model, const std::string& what, const amp::ModelShape& shape) {
+void check_parameters(const Model& model, const std::string& what) {
   const auto parameters = model.parameters();
   const auto trained = [](const at::Tensor& tensor) {
     return tensor.is_floating_point() && tensor.requires_grad();
   };
-  if (std::none_of(parameters.begin(), parameters.end(), trained))
-    throw amp::InvalidArgument("model " + what +
-                               ": it has no parameters to train; give one with floating-point "
-                               "parameters that need gradients");
+  if (std::any_of(parameters.begin(), parameters.end(), trained)) return;
+  throw amp::InvalidArgument("model " + what +
+                             ": it has no parameters to train; give one with floating-point "
+                             "parameters that need gradients");
+}
+
+void check_model(Model& model, const std::string& what, const amp::ModelShape& shape) {
+  check_parameters(model, what);
   c10::NoGradGuard no_grad;
   model.train(false);
-  const auto images = at::zeros({2, shape.channels, shape.height, shape.width});
-  const auto output = output_of(model, what, images);
+  const auto trial = trial_of(shape);
+  const auto output = output_of(model, what, trial);
   model.train(true);
-  if (output.defined() && output.is_floating_point() &&
-      output.sizes() == at::IntArrayRef({2, shape.classes}))
-    return;
+  if (output.defined() && output.is_floating_point() && output.sizes() == trial.outputs) return;
   const auto got = output.defined()
                        ? sizes(output.sizes()) + " of " + c10::toString(output.scalar_type())
                        : std::string("nothing");
-  throw amp::InvalidArgument("model " + what + ": for images of shape " + sizes(images.sizes()) +
-                             " it must return logits of shape " + sizes({2, shape.classes}) +
-                             " (2 images, " + std::to_string(shape.classes) + " classes), got " +
-                             got);
+  throw amp::InvalidArgument("model " + what + ": for " + trial.noun + " of shape " +
+                             sizes(trial.inputs.sizes()) + " it must return logits of shape " +
+                             sizes(trial.outputs) + " (" + trial.meaning + "), got " + got);
 }
 
 std::string absolute_model(const std::string& what) {

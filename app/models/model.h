@@ -1,4 +1,4 @@
-// What the program trains: a registered C++ model, one of a plug-in, or a TorchScript file.
+// What the program trains: a built-in model, one of a plug-in, or a TorchScript file.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,6 +10,7 @@
 
 #include "amp/model_registry.h"
 #include "amp/train_step.h"
+#include "app/models/model_sizes.h"
 
 namespace ampersand {
 
@@ -17,10 +18,12 @@ class Model {
  public:
   virtual ~Model() = default;
 
-  // Images [batch, channels, height, width] to logits [batch, classes].
-  virtual at::Tensor forward(const at::Tensor& images) = 0;
-  // The model's own loss, or the mean cross entropy of the logits in fp32.
-  virtual at::Tensor loss(const at::Tensor& logits, const at::Tensor& labels);
+  // The inputs of a batch, as the task has them: images [batch, channels, height, width] or tokens
+  // [batch, time]; logits [batch, classes] or [batch, time, vocabulary].
+  virtual at::Tensor forward(const std::vector<at::Tensor>& inputs) = 0;
+  // The model's own loss, or the mean cross entropy of logits [..., classes] and targets [...], int64;
+  // targets of -100 do not count.
+  virtual at::Tensor loss(const at::Tensor& outputs, const std::vector<at::Tensor>& targets);
 
   virtual std::vector<at::Tensor> parameters() const = 0;
   virtual std::vector<at::Tensor> buffers() const = 0;
@@ -28,6 +31,8 @@ class Model {
   virtual void to(c10::Device device) = 0;
   // Copies weights by name. Throws amp::InvalidArgument for those of another model.
   virtual void load(const amp::NamedTensors& weights) = 0;
+  // The module behind it; null for TorchScript.
+  virtual torch::nn::Module* module() { return nullptr; }
   virtual std::unique_ptr<amp::TrainStep> train_step(torch::optim::Optimizer& optimizer,
                                                      const amp::Recipe& recipe) = 0;
 };
@@ -37,16 +42,25 @@ void check_model_name(const std::string& what);
 
 // Makes a model with fresh weights from LibTorch's generator; a TorchScript model comes with its
 // own. what: a built-in name; LIBRARY.so, which is loaded and must register one model, or
-// LIBRARY.so:NAME for one of several; or FILE.pt. Loading either runs what is in it.
+// LIBRARY.so:NAME for one of several; or FILE.pt. Loading either runs what is in it. sizes are for
+// the built-in models of text; others have none.
 //
-// Throws amp::InvalidArgument for an unknown name or a shape the model cannot take, and
-// amp::IoError for a file that is no plug-in or no TorchScript model.
-std::unique_ptr<Model> make_model(const std::string& what, const amp::ModelShape& shape);
+// Throws amp::InvalidArgument for an unknown name, a shape the model cannot take or sizes that do not
+// go together, and amp::IoError for a file that is no plug-in or no TorchScript model.
+std::unique_ptr<Model> make_model(const std::string& what, const amp::ModelShape& shape,
+                                  const ModelSizes& sizes = {});
 
-// Runs two blank images through the model. Throws amp::InvalidArgument, with both shapes, when it
-// fails or returns anything but [2, classes] floating-point logits, and for a model without
-// parameters to train.
+// A model around a module with its forward and, if it has one, its loss.
+std::unique_ptr<Model> model_of(amp::RegisteredModel model);
+
+// Runs two blank samples through the model. Throws amp::InvalidArgument, with both shapes, when it
+// fails or returns anything but the floating-point logits that `shape` asks for, and for a model
+// without parameters to train.
 void check_model(Model& model, const std::string& what, const amp::ModelShape& shape);
+
+// Throws amp::InvalidArgument, naming the model, unless it has floating-point parameters that need
+// gradients.
+void check_parameters(const Model& model, const std::string& what);
 
 // A model that comes out of a file, or names one: its path is kept whole, so that it is found again
 // from another folder.

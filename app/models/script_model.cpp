@@ -20,12 +20,12 @@ class ScriptModel : public Model {
   ScriptModel(torch::jit::Module module, std::string name)
       : module_(std::move(module)), name_(std::move(name)) {}
 
-  at::Tensor forward(const at::Tensor& images) override {
-    return tensor(module_.forward({images}), "forward");
+  at::Tensor forward(const std::vector<at::Tensor>& inputs) override {
+    return tensor(module_.forward({inputs.begin(), inputs.end()}), "forward");
   }
-  at::Tensor loss(const at::Tensor& logits, const at::Tensor& labels) override {
-    if (!module_.find_method("loss").has_value()) return Model::loss(logits, labels);
-    return tensor(module_.run_method("loss", logits, labels), "loss");
+  at::Tensor loss(const at::Tensor& outputs, const std::vector<at::Tensor>& targets) override {
+    if (!module_.find_method("loss").has_value()) return Model::loss(outputs, targets);
+    return tensor(module_.run_method("loss", outputs, targets.at(0)), "loss");
   }
   std::vector<at::Tensor> parameters() const override { return listed(module_.parameters()); }
   std::vector<at::Tensor> buffers() const override { return listed(module_.buffers()); }

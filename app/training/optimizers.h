@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "app/training/settings.h"
+#include "app/settings/settings.h"
 
 namespace ampersand {
 

@@ -17,56 +17,37 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-json statistics_json(const PixelStatistics& statistics) {
-  auto list = json::array();
-  for (const auto& [mean, deviation] : statistics) list.push_back({mean, deviation});
-  return list;
-}
-
-PixelStatistics statistics_of(const json& list) {
-  PixelStatistics statistics;
-  for (const auto& pair : list) statistics.push_back({pair.at(0), pair.at(1)});
-  return statistics;
-}
-
 }  // namespace
 
-amp::ModelShape shape_of(const ImageData& data) {
-  return {data.train.channels, data.train.height, data.train.width, data.train.classes};
-}
-
-json run_state_json(const Settings& settings, const RunPlan& plan, const ImageData& data,
-                    const PixelStatistics& statistics, std::int64_t updates) {
-  const auto shape = shape_of(data);
+json run_state_json(const Settings& settings, const RunPlan& plan, const Task& task,
+                    std::int64_t updates) {
   auto stored = settings_json(settings);
   stored["model"] = absolute_model(settings.model);
   const bool engine_matters = amp::cpu_half_math() || amp::cpu_bf16_math() ||
                               amp::cpu_fp32_engine() == amp::CpuFp32Engine::fastest;
-  return {{"ampersand", amp::version()},
+  json about = {{"ampersand", amp::version()},
           {"settings", stored},
           {"precision", plan.precision.name},
           {"recipe", json::parse(plan.precision.recipe.to_json())},
           {"seed", plan.seed},
           {"updates", updates},
-          {"shape", {shape.channels, shape.height, shape.width, shape.classes}},
-          {"statistics", statistics_json(statistics)},
           {"threads", at::get_num_threads()},
           {"cpu_fast_engine", engine_matters ? amp::cpu_fast_engine() : ""},
           {"half_math", amp::cpu_half_math()},
           {"bf16_math", amp::cpu_bf16_math()}};
+  about.update(task.state());
+  return about;
 }
 
 RunState run_state_of(const amp::Checkpoint& checkpoint) {
   try {
     const auto about = json::parse(checkpoint.about());
     RunState state;
-    state.settings = about.at("settings");
+    state.settings = settings_of(about.at("settings"));
+    state.task = about;
     state.precision = {about.at("precision"), amp::Recipe::from_json(about.at("recipe").dump())};
     state.seed = about.at("seed");
     state.updates = about.at("updates");
-    const auto& shape = about.at("shape");
-    state.shape = {shape.at(0), shape.at(1), shape.at(2), shape.at(3)};
-    state.statistics = statistics_of(about.at("statistics"));
     state.threads = about.at("threads");
     state.cpu_fast_engine = about.at("cpu_fast_engine");
     state.half_math = about.at("half_math");
@@ -106,13 +87,6 @@ amp::NamedTensors stored_weights(const amp::Checkpoint& checkpoint, bool ema) {
     throw amp::InvalidArgument("--ema: " + checkpoint.path().string() +
                                " has no moving average; train with --ema");
   return checkpoint.tensors(ema ? "ema" : "weights");
-}
-
-std::unique_ptr<Model> stored_model(const amp::Checkpoint& checkpoint, const RunState& state,
-                                    bool ema) {
-  auto model = make_model(state.settings.at("model"), state.shape);
-  model->load(stored_weights(checkpoint, ema));
-  return model;
 }
 
 }  // namespace ampersand

@@ -3,35 +3,30 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "amp/checkpoint.h"
-#include "amp/model_registry.h"
-#include "app/data/image_set.h"
-#include "app/models/model.h"
+#include "app/settings/settings.h"
+#include "app/tasks/task.h"
 #include "app/training/trainer.h"
 
 namespace ampersand {
 
 struct RunState {
-  nlohmann::json settings;  // as settings_json makes it
+  Settings settings;
+  nlohmann::json task;  // what Task::state kept
   Precision precision;
   std::uint64_t seed = 0;
   std::int64_t updates = 0;  // steps of the optimizer
-  amp::ModelShape shape;
-  PixelStatistics statistics;  // of the training images
   // How products were computed on the CPU; the last bits depend on it.
   std::int64_t threads = 0;
   std::string cpu_fast_engine;  // empty: was never needed
   bool half_math = false, bf16_math = false;
 };
 
-amp::ModelShape shape_of(const ImageData& data);
-
-nlohmann::json run_state_json(const Settings& settings, const RunPlan& plan, const ImageData& data,
-                              const PixelStatistics& statistics, std::int64_t updates);
+nlohmann::json run_state_json(const Settings& settings, const RunPlan& plan, const Task& task,
+                              std::int64_t updates);
 
 // Throws amp::IoError for a checkpoint that the program did not write.
 RunState run_state_of(const amp::Checkpoint& checkpoint);
@@ -46,9 +41,5 @@ amp::Checkpoint find_checkpoint(const std::filesystem::path& where);
 // The weights of a run, or, where `ema`, their moving average. Throws amp::InvalidArgument if it has
 // none.
 amp::NamedTensors stored_weights(const amp::Checkpoint& checkpoint, bool ema);
-
-// The model of a run with its weights, or, where `ema`, with their moving average.
-std::unique_ptr<Model> stored_model(const amp::Checkpoint& checkpoint, const RunState& state,
-                                    bool ema);
 
 }  // namespace ampersand

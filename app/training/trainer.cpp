@@ -11,9 +11,10 @@
 
 #include "amp/amp.h"
 #include "app/models/model.h"
-#include "app/training/batches.h"
+#include "app/tasks/task.h"
+#include "app/training/batch_loader.h"
 #include "app/training/ema.h"
-#include "app/training/evaluation.h"
+#include "app/training/gradient_range.h"
 #include "app/training/interrupt.h"
 #include "app/training/optimizers.h"
 #include "app/training/pace.h"
@@ -26,7 +27,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kEvaluationBatch = 500;
 constexpr std::int64_t kEvaluationsPerEpoch = 2;
 
 std::int64_t bytes_of(const amp::NamedTensors& tensors) {
@@ -37,25 +37,23 @@ std::int64_t bytes_of(const amp::NamedTensors& tensors) {
 
 class Training {
  public:
-  Training(const RunPlan& plan, const Settings& settings, const ImageData& data,
-           const EventSink& sink)
+  Training(const RunPlan& plan, const Settings& settings, const Task& task, const EventSink& sink)
       : plan_(plan),
         settings_(settings),
-        data_(data),
+        task_(task),
         sink_(sink),
         device_(settings.device),
         recipe_(plan.precision.recipe),
-        statistics_(pixel_statistics(data.train)),
-        batches_(
-            data.train, statistics_,
-            {settings.batch_size, recipe_.compute_dtype, settings.augment, settings.channels_last}),
-        test_batches_(data.test, statistics_,
-                      {kEvaluationBatch, recipe_.compute_dtype, false, settings.channels_last}),
-        planned_(planned_steps(settings, data)),
+        batches_(task.training_batches(settings.batch_size, recipe_.compute_dtype)),
+        test_batches_(task.test_batches(recipe_.compute_dtype)),
+        loader_(*batches_, settings.loader_threads),
+        planned_(planned_steps(settings, task.training_samples())),
         pace_(recipe_.accumulation) {
     memory_.set_data_aside();
     at::manual_seed(plan.seed);
-    model_ = make_model(settings.model, shape_of(data));
+    model_ = task.make_model();
+    if (!settings.init.empty() && !plan.resume.has_value())
+      model_->load(amp::load_safetensors(settings.init));
     model_->to(device_);
     optimizer_ = make_optimizer(settings, model_->parameters());
     train_step_ = model_->train_step(*optimizer_, recipe_);
@@ -80,6 +78,7 @@ class Training {
       if (step_ > evaluated_at_) evaluate_now();
       if (step_ > saved_at_) save();
     }
+    if (ending == Ending::finished) show_samples();
     report_end(ending, reason);
     return ending;
   }
@@ -112,10 +111,10 @@ class Training {
   // Steps until something ends it. `step_` counts micro-batches from 1.
   Ending train() {
     if (step_ == 0 && settings_.checkpoint_every > 0) save();
-    const auto per_epoch = batches_.batches();
+    const auto per_epoch = batches_->batches();
     while (step_ < planned_) {
       const auto epoch = step_ / per_epoch;
-      batches_.shuffle(plan_.seed, static_cast<std::uint64_t>(epoch));
+      loader_.begin_epoch(plan_.seed, static_cast<std::uint64_t>(epoch), step_ % per_epoch);
       for (auto i = step_ % per_epoch; i < per_epoch && step_ < planned_; ++i) {
         if (interrupted() && train_step_->at_boundary()) return Ending::interrupted;
         const bool finite = one_step(i);
@@ -160,15 +159,16 @@ class Training {
     pace_.start();
     json event = {{"event", "step"},
                   {"step", step_},
-                  {"epoch", (step_ - 1) / batches_.batches() + 1},
+                  {"epoch", (step_ - 1) / batches_->batches() + 1},
                   {"lr", set_learning_rate()},
                   {"scale", train_step_->scaler().get_scale()}};
-    const auto samples =
-        std::min(settings_.batch_size, batches_.samples() - i * settings_.batch_size);
+    const auto samples = batches_->samples_of(i);
+    batch_ = loader_.get(i).to(device_);
+    if (measuring()) measure_gradients();
     try {
-      const auto report = step_ == census_step() ? counted_step(i)
-                          : explaining()         ? explained_step(i)
-                                                 : plain_step(i, [] {});
+      const auto report = step_ == census_step() ? counted_step()
+                          : explaining()         ? explained_step()
+                                                 : plain_step([] {});
       after_step(report);
       event["skipped"] = report.skipped();
       if (const auto norm = report.grad_norm()) event["grad_norm"] = *norm;
@@ -187,10 +187,13 @@ class Training {
     send(event);
   }
 
-  amp::StepReport plain_step(std::int64_t i, const std::function<void()>& after_forward) {
-    const auto batch = batches_.get(i).to(device_);
+  at::Tensor loss_of_batch() {
+    return model_->loss(model_->forward(batch_.inputs), batch_.targets);
+  }
+
+  amp::StepReport plain_step(const std::function<void()>& after_forward) {
     return (*train_step_)([&] {
-      auto loss = model_->loss(model_->forward(batch.images), batch.labels);
+      auto loss = loss_of_batch();
       after_forward();
       loss_ = loss.item<double>();
       return loss;
@@ -201,9 +204,9 @@ class Training {
   // like it.
   std::int64_t census_step() const { return first_ + recipe_.accumulation + 1; }
 
-  amp::StepReport counted_step(std::int64_t i) {
+  amp::StepReport counted_step() {
     return memory_.count(*model_,
-                         [&](const auto& after_forward) { return plain_step(i, after_forward); });
+                         [&](const auto& after_forward) { return plain_step(after_forward); });
   }
 
   amp::OpPolicy policy() const {
@@ -213,9 +216,9 @@ class Training {
   bool explaining() const { return settings_.explain && step_ == first_ + 1; }
 
   // Tells which rule each op met.
-  amp::StepReport explained_step(std::int64_t i) {
+  amp::StepReport explained_step() {
     const amp::CastLog log;
-    const auto report = plain_step(i, [] {});
+    const auto report = plain_step([] {});
     json ops = json::array();
     for (const auto& count : log.counts()) {
       ops.push_back({{"op", count.op},
@@ -229,13 +232,28 @@ class Training {
     return report;
   }
 
+  bool measuring() const {
+    const auto every = settings_.gradient_range;
+    return every > 0 && (step_ - 1) % every == 0;
+  }
+
+  // Where the gradients of this micro-batch lie when nothing is rounded: a backward pass of its own,
+  // in fp32 with the weights as they are, which leaves no trace in the training.
+  void measure_gradients() {
+    const auto range = gradient_range(*model_, device_, [&] { return loss_of_batch(); });
+    auto event = gradient_range_json(range, train_step_->scaler().get_scale());
+    event.update({{"event", "gradients"}, {"step", step_}});
+    send(event);
+  }
+
   // Between two steps nothing is alive but the weights and what the optimizer keeps.
   void report_memory() {
     if (memory_.counted() && device_.is_cpu()) send(memory_.event(*optimizer_));
   }
 
   bool evaluation_due() {
-    const auto per_epoch = batches_.batches();
+    if (settings_.evaluate_every > 0) return step_ % settings_.evaluate_every == 0;
+    const auto per_epoch = batches_->batches();
     const auto every =
         std::max<std::int64_t>(1, (per_epoch + kEvaluationsPerEpoch - 1) / kEvaluationsPerEpoch);
     const auto in_epoch = (step_ - 1) % per_epoch + 1;
@@ -243,17 +261,12 @@ class Training {
   }
 
   void evaluate_now() {
-    const auto result = evaluate(*model_, test_batches_, recipe_);
+    auto event = evaluation_json(task_.evaluate(*model_, *test_batches_, recipe_));
     evaluated_at_ = step_;
-    json event = {{"event", "evaluation"},
-                  {"step", step_},
-                  {"test_loss", result.loss},
-                  {"test_accuracy", result.accuracy}};
+    event.update({{"event", "evaluation"}, {"step", step_}});
     if (ema_.has_value()) {
       const BorrowedWeights average(*train_step_, ema_->average());
-      const auto averaged = evaluate(*model_, test_batches_, recipe_);
-      event["ema_test_loss"] = averaged.loss;
-      event["ema_test_accuracy"] = averaged.accuracy;
+      event.update(evaluation_json(task_.evaluate(*model_, *test_batches_, recipe_), "ema_"));
     }
     send(event);
   }
@@ -266,10 +279,18 @@ class Training {
   void save() {
     if (plan_.checkpoints.empty()) return;
     amp::CheckpointExtras extras;
-    extras.about = run_state_json(settings_, plan_, data_, statistics_, updates_).dump();
+    extras.about = run_state_json(settings_, plan_, task_, updates_).dump();
     if (ema_.has_value()) extras.tensors["ema"] = ema_->average();
     amp::save_checkpoint(plan_.checkpoints, *train_step_, step_, extras);
     saved_at_ = step_;
+  }
+
+  // What a trained model of text writes.
+  void show_samples() {
+    model_->train(false);
+    for (const auto& text : task_.showpieces(*model_, recipe_, plan_.seed))
+      send({{"event", "sample"}, {"step", step_}, {"text", text}});
+    model_->train(true);
   }
 
   void report_end(Ending ending, const std::string& reason) {
@@ -281,20 +302,25 @@ class Training {
                   {"final_scale", train_step_->scaler().get_scale()}};
     if (device_.is_cpu()) event["peak_memory_bytes"] = memory_.peak_bytes();
     if (!reason.empty()) event["reason"] = reason;
-    if (const auto speed = pace_.samples_per_second()) event["samples_per_second"] = *speed;
+    if (const auto speed = pace_.samples_per_second()) {
+      event["samples_per_second"] = *speed;
+      if (const auto tokens = task_.tokens_per_sample(); tokens > 0)
+        event["tokens_per_second"] = *speed * tokens;
+    }
     send(event);
   }
 
   StepMemory memory_;  // first, so that it sees every tensor of the run come and go
   const RunPlan& plan_;
   const Settings& settings_;
-  const ImageData& data_;
+  const Task& task_;
   const EventSink& sink_;
   c10::Device device_;
   amp::Recipe recipe_;
-  PixelStatistics statistics_;
-  ImageBatches batches_;
-  ImageBatches test_batches_;
+  std::unique_ptr<Batches> batches_;
+  std::unique_ptr<Batches> test_batches_;
+  BatchLoader loader_;
+  Batch batch_;  // the micro-batch in work
   std::int64_t planned_;
   Pace pace_;
   std::unique_ptr<Model> model_;
@@ -311,15 +337,14 @@ class Training {
 
 }  // namespace
 
-std::int64_t planned_steps(const Settings& settings, const ImageData& data) {
-  const std::int64_t samples = data.train.count;
-  const auto per_epoch = (samples + settings.batch_size - 1) / settings.batch_size;
+std::int64_t planned_steps(const Settings& settings, std::int64_t training_samples) {
+  const auto per_epoch = (training_samples + settings.batch_size - 1) / settings.batch_size;
   return settings.steps > 0 ? settings.steps : per_epoch * settings.epochs;
 }
 
-Ending train(const RunPlan& plan, const Settings& settings, const ImageData& data,
+Ending train(const RunPlan& plan, const Settings& settings, const Task& task,
              const EventSink& sink) {
-  return Training(plan, settings, data, sink).run();
+  return Training(plan, settings, task, sink).run();
 }
 
 }  // namespace ampersand

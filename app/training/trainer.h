@@ -9,9 +9,9 @@
 #include <string>
 
 #include "amp/checkpoint.h"
-#include "app/data/image_set.h"
+#include "app/settings/settings.h"
+#include "app/tasks/task.h"
 #include "app/training/precision.h"
-#include "app/training/settings.h"
 
 namespace ampersand {
 
@@ -26,7 +26,7 @@ struct RunPlan {
 };
 
 // What a training tells the world as it goes: one JSON object an event, of the kinds that
-// metrics.jsonl documents (docs/results.md): run, step, memory, evaluation, end.
+// metrics.jsonl documents (docs/results.md): run, step, gradients, memory, evaluation, sample, end.
 using EventSink = std::function<void(const nlohmann::json& event)>;
 
 // Trains until the epochs or steps of `settings` are done, the run goes non-finite, too many steps
@@ -34,10 +34,10 @@ using EventSink = std::function<void(const nlohmann::json& event)>;
 // loss scaling a non-finite loss means a run that diverged; with it, only max_consecutive_skips
 // does. An interruption waits for the end of the accumulation window. A run that finished or was
 // interrupted leaves a checkpoint, if there is a place for it.
-Ending train(const RunPlan& plan, const Settings& settings, const ImageData& data,
+Ending train(const RunPlan& plan, const Settings& settings, const Task& task,
              const EventSink& sink);
 
 // Micro-batches in the whole run.
-std::int64_t planned_steps(const Settings& settings, const ImageData& data);
+std::int64_t planned_steps(const Settings& settings, std::int64_t training_samples);
 
 }  // namespace ampersand

@@ -19,20 +19,25 @@ class Module;
 
 namespace amp {
 
-// What the data asks of a model: images [batch, channels, height, width] in, logits [batch,
-// classes] out.
+// What the data asks of a model. Of images: [batch, channels, height, width] in, logits [batch,
+// classes] out. Of text, where vocabulary is not 0: tokens [batch, time] in, int64, 0 <= token <
+// vocabulary, time <= context; logits [batch, time, vocabulary] out, those of the token that follows.
 struct ModelShape {
   std::int64_t channels = 1;
   std::int64_t height = 28;
   std::int64_t width = 28;
   std::int64_t classes = 10;
+  std::int64_t vocabulary = 0;
+  std::int64_t context = 0;
+
+  bool is_text() const { return vocabulary > 0; }
 };
 
 struct RegisteredModel {
   std::shared_ptr<torch::nn::Module> module;  // owns the parameters
   std::function<at::Tensor(const at::Tensor& inputs)> forward;
-  // Of outputs and targets ([batch], int64): one floating-point element. Empty: the mean cross
-  // entropy of the outputs in fp32.
+  // Of outputs and targets (int64; [batch] for images, [batch, time] for text): one floating-point
+  // element. Empty: the mean cross entropy.
   std::function<at::Tensor(const at::Tensor& outputs, const at::Tensor& targets)> loss;
 };
 

@@ -1,5 +1,5 @@
 // Loss and accuracy of a model whose logits are known, and in which modes it is asked.
-#include "app/training/evaluation.h"
+#include "app/tasks/evaluation.h"
 
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>

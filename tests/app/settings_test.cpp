@@ -1,5 +1,5 @@
 // The rules of each option: what is accepted at the border, and what is said about a value outside.
-#include "app/training/settings.h"
+#include "app/settings/settings.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // The rules of each option.
-#include "app/training/settings.h"
+#include "app/settings/settings.h"
 
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -23,6 +23,8 @@ void require(bool holds, const char* option, const char* rule, const Value& valu
 // Larger ones are slips of the hand, or what remains of a number that 64 bits cannot hold.
 constexpr std::int64_t kMostSteps = 1'000'000'000'000;
 constexpr std::int64_t kMostEpochs = 1'000'000;
+constexpr std::int64_t kLargestContext = 1'000'000;
+constexpr std::int64_t kLargestSize = 65'536;
 constexpr std::int64_t kLargestSeed = 1'000'000'000'000'000;
 
 }  // namespace
@@ -53,6 +55,22 @@ void check_settings(const Settings& s) {
   require(s.ema >= 0 && s.ema < 1, "--ema", "at least 0 (off) and below 1", s.ema);
   require(s.checkpoint_every >= 0 && s.checkpoint_every <= kMostSteps, "--checkpoint-every",
           "between 0 (only at the end) and 1e12", s.checkpoint_every);
+  require(s.evaluate_every >= 0 && s.evaluate_every <= kMostSteps, "--evaluate-every",
+          "between 0 (twice an epoch) and 1e12", s.evaluate_every);
+  require(s.gradient_range >= 0 && s.gradient_range <= kMostSteps, "--gradient-range",
+          "between 0 (never) and 1e12", s.gradient_range);
+  require(s.loader_threads >= 0 && s.loader_threads <= 64, "--loader-threads",
+          "between 0 (none of their own) and 64", s.loader_threads);
+  require(s.context >= 1 && s.context <= kLargestContext, "--context", "between 1 and 1e6",
+          s.context);
+  require(s.held_out > 0 && s.held_out < 1, "--held-out", "above 0 and below 1", s.held_out);
+  for (const auto& [option, size] :
+       {std::pair{"--layers", s.sizes.layers}, {"--width", s.sizes.width},
+        {"--heads", s.sizes.heads}, {"--embedding", s.sizes.embedding},
+        {"--projection", s.sizes.projection}})
+    require(size >= 0 && size <= kLargestSize, option, "between 0 (the model's own) and 65536", size);
+  require(s.sizes.dropout >= 0 && s.sizes.dropout < 1, "--dropout", "at least 0 and below 1",
+          s.sizes.dropout);
   require(s.train_samples >= 0, "--train-samples", ">= 0 (0: all)", s.train_samples);
   require(s.test_samples >= 0, "--test-samples", ">= 0 (0: all)", s.test_samples);
 }
@@ -62,6 +80,14 @@ nlohmann::json settings_json(const Settings& settings) {
   visit_settings(settings,
                  [&](const char*, const char* name, const auto& value) { object[name] = value; });
   return object;
+}
+
+Settings settings_of(const nlohmann::json& object) {
+  Settings settings;
+  visit_settings(settings, [&](const char*, const char* name, auto& value) {
+    if (const auto found = object.find(name); found != object.end()) found->get_to(value);
+  });
+  return settings;
 }
 
 Settings resumed_settings(const nlohmann::json& earlier, const Settings& now) {
@@ -78,19 +104,23 @@ Settings resumed_settings(const nlohmann::json& earlier, const Settings& now) {
                                                     "--threads",
                                                     "--cpu-fp32-engine",
                                                     "--checkpoint-every",
+                                                    "--evaluate-every",
+                                                    "--gradient-range",
+                                                    "--loader-threads",
                                                     "--tensorboard",
                                                     "--test-samples"};
+  const auto whole = settings_json(settings_of(earlier));
   Settings result = now;
   visit_settings(result, [&](const char* option, const char* name, auto& value) {
     using Value = std::remove_reference_t<decltype(value)>;
-    const auto before = earlier.at(name).template get<Value>();
+    const auto before = whole.at(name).template get<Value>();
     if (!now.is_given(option)) {
       value = before;
     } else if (value != before && !kChangeable.contains(option)) {
       throw amp::InvalidArgument(std::string(option) +
                                  " cannot change in a run that is resumed, "
                                  "which has " +
-                                 earlier.at(name).dump() + "; leave it out, or start a new run");
+                                 whole.at(name).dump() + "; leave it out, or start a new run");
     }
   });
   return result;

@@ -7,13 +7,20 @@
 #include <set>
 #include <string>
 
+#include "app/models/model_sizes.h"
+
 namespace ampersand {
 
 struct Settings {
-  std::string model = "cnn";           // or LIBRARY.so, or FILE.pt
-  std::string data = "fashion-mnist";  // cifar-10, or a folder of IDX or CIFAR files
-  std::int64_t train_samples = 0;      // use the first N; 0: all
+  std::string model = "cnn";       // or LIBRARY.so, or FILE.pt
+  std::string data;                // a built-in name, a folder or a file; empty: by model
+  std::int64_t train_samples = 0;  // use the first N; 0: all
   std::int64_t test_samples = 0;
+  ModelSizes sizes;                  // of the models of text
+  std::int64_t context = 256;        // tokens in a sample of text
+  std::string vocabulary = "bytes";  // bytes, bpe-N, or a vocabulary's file
+  double held_out = 0.1;             // share of a text that is for testing
+  std::filesystem::path init;        // weights to begin with; empty: fresh ones
   bool augment = false;  // random crop and flip of the training images
   bool channels_last = false;
   std::string optimizer = "sgd";  // sgd, adam, adamw or lamb
@@ -34,7 +41,10 @@ struct Settings {
   std::int64_t seed = 0;
   std::int64_t threads = 0;  // 0: one per core
   std::string cpu_fp32_engine = "fastest";
+  std::int64_t loader_threads = 0;    // that make batches ahead; 0: the training's own
   std::int64_t checkpoint_every = 0;  // micro-batches; 0: only at the end
+  std::int64_t evaluate_every = 0;    // micro-batches; 0: twice an epoch
+  std::int64_t gradient_range = 0;    // measure where gradients lie, every N micro-batches; 0: never
   bool tensorboard = false;
 
   // Of this command, not of the training.
@@ -56,6 +66,18 @@ void visit_settings(TheSettings& s, Visit visit) {
   visit("--data", "data", s.data);
   visit("--train-samples", "use_train_samples", s.train_samples);
   visit("--test-samples", "use_test_samples", s.test_samples);
+  visit("--size", "size", s.sizes.preset);
+  visit("--layers", "layers", s.sizes.layers);
+  visit("--width", "width", s.sizes.width);
+  visit("--heads", "heads", s.sizes.heads);
+  visit("--embedding", "embedding", s.sizes.embedding);
+  visit("--projection", "projection", s.sizes.projection);
+  visit("--dropout", "dropout", s.sizes.dropout);
+  visit("--tied", "tied", s.sizes.tied);
+  visit("--untied", "untied", s.sizes.untied);
+  visit("--context", "context", s.context);
+  visit("--vocabulary", "vocabulary", s.vocabulary);
+  visit("--held-out", "held_out", s.held_out);
   visit("--augment", "augment", s.augment);
   visit("--channels-last", "channels_last", s.channels_last);
   visit("--optimizer", "optimizer", s.optimizer);
@@ -77,6 +99,9 @@ void visit_settings(TheSettings& s, Visit visit) {
   visit("--threads", "threads", s.threads);
   visit("--cpu-fp32-engine", "cpu_fp32_engine", s.cpu_fp32_engine);
   visit("--checkpoint-every", "checkpoint_every", s.checkpoint_every);
+  visit("--loader-threads", "loader_threads", s.loader_threads);
+  visit("--evaluate-every", "evaluate_every", s.evaluate_every);
+  visit("--gradient-range", "gradient_range", s.gradient_range);
   visit("--tensorboard", "tensorboard", s.tensorboard);
 }
 
@@ -85,6 +110,9 @@ void check_settings(const Settings& settings);
 
 // The settings of the training, for results.json and for checkpoints.
 nlohmann::json settings_json(const Settings& settings);
+
+// Back again; settings that an earlier version did not have keep their default.
+Settings settings_of(const nlohmann::json& object);
 
 // The settings of an earlier run, changed by what was given now. Throws amp::InvalidArgument for an
 // option that would make it another training: model, data, order, optimizer, batch.

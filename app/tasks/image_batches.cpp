@@ -1,12 +1,11 @@
 // Images in batches.
-#include "app/training/batches.h"
+#include "app/tasks/image_batches.h"
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 
-#include <algorithm>
 #include <numeric>
 #include <random>
 #include <span>
@@ -19,7 +18,7 @@
 namespace ampersand {
 namespace {
 
-void check(const ImageSet& set, const PixelStatistics& statistics, const BatchOptions& options) {
+void check(const ImageSet& set, const PixelStatistics& statistics, const ImageBatchOptions& options) {
   if (options.batch_size < 1) {
     throw amp::InvalidArgument("ImageBatches: batch_size must be at least 1, got " +
                                std::to_string(options.batch_size));
@@ -51,7 +50,7 @@ at::Tensor tables_of(const PixelStatistics& statistics, c10::ScalarType dtype) {
 }  // namespace
 
 ImageBatches::ImageBatches(const ImageSet& set, const PixelStatistics& statistics,
-                           const BatchOptions& options)
+                           const ImageBatchOptions& options)
     : set_(set), options_(options), order_(set.count) {
   check(set, statistics, options);
   tables_ = tables_of(statistics, options.dtype);
@@ -98,7 +97,7 @@ void ImageBatches::fill(at::Tensor& images, std::int64_t begin) const {
 
 Batch ImageBatches::get(std::int64_t i) const {
   const auto begin = i * options_.batch_size;
-  const auto count = std::min(options_.batch_size, samples() - begin);
+  const auto count = samples_of(i);
   auto images = at::empty(
       {count, set_.channels, set_.height, set_.width}, options_.dtype, std::nullopt, std::nullopt,
       std::nullopt,
@@ -112,7 +111,7 @@ Batch ImageBatches::get(std::int64_t i) const {
   auto* label = labels.mutable_data_ptr<std::int64_t>();
   for (std::int64_t k = 0; k < count; ++k)
     label[k] = set_.labels[order_[static_cast<std::size_t>(begin + k)]];
-  return {images, labels};
+  return {{images}, {labels}};
 }
 
 }  // namespace ampersand
