@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 // Each may include those to its left and itself. A new concept takes its place here.
 const std::vector<std::string> kOrder = {
-    "version",         "text",        "kernels",      "precision",     "tensor_lists",
+    "version",         "text",        "kernels",      "tensor_lists",  "precision",
     "optim",           "op_policy",   "cpu_math",     "cast_log",      "autocast",
     "custom_function", "grad_scaler", "recipe",       "train_step",    "apex",
     "checkpoint",      "pickle",      "scaler_state", "model_registry"};
