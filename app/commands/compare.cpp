@@ -10,6 +10,7 @@
 #include "app/commands/exit_status.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
+#include "app/tasks/tasks.h"
 #include "app/training/precision.h"
 
 namespace ampersand {
@@ -39,12 +40,13 @@ std::vector<std::uint64_t> chosen_seeds(const Settings& settings, std::int64_t c
 }
 
 // Seeds outside, precisions inside: a machine that slows down half way slows all precisions alike.
-int run_compare(const Settings& settings, const std::string& list, std::int64_t seed_count) {
+int run_compare(Settings settings, const std::string& list, std::int64_t seed_count) {
+  complete_settings(settings);
   auto precisions = chosen_precisions(list, settings.loss_scale);
   for (auto& precision : precisions) complete(precision.recipe, settings);
-  const auto data = prepare(settings);
+  const auto task = prepare(settings);
   const auto seeds = chosen_seeds(settings, seed_count);
-  Session session("compare", settings, data, seeds);
+  Session session("compare", settings, *task, seeds);
   RunPlan plan;
   for (const auto seed : seeds) {
     for (const auto& precision : precisions) {
@@ -77,8 +79,10 @@ void add_compare(CLI::App& app, Action& action) {
       ->capture_default_str();
   command->add_option("--seed", settings->seed, "The first seed")->capture_default_str();
   add_training_options(*command, *settings);
-  command->callback(
-      [=, &action] { action = [=] { return run_compare(*settings, *precisions, *seeds); }; });
+  command->callback([=, &action] {
+    note_given_options(*command, *settings);
+    action = [=] { return run_compare(*settings, *precisions, *seeds); };
+  });
 }
 
 }  // namespace ampersand

@@ -1,12 +1,9 @@
-// ampersand predict: what a trained model says of each image.
-#include <ATen/ops/softmax.h>
-#include <c10/core/GradMode.h>
-
+// ampersand predict: what a trained model says of each test sample, or how it goes on with a text.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
-#include <sstream>
 
+#include "amp/error.h"
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/commands/stored_run.h"
@@ -15,48 +12,62 @@
 namespace ampersand {
 namespace {
 
-// index,label,predicted,probability: the image's number, what the data calls it, the class of the
-// largest logit, and its softmax.
-std::string predictions(const StoredRun& run, const c10::Device& device) {
-  c10::NoGradGuard no_grad;
-  const auto autocast = run.recipe().autocast(device.type());
-  std::ostringstream lines;
-  lines << "index,label,predicted,probability\n";
-  const auto batches = run.batches();
-  std::int64_t index = 0;
-  for (std::int64_t i = 0; i < batches.batches(); ++i) {
-    const auto batch = batches.get(i);
-    const auto logits = run.model->forward(batch.images.to(device)).to(c10::kFloat).cpu();
-    const auto [probability, predicted] = at::softmax(logits, 1).max(1);
-    for (std::int64_t k = 0; k < batch.labels.size(0); ++k) {
-      lines << index++ << ',' << batch.labels[k].item<std::int64_t>() << ','
-            << predicted[k].item<std::int64_t>() << ',' << probability[k].item<float>() << '\n';
-    }
-  }
-  return lines.str();
-}
+struct PredictOptions {
+  StoredRunOptions run;
+  std::string output;
+  bool continues = false;  // --prompt was given
+  Continuation continuation;
+};
 
-int run_predict(const StoredRunOptions& options, const std::string& output) {
-  const auto run = open_stored_run(options);
-  const auto text = predictions(run, c10::Device(options.device));
-  if (output.empty()) {
-    std::fputs(text.c_str(), stdout);
+int run_predict(const PredictOptions& options) {
+  const auto run = open_stored_run(options.run);
+  const auto text = options.continues
+                        ? run.task->continued(*run.model, run.recipe(), options.continuation) + "\n"
+                        : run.task->predictions(*run.model, run.recipe());
+  if (options.output.empty()) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
   } else {
-    write_file(output, text);
-    std::printf("predictions  %s\n", output.c_str());
+    write_file(options.output, text);
+    std::printf("predictions  %s\n", options.output.c_str());
   }
   return kOk;
+}
+
+void check(const PredictOptions& options, const CLI::App& command) {
+  if (options.continues) return;
+  for (const char* option : {"--tokens", "--temperature", "--top-k", "--seed"}) {
+    if (command.get_option(option)->count() > 0)
+      throw amp::InvalidArgument(std::string(option) +
+                                 " says how a text is continued; give --prompt, too");
+  }
 }
 
 }  // namespace
 
 void add_predict(CLI::App& app, Action& action) {
-  auto* command = app.add_subcommand("predict", "The class of each image by a trained model");
-  const auto options = std::make_shared<StoredRunOptions>();
-  const auto output = std::make_shared<std::string>();
-  add_stored_run_options(*command, *options);
-  command->add_option("--output", *output, "A CSV file (default: standard output)");
-  command->callback([=, &action] { action = [=] { return run_predict(*options, *output); }; });
+  auto* command = app.add_subcommand(
+      "predict", "What a trained model says of each test sample, or how it continues a text");
+  const auto o = std::make_shared<PredictOptions>();
+  auto& how = o->continuation;
+  add_stored_run_options(*command, o->run);
+  command->add_option("--output", o->output, "A file (default: standard output)");
+  auto* prompt = command->add_option("--prompt", how.prompt,
+                                     "Continue this text; \"\": begin one (models of text)");
+  command->add_option("--tokens", how.tokens, "How many tokens to add")->capture_default_str();
+  command
+      ->add_option("--temperature", how.temperature,
+                   "Below 1: likelier tokens; above: less likely ones; 0: always the likeliest")
+      ->capture_default_str();
+  command->add_option("--top-k", how.top_k, "Draw from the K likeliest tokens; 0: from all")
+      ->capture_default_str();
+  command->add_option("--seed", how.seed, "Seed of the draws")->capture_default_str();
+  command->callback([=, &action] {
+    o->continues = prompt->count() > 0;
+    action = [=] {
+      check(*o, *command);
+      return run_predict(*o);
+    };
+  });
 }
 
 }  // namespace ampersand

@@ -64,30 +64,46 @@ std::vector<json> events_until(const fs::path& file, std::int64_t step) {
   for (auto& event : read_metrics(file)) {
     const std::string kind = event.value("event", "");
     const bool begins = kind == "start" || kind == "run" || kind == "resume";
-    const bool tells = kind == "step" || kind == "evaluation";
+    const bool tells = kind == "step" || kind == "evaluation" || kind == "gradients";
     if (begins || (tells && event.at("step").get<std::int64_t>() <= step))
       kept.push_back(std::move(event));
   }
   return kept;
 }
 
-json described(const Settings& settings, const ImageData& data,
+json described(const Settings& settings, const Task& task,
                const std::vector<std::uint64_t>& seeds) {
   auto object = settings_json(settings);
   if (settings.loss_scale.empty()) object["loss_scale"] = "by precision";
-  object["train_samples"] = data.train.count;
-  object["test_samples"] = data.test.count;
+  object["train_samples"] = task.training_samples();
+  object["test_samples"] = task.test_samples();
+  object.update(task.about());
   object["seeds"] = seeds;
   return object;
 }
 
-std::string details_of(const json& event, double rate) {
+// rate: samples a second; tokens: of a sample, 0 where there are none.
+std::string details_of(const json& event, double rate, double tokens) {
   char text[128];
   const auto& loss = event.at("loss");
   const double value = loss.is_number() ? loss.get<double>() : std::nan("");
-  std::snprintf(text, sizeof text, "epoch %ld  loss %.4f  scale %g  %.0f samples/s",
-                event.at("epoch").get<long>(), value, event.at("scale").get<double>(), rate);
+  std::snprintf(text, sizeof text, "epoch %ld  loss %.4f  scale %g  %.0f %s/s",
+                event.at("epoch").get<long>(), value, event.at("scale").get<double>(),
+                tokens > 0 ? rate * tokens : rate, tokens > 0 ? "tokens" : "samples");
   return text;
+}
+
+// Line ends shown as a mark, and other control characters, which a terminal would obey, left out.
+std::string in_one_line(const std::string& text) {
+  std::string line;
+  for (const char c : text) {
+    if (c == '\n') {
+      line += " / ";
+    } else if (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) {
+      line += c;
+    }
+  }
+  return line;
 }
 
 }  // namespace
@@ -103,10 +119,10 @@ fs::path write_report(const fs::path& folder, const json& results) {
   return path;
 }
 
-Session::Session(std::string kind, const Settings& settings, const ImageData& data,
+Session::Session(std::string kind, const Settings& settings, const Task& task,
                  const std::vector<std::uint64_t>& seeds)
     : settings_(settings),
-      data_(data),
+      task_(task),
       folder_(prepared_folder(kind, settings)),
       lock_(std::make_unique<FolderLock>(folder_)),
       metrics_(new_metrics(folder_)) {
@@ -117,12 +133,12 @@ Session::Session(std::string kind, const Settings& settings, const ImageData& da
           {"kind", kind},
           {"created", time_now("%Y-%m-%dT%H:%M:%SZ")},
           {"machine", machine_json()},
-          {"settings", described(settings, data, seeds)}});
+          {"settings", described(settings, task, seeds)}});
 }
 
-Session::Session(const Settings& settings, const ImageData& data, std::int64_t step)
+Session::Session(const Settings& settings, const Task& task, std::int64_t step)
     : settings_(settings),
-      data_(data),
+      task_(task),
       folder_(settings.resume),
       lock_(std::make_unique<FolderLock>(folder_)) {
   const auto events = events_until(folder_ / "metrics.jsonl", step);
@@ -135,7 +151,7 @@ Session::Session(const Settings& settings, const ImageData& data, std::int64_t s
           {"run", 0},
           {"step", step},
           {"command", command_line},
-          {"settings", described(settings, data, {static_cast<std::uint64_t>(settings.seed)})}});
+          {"settings", described(settings, task, {static_cast<std::uint64_t>(settings.seed)})}});
 }
 
 void Session::record(const json& event) {
@@ -150,16 +166,17 @@ void Session::log(const json& event) {
 
 Ending Session::run(const RunPlan& plan) {
   Progress progress(plan.precision.name + ", seed " + std::to_string(plan.seed),
-                    planned_steps(settings_, data_));
+                    planned_steps(settings_, task_.training_samples()));
   double rate = 0;
-  return train(plan, settings_, data_, [&](const json& event) {
+  return train(plan, settings_, task_, [&](const json& event) {
     record(event);
     if (event.at("event") == "casts") casts_ = event;
+    if (event.at("event") == "sample") samples_.push_back(event.at("text"));
     if (event.at("event") != "step") return;
     const double now =
         static_cast<double>(settings_.batch_size) / event.at("seconds").get<double>();
     rate = rate == 0 ? now : 0.95 * rate + 0.05 * now;
-    progress.show(event.at("step").get<std::int64_t>(), details_of(event, rate));
+    progress.show(event.at("step").get<std::int64_t>(), details_of(event, rate, task_.tokens_per_sample()));
   });
 }
 
@@ -172,6 +189,7 @@ json Session::finish(bool interrupted) {
   std::printf("\n%s\n", results_table(results).c_str());
   for (const auto& sentence : results.at("verdict"))
     std::printf("%s\n", sentence.get<std::string>().c_str());
+  for (const auto& text : samples_) std::printf("\nsample   %s\n", in_one_line(text).c_str());
   if (!casts_.is_null()) std::printf("\n%s", cast_listing(casts_).c_str());
   std::printf("\nresults  %s\nreport   %s\n", (folder_ / "results.json").c_str(), page.c_str());
   return results;

@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "app/data/image_set.h"
 #include "app/files/folder_lock.h"
 #include "app/results/metrics_file.h"
 #include "app/results/results.h"
@@ -24,12 +23,12 @@ class Session {
   // kind: "train" or "compare". Throws amp::IoError for a folder that cannot be written, and
   // amp::InvalidArgument for one that has results while settings.overwrite is false, or that
   // another process writes to.
-  Session(std::string kind, const Settings& settings, const ImageData& data,
+  Session(std::string kind, const Settings& settings, const Task& task,
           const std::vector<std::uint64_t>& seeds);
 
   // Goes on with the run in settings.resume from a step: what its metrics say of later ones is
   // dropped, because it will happen again.
-  Session(const Settings& settings, const ImageData& data, std::int64_t step);
+  Session(const Settings& settings, const Task& task, std::int64_t step);
 
   const std::filesystem::path& folder() const { return folder_; }
 
@@ -45,13 +44,14 @@ class Session {
   void log(const nlohmann::json& event);
 
   const Settings& settings_;
-  const ImageData& data_;
+  const Task& task_;
   std::filesystem::path folder_;
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<MetricsFile> metrics_;
   std::unique_ptr<TensorBoard> tensorboard_;
   ResultsBuilder results_;
-  nlohmann::json casts_;  // the event that --explain asks for
+  nlohmann::json casts_;              // the event that --explain asks for
+  std::vector<std::string> samples_;  // what the model writes
 };
 
 // Writes results.json's page beside it. Returns its path.

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "app/training/batches.h"
+#include "app/tasks/task.h"
 #include "app/training/run_state.h"
 
 namespace CLI {
@@ -25,15 +25,14 @@ struct StoredRunOptions {
 
 void add_stored_run_options(CLI::App& command, StoredRunOptions& options);
 
-// The model in eval mode on its device, and the images of the test set, normalised as in training.
+// The model in eval mode on its device, and its task with the data to test it on.
 struct StoredRun {
   amp::Checkpoint checkpoint;
   RunState state;
+  std::unique_ptr<Task> task;
   std::unique_ptr<Model> model;
-  ImageData data;
   // Of the run, in the precision that was asked for.
   const amp::Recipe& recipe() const { return state.precision.recipe; }
-  ImageBatches batches() const;
 };
 
 // Throws amp::IoError, amp::InvalidArgument (data that does not fit the model, with both shapes)

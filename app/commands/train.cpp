@@ -9,6 +9,7 @@
 #include "app/commands/exit_status.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
+#include "app/tasks/tasks.h"
 #include "app/training/precision.h"
 #include "app/training/run_state.h"
 
@@ -25,8 +26,10 @@ namespace {
                             reason);
 }
 
-int run_to_the_end(Session& session, RunPlan& plan) {
+int run_to_the_end(Session& session, RunPlan& plan, const Task& task) {
   plan.checkpoints = session.folder() / "checkpoints";
+  plan.showpieces = true;
+  task.save_beside(session.folder());
   write_recipe(session.folder() / "recipe.json", plan.precision.recipe);
   const auto ending = session.run(plan);
   const auto results = session.finish(ending == Ending::interrupted);
@@ -36,16 +39,18 @@ int run_to_the_end(Session& session, RunPlan& plan) {
 }
 
 int begin(Settings settings, const std::string& precision_name) {
+  complete_settings(settings);
   RunPlan plan;
   plan.precision = chosen_precision(precision_name, settings);
   plan.seed = static_cast<std::uint64_t>(settings.seed);
-  const auto data = prepare(settings);
-  Session session("train", settings, data, {plan.seed});
-  return run_to_the_end(session, plan);
+  const auto task = prepare(settings);
+  Session session("train", settings, *task, {plan.seed});
+  return run_to_the_end(session, plan, *task);
 }
 
 void check_resumable(const Settings& settings) {
-  for (const char* option : {"--output", "--overwrite", "--precision", "--recipe", "--policy"}) {
+  for (const char* option : {"--output", "--overwrite", "--precision", "--recipe", "--policy",
+                             "--init"}) {
     if (settings.is_given(option))
       throw amp::InvalidArgument(std::string(option) +
                                  " cannot be combined with --resume, which goes on in the folder, "
@@ -58,16 +63,16 @@ int resume(const Settings& given) {
   RunPlan plan;
   plan.resume = find_checkpoint(given.resume);
   const auto state = run_state_of(*plan.resume);
-  auto settings = resumed_settings(state.settings, given);
+  auto settings = resumed_settings(settings_json(state.settings), given);
   if (!given.is_given("--threads")) settings.threads = state.threads;
   plan.precision = state.precision;
   // What of the recipe may change half way, if it was said.
   plan.precision.recipe.max_grad_norm = settings.max_grad_norm;
   plan.precision.recipe.scaler.max_consecutive_skips = settings.max_consecutive_skips;
   plan.seed = state.seed;
-  const auto data = prepare(settings);
+  const auto task = prepare(settings, state.task);
   take_over_cpu_math(state);
-  const auto planned = planned_steps(settings, data);
+  const auto planned = planned_steps(settings, task->training_samples());
   // A run that was killed after its last checkpoint still has its results to write.
   std::error_code error;
   const bool complete = std::filesystem::exists(given.resume / "results.json", error);
@@ -77,8 +82,8 @@ int resume(const Settings& given) {
                                std::to_string(planned) +
                                " already; ask for more with --epochs or --steps");
   }
-  Session session(settings, data, plan.resume->step());
-  return run_to_the_end(session, plan);
+  Session session(settings, *task, plan.resume->step());
+  return run_to_the_end(session, plan, *task);
 }
 
 }  // namespace

@@ -12,29 +12,65 @@
 
 #include "amp/cpu_math.h"
 #include "amp/error.h"
-#include "app/data/data_source.h"
 #include "app/files/write_file.h"
+#include "app/models/initial_weights.h"
 #include "app/models/model.h"
 #include "app/training/optimizers.h"
-#include "app/training/run_state.h"
+#include "app/tasks/tasks.h"
 
 namespace ampersand {
 namespace {
 
+void add_size_options(CLI::App& command, Settings& s) {
+  const std::string group = "Models of text";
+  const auto size = [&](const char* name, std::int64_t& field, const char* meaning) {
+    command.add_option(name, field, meaning)->group(group);
+  };
+  command
+      .add_option("--size", s.sizes.preset,
+                  "Shape of gpt: gpt2, gpt2-medium, gpt2-large or gpt2-xl (default: 6 layers of 384)")
+      ->group(group);
+  size("--layers", s.sizes.layers, "Layers (default: by model)");
+  size("--width", s.sizes.width, "Width of gpt's residual stream, of lstm's cells");
+  size("--heads", s.sizes.heads, "Heads of gpt's attention");
+  size("--embedding", s.sizes.embedding, "Width of lstm's embedding (default: --width)");
+  size("--projection", s.sizes.projection, "Project the output of lstm's cells to this width");
+  command.add_option("--dropout", s.sizes.dropout, "Share of values set to 0 while training")
+      ->group(group);
+  command.add_flag("--tied", s.sizes.tied, "lstm: the output has the embedding's weights")
+      ->group(group);
+  command.add_flag("--untied", s.sizes.untied, "gpt: the output has weights of its own")
+      ->group(group);
+  command.add_option("--context", s.context, "Tokens in a sample of text")
+      ->capture_default_str()
+      ->group(group);
+  command
+      .add_option("--vocabulary", s.vocabulary,
+                  "bytes; bpe-N: byte pairs learned from the text; or a vocabulary's file")
+      ->capture_default_str()
+      ->group(group);
+  command.add_option("--held-out", s.held_out, "Share of a text, at its end, for testing")
+      ->capture_default_str()
+      ->group(group);
+}
+
 void add_model_options(CLI::App& command, Settings& s) {
   command
       .add_option("--model", s.model,
-                  "mlp, cnn or resnet18; LIBRARY.so[:NAME] with a model of your own; FILE.pt of "
-                  "TorchScript (loading either runs it)")
+                  "Of images: mlp, cnn or resnet18; of text: gpt or lstm; LIBRARY.so[:NAME] with a "
+                  "model of your own; FILE.pt of TorchScript (loading either runs it)")
       ->capture_default_str();
-  command
-      .add_option("--data", s.data,
-                  "fashion-mnist, cifar-10, or a folder of IDX or CIFAR-10 files, plain or .gz")
+  command.add_option("--data", s.data,
+                     "fashion-mnist, cifar-10, or a folder of IDX or CIFAR-10 files, plain or .gz; "
+                     "kjv, a UTF-8 file or a folder of them (default: fashion-mnist, kjv for text)");
+  command.add_option("--train-samples", s.train_samples,
+                     "Use the first N training images or windows of text; 0: all")
       ->capture_default_str();
-  command.add_option("--train-samples", s.train_samples, "Use the first N training images; 0: all")
+  command.add_option("--test-samples", s.test_samples,
+                     "Use the first N test images or windows of text; 0: all")
       ->capture_default_str();
-  command.add_option("--test-samples", s.test_samples, "Use the first N test images; 0: all")
-      ->capture_default_str();
+  command.add_option("--init", s.init,
+                     "Weights to begin with: a safetensors file, for gpt also in GPT-2's layout");
   command.add_flag("--augment", s.augment, "Crop and flip the training images at random");
   command.add_flag("--channels-last", s.channels_last,
                    "Images as [batch, height, width, channels]");
@@ -61,11 +97,11 @@ void add_optimizer_options(CLI::App& command, Settings& s) {
 }
 
 void add_length_options(CLI::App& command, Settings& s) {
-  command.add_option("--epochs", s.epochs, "Passes over the training images")
+  command.add_option("--epochs", s.epochs, "Passes over the training samples")
       ->capture_default_str();
   command.add_option("--steps", s.steps, "Stop after N micro-batches; 0: after the epochs")
       ->capture_default_str();
-  command.add_option("--batch-size", s.batch_size, "Images in a micro-batch")
+  command.add_option("--batch-size", s.batch_size, "Samples in a micro-batch")
       ->capture_default_str();
   command.add_option("--accumulation", s.accumulation, "Micro-batches to a step")
       ->capture_default_str();
@@ -90,6 +126,18 @@ void add_machine_options(CLI::App& command, Settings& s) {
                   "stock (LibTorch's choice) or fastest (that or oneDNN, measured here)")
       ->capture_default_str();
   command.add_option("--output", s.output, "Folder for results (default: runs/<command>-<date>)");
+  command
+      .add_option("--evaluate-every", s.evaluate_every,
+                  "Test every N micro-batches; 0: twice an epoch")
+      ->capture_default_str();
+  command
+      .add_option("--gradient-range", s.gradient_range,
+                  "Every N micro-batches, measure in fp32 how many gradients fp16 would lose; 0: never")
+      ->capture_default_str();
+  command
+      .add_option("--loader-threads", s.loader_threads,
+                  "Threads that make batches ahead; the order is the same for any number")
+      ->capture_default_str();
   command.add_flag("--tensorboard", s.tensorboard, "Write TensorBoard event files, too");
   command.add_flag("--overwrite", s.overwrite, "Replace the results that --output already has");
 }
@@ -110,14 +158,15 @@ void set_engine(const std::string& name) {
 }
 
 // What only the data can tell. It has to come before anything on disk is replaced.
-void check_data(const ImageData& data, const Settings& settings) {
-  if (settings.batch_size > data.train.count) {
+void check_task(const Task& task, const Settings& settings) {
+  if (settings.batch_size > task.training_samples()) {
     throw amp::InvalidArgument("--batch-size " + std::to_string(settings.batch_size) +
-                               " is larger than the " + std::to_string(data.train.count) +
-                               " training images");
+                               " is larger than the " + std::to_string(task.training_samples()) +
+                               " training " + task.noun());
   }
-  const auto shape = shape_of(data);
-  check_model(*make_model(settings.model, shape), settings.model, shape);
+  const auto model = task.make_model();
+  task.check_model(*model);
+  if (!settings.init.empty()) load_initial_weights(*model, settings.init);
 }
 
 std::string text_of(const std::filesystem::path& file, const char* kind) {
@@ -142,6 +191,7 @@ Value read_json(const std::filesystem::path& file, const char* kind) {
 
 void add_training_options(CLI::App& command, Settings& settings) {
   add_model_options(command, settings);
+  add_size_options(command, settings);
   add_length_options(command, settings);
   add_optimizer_options(command, settings);
   add_scaling_options(command, settings);
@@ -202,16 +252,16 @@ void set_threads(std::int64_t threads) {
   at::set_num_threads(static_cast<int>(threads > 0 ? threads : cores));
 }
 
-ImageData prepare(const Settings& settings) {
+std::unique_ptr<Task> prepare(const Settings& settings, const nlohmann::json& state) {
   check_settings(settings);
   check_device(settings.device);
   check_optimizer(settings);
   set_engine(settings.cpu_fp32_engine);
   set_threads(settings.threads);
   check_model_name(settings.model);
-  auto data = load_data(settings.data, settings.train_samples, settings.test_samples);
-  check_data(data, settings);
-  return data;
+  auto task = state.is_null() ? make_task(settings) : stored_task(settings, state);
+  check_task(*task, settings);
+  return task;
 }
 
 }  // namespace ampersand

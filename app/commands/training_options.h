@@ -2,11 +2,12 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 
-#include "app/data/image_set.h"
-#include "app/training/precision.h"
 #include "app/settings/settings.h"
+#include "app/tasks/task.h"
+#include "app/training/precision.h"
 
 namespace CLI {
 class App;
@@ -33,9 +34,10 @@ void write_recipe(const std::filesystem::path& file, const amp::Recipe& recipe);
 // Throws unless the device is there; needed before anything computes on it.
 void check_device(const std::string& device);
 
-// Sets threads and the CPU engine, checks everything that can be checked, and reads the data.
-// Throws amp::InvalidArgument, amp::UnsupportedError or amp::IoError.
-ImageData prepare(const Settings& settings);
+// Sets threads and the CPU engine, checks everything that can be checked, and reads the data. state:
+// what a run that goes on has kept of its task. Throws amp::InvalidArgument, amp::UnsupportedError or
+// amp::IoError.
+std::unique_ptr<Task> prepare(const Settings& settings, const nlohmann::json& state = {});
 
 // Sets the CPU threads; 0: one per core.
 void set_threads(std::int64_t threads);

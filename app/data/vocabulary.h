@@ -54,6 +54,8 @@ class Vocabulary {
   Kind kind() const { return kind_; }
   std::int64_t size() const { return static_cast<std::int64_t>(bytes_.size()); }
 
+  const std::vector<TokenPair>& merges() const { return merges_; }
+
   // The bytes that a token stands for; those of a byte-pair vocabulary need not be whole
   // characters. Throws amp::InvalidArgument for a token that is not 0 to size() - 1.
   const std::string& bytes_of(std::int64_t token) const;

@@ -73,7 +73,7 @@ class Cnn : public nn::Module {
 
 }  // namespace
 
-std::vector<std::string> builtin_model_names() { return {"mlp", "cnn", "resnet18"}; }
+std::vector<std::string> builtin_model_names() { return {"mlp", "cnn", "resnet18", "gpt", "lstm"}; }
 
 void register_builtin_models() {
   static const bool once = [] {

@@ -39,6 +39,10 @@ void RunRecord::add(const json& event) {
     if (event.value("skipped", false)) skipped_at_.push_back(event.at("step"));
   } else if (kind == "evaluation") {
     add_evaluation(event);
+  } else if (kind == "gradients") {
+    add_gradients(event);
+  } else if (kind == "sample") {
+    run_["samples"].push_back(event.at("text"));
   } else if (kind == "memory") {
     add_memory(event);
   } else if (kind == "end") {
@@ -72,11 +76,25 @@ void RunRecord::add_evaluation(const json& event) {
   if (history_.empty() || history_.back().at("step") != event.at("step")) {
     history_.push_back({{"step", event.at("step")}, {"train_loss", nullptr}, {"scale", scale_}});
   }
-  for (const char* name : {"test_loss", "test_accuracy"}) {
+  for (const char* name : {"test_loss", "test_accuracy", "perplexity", "bits_per_byte"}) {
+    if (!event.contains(name)) continue;
     const auto value = number_or_null(number(event, name));
     history_.back()[name] = value;
     run_[name] = value;
   }
+}
+
+// The shares, step by step, and the last histogram whole.
+void RunRecord::add_gradients(const json& event) {
+  json point = {{"step", event.at("step")}, {"scale", event.at("scale")}};
+  for (const char* kind : {"activations", "weights"}) {
+    for (const char* share : {"zero", "lost", "lost_scaled", "overflow_scaled"})
+      point[kind][share] = event.at(kind).at(share);
+  }
+  run_["gradients"]["history"].push_back(point);
+  run_["gradients"]["last"] = event;
+  run_["gradients"]["last"].erase("run");
+  run_["gradients"]["last"].erase("event");
 }
 
 void RunRecord::add_memory(const json& event) {
@@ -99,7 +117,7 @@ void RunRecord::add_end(const json& event) {
   run_["diverged"] = ending == "diverged" || ending == "stopped";
   run_["diverged_at_step"] = run_["diverged"].get<bool>() ? event.at("step") : json(nullptr);
   run_["stopped"] = event.contains("reason") ? event.at("reason") : json(nullptr);
-  for (const char* name : {"final_scale", "peak_memory_bytes", "samples_per_second"}) {
+  for (const char* name : {"final_scale", "peak_memory_bytes", "samples_per_second", "tokens_per_second"}) {
     if (event.contains(name)) run_[name] = event.at(name);
   }
 }

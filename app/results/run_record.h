@@ -12,12 +12,13 @@ namespace ampersand {
 // step.
 class RunRecord {
  public:
-  void add(const nlohmann::json& event);  // run, step, flush, memory, evaluation, end
+  void add(const nlohmann::json& event);  // all that have a run
   nlohmann::json as_json() const;
 
  private:
   void add_step(const nlohmann::json& event);
   void add_evaluation(const nlohmann::json& event);
+  void add_gradients(const nlohmann::json& event);
   void add_memory(const nlohmann::json& event);
   void add_end(const nlohmann::json& event);
   void close_stretch();

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace ampersand {
 namespace {
@@ -15,12 +16,14 @@ namespace {
 using nlohmann::json;
 
 constexpr double kHalfAPoint = 0.005;  // of accuracy, as a fraction
+constexpr double kOnePercent = 0.01;   // of fp32's perplexity
 constexpr const char* kBaseline = "fp32";
 
 struct Group {
   std::string precision;
-  std::vector<double> accuracy = {}, speed = {}, activations = {};
-  std::vector<double> interrupted = {};  // accuracies of runs that were not trained to the end
+  std::vector<double> quality = {}, speed = {}, activations = {};  // quality: in the metric
+  std::vector<double> tokens = {}, bits = {};
+  std::vector<double> interrupted = {};  // quality of runs that were not trained to the end
   std::int64_t runs = 0, diverged = 0;
 };
 
@@ -29,7 +32,13 @@ void collect(const json& run, const char* name, std::vector<double>& into) {
   if (found != run.end() && found->is_number()) into.push_back(found->get<double>());
 }
 
-std::vector<Group> grouped(const json& runs) {
+// Accuracy, or for models of text perplexity, which is better the lower it is.
+const char* metric_of(const json& runs) {
+  const auto has = [](const json& run) { return run.contains("perplexity"); };
+  return std::any_of(runs.begin(), runs.end(), has) ? "perplexity" : "test_accuracy";
+}
+
+std::vector<Group> grouped(const json& runs, const char* metric) {
   std::vector<Group> groups;
   for (const auto& run : runs) {
     const std::string precision = run.at("precision");
@@ -40,9 +49,11 @@ std::vector<Group> grouped(const json& runs) {
     if (run.value("diverged", false)) ++group->diverged;
     const bool interrupted = run.value("ending", "") == "interrupted";
     if (!run.value("diverged", false))
-      collect(run, "test_accuracy", interrupted ? group->interrupted : group->accuracy);
+      collect(run, metric, interrupted ? group->interrupted : group->quality);
     collect(run, "samples_per_second", group->speed);
     collect(run, "activation_bytes", group->activations);
+    collect(run, "tokens_per_second", group->tokens);
+    if (!run.value("diverged", false)) collect(run, "bits_per_byte", group->bits);
   }
   return groups;
 }
@@ -54,50 +65,56 @@ json ratio(const std::vector<double>& ours, const std::vector<double>& baseline)
 }
 
 // Where there is one seed only, that of an accuracy p measured on n samples stands in for the
-// deviation between seeds: sqrt(p (1 - p) / n), the binomial's.
-double standard_error(const std::vector<double>& accuracy, std::int64_t samples) {
-  const auto measured = mean_deviation(accuracy);
-  if (accuracy.size() > 1) return measured.standard_error;
+// deviation between seeds: sqrt(p (1 - p) / n), the binomial's. Of a perplexity nothing does.
+double standard_error(const std::vector<double>& quality, bool perplexity, std::int64_t samples) {
+  const auto measured = mean_deviation(quality);
+  if (quality.size() > 1) return measured.standard_error;
   const double variance = measured.mean * (1 - measured.mean);
-  return samples > 0 ? std::sqrt(variance / static_cast<double>(samples)) : 0;
+  return samples > 0 && !perplexity ? std::sqrt(variance / static_cast<double>(samples)) : 0;
 }
 
-void add_quality(json& entry, const std::vector<double>& accuracy) {
-  if (accuracy.empty()) return;
-  const auto own = mean_deviation(accuracy);
-  const bool several = accuracy.size() > 1;
+void add_quality(json& entry, const std::vector<double>& quality) {
+  if (quality.empty()) return;
+  const auto own = mean_deviation(quality);
+  const bool several = quality.size() > 1;
   entry["mean"] = own.mean;
   entry["deviation"] = several ? json(own.deviation) : json(nullptr);
   entry["standard_error"] = several ? json(own.standard_error) : json(nullptr);
 }
 
-void add_difference(json& entry, const std::vector<double>& accuracy,
-                    const std::vector<double>& baseline, std::int64_t test_samples) {
-  if (accuracy.empty() || baseline.empty()) return;
-  const double difference = mean_deviation(accuracy).mean - mean_deviation(baseline).mean;
-  const double error =
-      std::hypot(standard_error(accuracy, test_samples), standard_error(baseline, test_samples));
-  const double noise = std::max(kHalfAPoint, 2 * error);
+void add_difference(json& entry, const std::vector<double>& quality,
+                    const std::vector<double>& baseline, bool perplexity,
+                    std::int64_t test_samples) {
+  if (quality.empty() || baseline.empty()) return;
+  const double fp32 = mean_deviation(baseline).mean;
+  const double difference = mean_deviation(quality).mean - fp32;
+  const double error = std::hypot(standard_error(quality, perplexity, test_samples),
+                                  standard_error(baseline, perplexity, test_samples));
+  const double noise = std::max(perplexity ? kOnePercent * fp32 : kHalfAPoint, 2 * error);
   entry["difference"] = difference;
   entry["noise"] = noise;
   entry["within_noise"] = std::abs(difference) <= noise;
 }
 
-json entry_of(const Group& group, const Group* baseline, std::int64_t test_samples) {
-  const auto& shown = group.accuracy.empty() ? group.interrupted : group.accuracy;
+json entry_of(const Group& group, const Group* baseline, const char* metric,
+              std::int64_t test_samples) {
+  const auto& shown = group.quality.empty() ? group.interrupted : group.quality;
   json entry = {{"precision", group.precision},
-                {"metric", "test_accuracy"},
+                {"metric", metric},
                 {"runs", group.runs},
                 {"seeds", shown.size()},
                 {"diverged", group.diverged}};
   if (!group.speed.empty()) entry["samples_per_second"] = mean_deviation(group.speed).mean;
+  if (!group.tokens.empty()) entry["tokens_per_second"] = mean_deviation(group.tokens).mean;
+  if (!group.bits.empty()) entry["bits_per_byte"] = mean_deviation(group.bits).mean;
   if (baseline != nullptr) {
     entry["speed_ratio"] = ratio(group.speed, baseline->speed);
     entry["activation_ratio"] = ratio(group.activations, baseline->activations);
   }
   add_quality(entry, shown);
   if (baseline != nullptr && baseline != &group)
-    add_difference(entry, group.accuracy, baseline->accuracy, test_samples);
+    add_difference(entry, group.quality, baseline->quality,
+                   std::string_view(metric) == "perplexity", test_samples);
   return entry;
 }
 
@@ -124,9 +141,15 @@ std::string divergence_sentence(const json& entry, const json& runs) {
 
 std::string comparison_sentence(const json& entry, const json& baseline) {
   std::string text = entry.at("precision").get<std::string>();
-  text +=
-      entry.at("within_noise").get<bool>() ? " keeps fp32's accuracy: " : " differs from fp32: ";
-  text += percent(entry.at("mean")) + " against " + percent(baseline.at("mean"));
+  const bool perplexity = entry.at("metric") == "perplexity";
+  const std::string metric = perplexity ? "perplexity" : "accuracy";
+  const auto shown = [&](const json& value) {
+    return perplexity ? formatted("%.3f", value) : percent(value);
+  };
+  text += entry.at("within_noise").get<bool>() ? " keeps fp32's " + metric + ": "
+                                               : " differs from fp32: " +
+                                                     (perplexity ? metric + " " : std::string());
+  text += shown(entry.at("mean")) + " against " + shown(baseline.at("mean"));
   text += entry.at("within_noise").get<bool>() ? ", within noise" : ", more than noise";
   if (entry.at("speed_ratio").is_number())
     text += "; " + formatted("%.2f", entry["speed_ratio"]) + " x its speed";
@@ -152,13 +175,14 @@ MeanDeviation mean_deviation(const std::vector<double>& values) {
 }
 
 json summarize(const json& runs, std::int64_t test_samples) {
-  const auto groups = grouped(runs);
+  const auto* metric = metric_of(runs);
+  const auto groups = grouped(runs, metric);
   const auto baseline =
       std::find_if(groups.begin(), groups.end(), [](auto& g) { return g.precision == kBaseline; });
   json summary = json::array();
   for (const auto& group : groups) {
     summary.push_back(
-        entry_of(group, baseline == groups.end() ? nullptr : &*baseline, test_samples));
+        entry_of(group, baseline == groups.end() ? nullptr : &*baseline, metric, test_samples));
   }
   return summary;
 }

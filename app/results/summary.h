@@ -16,8 +16,9 @@ struct MeanDeviation {
 MeanDeviation mean_deviation(const std::vector<double>& values);
 
 // One entry a precision, in the order of its first run. The difference to fp32 is noise if it is at
-// most max(0.5 points, 2 standard errors of the difference). With one seed the standard error is
-// that of an accuracy measured on test_samples images; 0: unknown. Runs that diverged have no part
+// most max(0.5 points of accuracy or 1 % of fp32's perplexity, 2 standard errors of the difference).
+// With one seed the standard error is that of an accuracy measured on test_samples samples, and of a
+// perplexity 0; 0 samples: unknown. Runs that diverged have no part
 // in the means, and interrupted ones none where another was finished; they are compared with
 // nothing.
 nlohmann::json summarize(const nlohmann::json& runs, std::int64_t test_samples);

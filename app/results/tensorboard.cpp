@@ -45,6 +45,8 @@ void TensorBoard::add(const json& event) {
   if (kind == "evaluation") {
     add_scalar(*run.file, "test/loss", event, "test_loss");
     add_scalar(*run.file, "test/accuracy", event, "test_accuracy");
+    add_scalar(*run.file, "test/perplexity", event, "perplexity");
+    add_scalar(*run.file, "test/bits_per_byte", event, "bits_per_byte");
     add_scalar(*run.file, "test/ema_loss", event, "ema_test_loss");
     add_scalar(*run.file, "test/ema_accuracy", event, "ema_test_accuracy");
   }

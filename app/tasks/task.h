@@ -1,6 +1,7 @@
 // What is learned: the data, the models that fit it, and how a result is measured.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -48,6 +49,8 @@ class Task {
 
   // What a checkpoint must remember, so that stored_task makes this task again.
   virtual nlohmann::json state() const = 0;
+  // Writes what other programs need of it into a run's folder: a vocabulary.
+  virtual void save_beside(const std::filesystem::path&) const {}
 
   // What the model says of each test sample, as text; `model` in eval mode.
   virtual std::string predictions(Model& model, const amp::Recipe& recipe) const = 0;

@@ -40,18 +40,29 @@ std::string mean_cell(const std::vector<const json*>& runs, const char* name, co
   return count == 0 ? "-" : formatted(format, factor * sum / count);
 }
 
-std::string accuracy_cell(const json& entry) {
+bool is_perplexity(const json& entry) { return entry.value("metric", "") == "perplexity"; }
+
+std::string quality_cell(const json& entry) {
   if (!entry.contains("mean")) return "-";
-  auto text = formatted("%.2f %%", 100 * entry["mean"].get<double>());
+  const double factor = is_perplexity(entry) ? 1 : 100;
+  auto text = formatted(is_perplexity(entry) ? "%.3f" : "%.2f %%", factor * entry["mean"].get<double>());
   if (entry["deviation"].is_number())
-    text += formatted(" +- %.2f", 100 * entry["deviation"].get<double>());
+    text += formatted(is_perplexity(entry) ? " +- %.3f" : " +- %.2f",
+                      factor * entry["deviation"].get<double>());
   return text;
 }
 
 std::string difference_cell(const json& entry) {
   if (!entry.contains("difference")) return "";
-  const auto text = formatted("%+.2f points", 100 * entry["difference"].get<double>());
+  const auto difference = entry["difference"].get<double>();
+  const auto text = is_perplexity(entry) ? formatted("%+.3f", difference)
+                                         : formatted("%+.2f points", 100 * difference);
   return text + (entry["within_noise"].get<bool>() ? ", within noise" : ", more than noise");
+}
+
+// Bits per byte, of models of text.
+std::string bits_cell(const json& entry) {
+  return is_perplexity(entry) ? cell(entry, "bits_per_byte", "%.4f") : "";
 }
 
 std::string ending_cell(const std::vector<const json*>& runs) {
@@ -69,10 +80,11 @@ Row row_of(const json& entry, const json& all_runs) {
     if (run["precision"] == entry["precision"]) runs.push_back(&run);
   }
   return {entry["precision"],
-          accuracy_cell(entry),
+          quality_cell(entry),
           difference_cell(entry),
+          bits_cell(entry),
           mean_cell(runs, "train_loss", "%.4f"),
-          mean_cell(runs, "samples_per_second", "%.0f"),
+          mean_cell(runs, is_perplexity(entry) ? "tokens_per_second" : "samples_per_second", "%.0f"),
           cell(entry, "speed_ratio", "%.2f"),
           mean_cell(runs, "activation_bytes", "%.1f", 1e-6),
           cell(entry, "activation_ratio", "%.2f"),
@@ -85,15 +97,18 @@ Row row_of(const json& entry, const json& all_runs) {
 }  // namespace
 
 std::string results_table(const json& results) {
-  std::vector<Row> rows = {{"precision", "test accuracy", "against fp32", "loss", "samples/s",
-                            "x fp32", "act. MB", "x fp32", "peak MB", "skipped", "scale",
-                            "ending"}};
-  for (const auto& entry : results.at("summary")) rows.push_back(row_of(entry, results.at("runs")));
+  const auto& summary = results.at("summary");
+  const bool text_model = !summary.empty() && is_perplexity(summary.front());
+  std::vector<Row> rows = {{"precision", text_model ? "perplexity" : "test accuracy", "against fp32",
+                            text_model ? "bits/byte" : "", "loss",
+                            text_model ? "tokens/s" : "samples/s", "x fp32", "act. MB", "x fp32",
+                            "peak MB", "skipped", "scale", "ending"}};
+  for (const auto& entry : summary) rows.push_back(row_of(entry, results.at("runs")));
   std::vector<std::size_t> widths(rows[0].size(), 0);
   for (const auto& row : rows) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
   }
-  std::string text;
+  std::string lines;
   for (const auto& row : rows) {
     std::string line;
     for (std::size_t i = 0; i < row.size(); ++i) {
@@ -101,9 +116,9 @@ std::string results_table(const json& results) {
       line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
     }
     line.erase(line.find_last_not_of(' ') + 1);
-    text += line + "\n";
+    lines += line + "\n";
   }
-  return text;
+  return lines;
 }
 
 }  // namespace ampersand

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "amp/amp.h"
+#include "app/models/initial_weights.h"
 #include "app/models/model.h"
 #include "app/tasks/task.h"
 #include "app/training/batch_loader.h"
@@ -53,7 +54,7 @@ class Training {
     at::manual_seed(plan.seed);
     model_ = task.make_model();
     if (!settings.init.empty() && !plan.resume.has_value())
-      model_->load(amp::load_safetensors(settings.init));
+      load_initial_weights(*model_, settings.init);
     model_->to(device_);
     optimizer_ = make_optimizer(settings, model_->parameters());
     train_step_ = model_->train_step(*optimizer_, recipe_);
@@ -78,7 +79,7 @@ class Training {
       if (step_ > evaluated_at_) evaluate_now();
       if (step_ > saved_at_) save();
     }
-    if (ending == Ending::finished) show_samples();
+    if (ending == Ending::finished && plan_.showpieces) show_samples();
     report_end(ending, reason);
     return ending;
   }
@@ -163,8 +164,11 @@ class Training {
                   {"lr", set_learning_rate()},
                   {"scale", train_step_->scaler().get_scale()}};
     const auto samples = batches_->samples_of(i);
-    batch_ = loader_.get(i).to(device_);
-    if (measuring()) measure_gradients();
+    batch_ = loader_.next().to(device_);
+    if (measuring()) {
+      measure_gradients();
+      pace_.start();  // that is no part of the training
+    }
     try {
       const auto report = step_ == census_step() ? counted_step()
                           : explaining()         ? explained_step()
@@ -182,6 +186,7 @@ class Training {
   }
 
   void report_step(json& event, std::int64_t samples) {
+    batch_ = {};
     event["seconds"] = pace_.stop(samples);
     event["loss"] = loss_;
     send(event);

@@ -23,6 +23,7 @@ struct RunPlan {
   std::uint64_t seed = 0;
   std::filesystem::path checkpoints;      // where they go; empty: none are written
   std::optional<amp::Checkpoint> resume;  // go on from here
+  bool showpieces = false;                // end with what the model writes, if it is one of text
 };
 
 // What a training tells the world as it goes: one JSON object an event, of the kinds that
