@@ -4,17 +4,10 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "app/data/split_mix.h"
+
 namespace ampersand {
 namespace {
-
-constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15;  // 2^64 divided by the golden ratio, made odd
-
-// SplitMix64's output for a state: a bijection in which every bit of the state reaches every bit.
-std::uint64_t mix(std::uint64_t state) {
-  state = (state ^ (state >> 30)) * 0xbf58476d1ce4e5b9;
-  state = (state ^ (state >> 27)) * 0x94d049bb133111eb;
-  return state ^ (state >> 31);
-}
 
 // Numbers 0 to below - 1 from the low `bits` bits: multiplied, not divided, as Lemire does.
 std::uint32_t below(std::uint32_t limit, std::uint64_t random, int bits) {
@@ -25,9 +18,7 @@ std::uint32_t below(std::uint32_t limit, std::uint64_t random, int bits) {
 }  // namespace
 
 Crop random_crop(std::uint64_t seed, std::uint64_t epoch, std::uint64_t index) {
-  // Mixed twice: seeds and epochs are small numbers, and sums of them would meet again.
-  const std::uint64_t state = mix(mix(seed + kStep) + (epoch + 1) * kStep);
-  const std::uint64_t random = mix(state + (index + 1) * kStep);
+  const std::uint64_t random = random_number(epoch_state(seed, epoch), index);
   constexpr std::uint32_t corners = 2 * kCropPadding + 1;
   return {.top = below(corners, random, 32),
           .left = below(corners, random >> 32, 31),

@@ -85,10 +85,8 @@ void append_file(ImageSet& set, const fs::path& path) {
 }
 
 // Where load_cifar_10 looks when AMPERSAND_CIFAR_10 does not say.
-fs::path cache_folder() {
-  if (const auto cache = environment("XDG_CACHE_HOME"))
-    return fs::path(*cache) / "ampersand/cifar-10";
-  if (const auto home = environment("HOME")) return fs::path(*home) / ".cache/ampersand/cifar-10";
+fs::path default_folder() {
+  if (const auto cache = cache_folder()) return *cache / "cifar-10";
   throw amp::IoError("cifar-10",
                      "no folder to look in: AMPERSAND_CIFAR_10, XDG_CACHE_HOME and "
                      "HOME are unset; set AMPERSAND_CIFAR_10 to a folder with "
@@ -117,7 +115,7 @@ ImageData load_cifar_folder(const fs::path& folder) {
 
 ImageData load_cifar_10() {
   const auto named = environment("AMPERSAND_CIFAR_10");
-  ImageData data = load(named ? fs::path(*named) : cache_folder(),
+  ImageData data = load(named ? fs::path(*named) : default_folder(),
                         "unpack the binary version of https://www.cs.toronto.edu/~kriz/cifar.html "
                         "there, or set AMPERSAND_CIFAR_10 to the folder that holds it");
   data.name = "cifar-10";

@@ -55,4 +55,14 @@ std::optional<std::string> environment(const char* name) {
   return value;
 }
 
+std::optional<std::filesystem::path> cache_folder() {
+  if (const auto cache = environment("XDG_CACHE_HOME")) {
+    return std::filesystem::path(*cache) / "ampersand";
+  }
+  if (const auto home = environment("HOME")) {
+    return std::filesystem::path(*home) / ".cache/ampersand";
+  }
+  return std::nullopt;
+}
+
 }  // namespace ampersand

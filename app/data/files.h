@@ -27,4 +27,8 @@ std::string folder_name(const std::filesystem::path& folder);
 // The value of an environment variable; nothing where it is unset or empty.
 std::optional<std::string> environment(const char* name);
 
+// Where the user's cache has what Ampersand keeps: ampersand in XDG_CACHE_HOME, or in .cache in
+// HOME; nothing where neither is set. The folder need not be there.
+std::optional<std::filesystem::path> cache_folder();
+
 }  // namespace ampersand

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <span>
 #include <string_view>
 #include <vector>
 
@@ -21,11 +20,10 @@ class MappedFile {
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&&) = delete;
 
-  std::string_view bytes() const { return {data_, size_}; }
+  std::string_view bytes() const { return bytes_; }
 
  private:
-  const char* data_ = nullptr;
-  std::size_t size_ = 0;
+  std::string_view bytes_;
 };
 
 // A file without a name in TMPDIR, or where that is unset in /var/tmp: what is written is gone with

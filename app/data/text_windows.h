@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "app/data/permutation.h"
@@ -25,7 +26,7 @@ class TextWindows {
   // Both throw amp::InvalidArgument for a context below 1 and for fewer than context + 1 tokens.
   TextWindows(std::int64_t tokens, std::int64_t context, std::uint64_t seed, std::uint64_t epoch);
 
-  std::int64_t size() const { return order_.size(); }
+  std::int64_t size() const { return size_; }
   std::int64_t context() const { return context_; }
 
   // The place in the stream of the first input of window i, 0 <= i < size().
@@ -33,9 +34,9 @@ class TextWindows {
 
  private:
   std::int64_t context_;
+  std::int64_t size_;
   std::int64_t offset_ = 0;
-  bool shuffled_ = false;
-  Permutation order_;
+  std::optional<Permutation> order_;  // none: that of the text
 };
 
 // Fills inputs with the tokens from windows.begin(i) and targets with those one further on; both

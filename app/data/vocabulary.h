@@ -17,8 +17,8 @@ namespace ampersand {
 // Two neighbouring tokens, left and right.
 using TokenPair = std::pair<std::int32_t, std::int32_t>;
 
-// Takes the tokens of a text, some thousand at a time and in order.
-using TokenSink = std::function<void(std::span<const std::int32_t>)>;
+// Takes the tokens of a text, some thousand at a time and in order; false: no more are wanted.
+using TokenSink = std::function<bool(std::span<const std::int32_t>)>;
 
 // A vocabulary is lossless: tokens 0 to 255 are the bytes, so every text has an encoding, and
 // decoding it gives the same bytes back. Two kinds:
@@ -81,8 +81,8 @@ class Vocabulary {
 
  private:
   Vocabulary(Kind kind, std::vector<TokenPair> merges);
-  // Merges what can be merged in one word, in place.
-  void merge(std::vector<std::int32_t>& word) const;
+  // The tokens of one word.
+  std::vector<std::int32_t> encode_word(std::string_view word) const;
 
   Kind kind_;
   std::vector<TokenPair> merges_;

@@ -1,0 +1,23 @@
+// Finding and opening the text that a name stands for.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ampersand {
+
+// UTF-8, not empty as a whole: the pieces are its files, in order, without the empty ones. They lie
+// in what `owner` keeps.
+struct TextFiles {
+  std::string name;
+  std::vector<std::string_view> pieces;
+  std::shared_ptr<const void> owner;
+};
+
+// Opens kjv, a file or all files of a folder, as load_text (app/data/text_data.h) describes it.
+// Throws amp::IoError as it does.
+TextFiles open_text(const std::string& what);
+
+}  // namespace ampersand
