@@ -149,7 +149,8 @@ std::vector<std::string> TextTask::showpieces(Model& model, const amp::Recipe& r
   std::vector<std::string> texts;
   for (std::int64_t i = 0; i < kShowpieces; ++i) {
     texts.push_back(continued(model, recipe,
-                              {.tokens = kShowpieceTokens,
+                              {.prompt = {},
+                               .tokens = kShowpieceTokens,
                                .temperature = 0.8,
                                .seed = seed + static_cast<std::uint64_t>(i)}));
   }
