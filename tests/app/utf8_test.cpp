@@ -50,10 +50,14 @@ TEST(Utf8, KnowsTheEdgesOfLongerCharacters) {
       for (const int third : edges) {
         const std::string three = {static_cast<char>(first), static_cast<char>(second),
                                    static_cast<char>(third)};
-        if (first < 0xf0) EXPECT_EQ(!find_invalid_utf8(three), is_character(three));
+        if (first < 0xf0) {
+          EXPECT_EQ(!find_invalid_utf8(three), is_character(three));
+        }
         for (const int fourth : edges) {
           const std::string four = three + static_cast<char>(fourth);
-          if (first >= 0xf0) EXPECT_EQ(!find_invalid_utf8(four), is_character(four));
+          if (first >= 0xf0) {
+            EXPECT_EQ(!find_invalid_utf8(four), is_character(four));
+          }
         }
       }
     }
