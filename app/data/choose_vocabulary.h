@@ -1,14 +1,21 @@
 // The vocabulary that `--vocabulary` names.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "app/data/vocabulary.h"
 
 namespace ampersand {
+
+// What to learn from: all of the texts, or, where they are longer than stretches x bytes, that many
+// stretches of at most so many bytes, begun evenly over the whole.
+std::vector<std::string_view> sample(std::span<const std::string_view> texts, std::size_t stretches,
+                                     std::size_t bytes);
 
 // `given` where there is one; else what `name` says: "bytes", "bpe-N" (at most N tokens, learned
 // from `texts`) or the path of a vocabulary file. Of more than 256 MiB of text, 256 stretches of 1

@@ -25,5 +25,6 @@ def crop(seed, epoch, index):
     return (number % 2**32 * 9 >> 32, (number >> 32) % 2**31 * 9 >> 31, number >> 63 == 1)
 
 
-for key in [(0, 0), (0, 1), (1, 0), (2**64 - 1, 3)]:
-    print(key, [crop(*key, index) for index in (0, 1, 2, 3, 999)])
+if __name__ == "__main__":
+    for key in [(0, 0), (0, 1), (1, 0), (2**64 - 1, 3)]:
+        print(key, [crop(*key, index) for index in (0, 1, 2, 3, 999)])

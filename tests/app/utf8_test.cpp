@@ -1,0 +1,84 @@
+// UTF-8: table 3-7 of the Unicode Standard, one byte at a time.
+#include "app/data/utf8.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/app/errors.h"
+#include "tests/app/text_samples.h"
+
+namespace ampersand::tests {
+namespace {
+
+// Written from the definition of UTF-8, not from the table: decodes, and refuses what another
+// encoding would write shorter, surrogates, and what is too large.
+bool is_character(const std::string& bytes) {
+  const auto first = static_cast<unsigned char>(bytes[0]);
+  const std::size_t length = first < 0x80           ? 1
+                             : (first >> 5) == 0x6  ? 2
+                             : (first >> 4) == 0xe  ? 3
+                             : (first >> 3) == 0x1e ? 4
+                                                    : 0;
+  if (length != bytes.size()) return false;
+  if (length == 1) return true;
+  std::uint32_t code = first & (0x7f >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    const auto byte = static_cast<unsigned char>(bytes[i]);
+    if ((byte & 0xc0) != 0x80) return false;
+    code = code << 6 | (byte & 0x3f);
+  }
+  const std::uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+  return code >= least[length] && code <= 0x10ffff && !(code >= 0xd800 && code <= 0xdfff);
+}
+
+TEST(Utf8, KnowsEveryCharacterOfUpToTwoBytes) {
+  for (int first = 0; first < 256; ++first) {
+    const std::string one(1, static_cast<char>(first));
+    EXPECT_EQ(!find_invalid_utf8(one), is_character(one)) << first;
+    for (int second = 0x80; second < 256; ++second) {
+      const std::string two = one + static_cast<char>(second);
+      EXPECT_EQ(!find_invalid_utf8(two), is_character(two)) << first << " " << second;
+    }
+  }
+}
+
+TEST(Utf8, KnowsTheEdgesOfLongerCharacters) {
+  const int edges[] = {0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0};
+  for (int first = 0xe0; first < 256; ++first) {
+    for (const int second : edges) {
+      for (const int third : edges) {
+        const std::string three = {static_cast<char>(first), static_cast<char>(second),
+                                   static_cast<char>(third)};
+        if (first < 0xf0) {
+          EXPECT_EQ(!find_invalid_utf8(three), is_character(three));
+        }
+        for (const int fourth : edges) {
+          const std::string four = three + static_cast<char>(fourth);
+          if (first >= 0xf0) {
+            EXPECT_EQ(!find_invalid_utf8(four), is_character(four));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Utf8, FindsTheFirstWrongByte) {
+  for (const auto& text : hard_texts()) EXPECT_EQ(find_invalid_utf8(text), std::nullopt);
+  for (std::size_t place = 0; place < 40; ++place) {
+    const std::string before(place, 'x');
+    EXPECT_EQ(find_invalid_utf8(before + "\xFFyyyyyyyyyyyyyyyy"), place);
+    EXPECT_EQ(find_invalid_utf8(before + "\xC3\xA9\xE2\x82"), place + 2);  // cut short
+    EXPECT_EQ(find_invalid_utf8(before + "\xE2\x82zzzzzzzz\xFF"), place);  // before the other
+  }
+}
+
+TEST(Utf8, SaysWhereAFileCeasesToBeText) {
+  EXPECT_EQ(error_of([] { check_utf8("caf\xE9", "latin1.txt"); }),
+            "latin1.txt: text must be UTF-8, got the byte 0xe9 at byte 3, where no character "
+            "begins or one is cut short; convert the file (iconv -t UTF-8), or remove it");
+}
+
+}  // namespace
+}  // namespace ampersand::tests
