@@ -27,9 +27,9 @@ bool takes_lstm(const at::Tensor& input, at::TensorList states, at::TensorList w
 //
 // LibTorch keeps gates, cells and scratch memory of every step for the backward pass: some 15 numbers
 // for each of the output. Here that pass computes them again, out of the input and the output: with
-// every h_t known it is one product for all steps, and only the cells need a loop. Costs a
-// quarter of a layer's time (2 x 512, 16 x 64 tokens, Zen 5). With create_graph the backward pass is one of recorded ATen ops, which
-// can be differentiated again. Does not wait for the device.
+// every h_t known it is one product for all steps, and only the cells need a loop. Costs a quarter of
+// a layer's time (2 x 512, 16 x 64 tokens, Zen 5). With create_graph the backward pass is one of
+// recorded ATen ops, which can be differentiated again. Does not wait for the device.
 //
 // Source: torch.nn.LSTM, PyTorch 2.11, for the equations and the order of weights.
 std::tuple<at::Tensor, at::Tensor, at::Tensor> lstm(const at::Tensor& input, at::TensorList states,
