@@ -100,7 +100,8 @@ class BlockImpl : public torch::nn::Module {
     const auto batch = input.size(0), tokens = input.size(1), width = input.size(2);
     const auto qkv = applied(*attention, first_norm(input))
                          .view({batch, tokens, 3, heads_, width / heads_})
-                         .permute({2, 0, 3, 1, 4});
+                         .permute({2, 0, 3, 1, 4})
+                         .unbind(0);
     const auto mixed = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], {}, 0.0,
                                                         /*is_causal=*/true);
     const auto x =

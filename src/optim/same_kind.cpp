@@ -8,6 +8,10 @@
 
 namespace amp::optim {
 
+void raise_version(const at::Tensor& tensor) {
+  if (!tensor.is_inference()) tensor.unsafeGetTensorImpl()->bump_version();
+}
+
 void ListCopy::add(at::Tensor target, at::Tensor source) {
   const auto device = target.device();
   const auto from = source.scalar_type(), to = target.scalar_type();
@@ -20,8 +24,10 @@ void ListCopy::add(at::Tensor target, at::Tensor source) {
 }
 
 void ListCopy::run() {
-  for (const auto& kind : kinds_)
+  for (const auto& kind : kinds_) {
     at::_foreach_copy_(kind.targets, kind.sources, /*non_blocking=*/true);
+    for (const auto& target : kind.targets) raise_version(target);
+  }
   kinds_.clear();
 }
 

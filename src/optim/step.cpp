@@ -151,7 +151,7 @@ void Step::update_by_kernels(Algorithm& algorithm, Groups& groups, States& state
   for (auto& entry : entries_) {
     if (!entry.by_kernels) continue;
     const auto& parameter = entry.slot->parameter;
-    if (!parameter.is_inference()) parameter.unsafeGetTensorImpl()->bump_version();
+    raise_version(parameter);
     entry.slot->state->version = version_of(parameter);
     weight_copies::written(parameter);
   }
@@ -168,6 +168,7 @@ void Step::update_by_aten(Algorithm& algorithm, Groups& groups, States& states,
   ListCopy copies;
   for (std::size_t i = 0; i < aten_.size(); ++i) {
     auto& slot = *aten_.entry(i).slot;
+    raise_version(slot.parameter);
     slot.state->version = version_of(slot.parameter);
     if (slot.dtype != c10::kFloat) continue;
     if (auto copy = weight_copies::copy_to_write(slot.parameter); copy.defined())

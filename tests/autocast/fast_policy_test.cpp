@@ -29,7 +29,7 @@ double past_one_rounding(const at::Tensor& got, const at::Tensor& want, c10::Sca
 struct Case {
   std::string name;
   std::function<at::Tensor(const at::Tensor&)> op;
-  bool reads_low = true;  // on the CPU; on CUDA all of them do
+  bool on_cpu = true, on_cuda = true;  // whether it reads low precision
 };
 
 // Weights that every dtype holds: CUDA casts them to the input's.
@@ -41,8 +41,8 @@ at::Tensor ramp(std::int64_t count, c10::ScalarType dtype) {
 const std::vector<Case>& cases() {
   static const std::vector<Case> cases = {
       {"softmax over the last", [](auto& x) { return at::softmax(x, -1); }},
-      {"softmax over the first", [](auto& x) { return at::softmax(x, 0); }, false},
-      {"log_softmax over the last", [](auto& x) { return at::log_softmax(x, 1); }, false},
+      {"softmax over the first", [](auto& x) { return at::softmax(x, 0); }, false, true},
+      {"log_softmax over the last", [](auto& x) { return at::log_softmax(x, 1); }, false, true},
       {"log_softmax over the first", [](auto& x) { return at::log_softmax(x, 0); }},
       {"layer_norm",
        [](auto& x) {
@@ -54,7 +54,9 @@ const std::vector<Case>& cases() {
          const auto images = x.reshape({8, 8, x.size(1)});
          const auto weight = ramp(8, x.scalar_type());
          return at::group_norm(images, 2, weight, weight);
-       }},
+       },
+       true,
+       false},
       {"batch_norm",
        [](auto& x) {
          const auto weight = ramp(x.size(1), x.scalar_type());
@@ -69,7 +71,7 @@ const std::vector<Case>& cases() {
 }
 
 TEST(FastPolicy, OpsReadLowPrecisionAndRoundOnce) {
-  for (const auto& [name, op, reads_low] : cases()) {
+  for (const auto& [name, op, low_on_cpu, low_on_cuda] : cases()) {
     for (const auto dtype : {at::kBFloat16, at::kHalf}) {
       for (const auto columns : {16, 33, 1000}) {
         SCOPED_TRACE(name + ", " + c10::toString(dtype) + ", " + std::to_string(columns));
@@ -80,7 +82,7 @@ TEST(FastPolicy, OpsReadLowPrecisionAndRoundOnce) {
           const Autocast autocast(kHere, dtype, {.policy = kFast});
           got = op(x);
         }
-        EXPECT_EQ(got.scalar_type(), reads_low || !on_cpu() ? dtype : at::kFloat);
+        EXPECT_EQ(got.scalar_type(), (on_cpu() ? low_on_cpu : low_on_cuda) ? dtype : at::kFloat);
         const auto want = op(x.to(at::kDouble));
         EXPECT_LT(past_one_rounding(got, want, dtype), 64);
       }
@@ -116,7 +118,7 @@ TEST(FastPolicy, AllElseIsTorchs) {
       EXPECT_EQ(kFast.rule(op), torch.rule(op)) << op;
     }
   }
-  EXPECT_EQ(others, 6);
+  EXPECT_EQ(others, on_cpu() ? 6 : 5);
 }
 
 // CUDA's kernels want weights of the input's dtype: the rule, on CPU tensors.
@@ -124,6 +126,7 @@ TEST(FastPolicy, OnCudaTheOthersTakeTheFirstsDtype) {
   const auto cuda = OpPolicy::fast(at::kCUDA);
   EXPECT_EQ(cuda.rule("layer_norm"), CastRule::fp32_inside);
   EXPECT_EQ(cuda.rule("softmax.int"), CastRule::fp32_inside);
+  EXPECT_EQ(cuda.rule("group_norm"), CastRule::fp32);
   EXPECT_EQ(cuda.rule("exp"), CastRule::fp32);
 }
 

@@ -170,10 +170,11 @@ inline void expect_every_op(const Json& results, c10::ScalarType region,
     ++ran;
     const auto& expected = results.at(row["op"])[name];
     for (std::size_t i = 0; i < row["fed"].size(); ++i) {
+      if (expected[i] == "crashed") continue;  // in Python, and this process would, too
       const Autocast autocast(kHere, region, options);
       const auto result = called(row, row["fed"][i], region);
       if (row.contains("needs_processor") && result.starts_with("fails")) continue;
-      EXPECT_EQ(result, expected[i]) << row["op"] << " fed " << row["fed"][i];
+      EXPECT_EQ(result, expected[i].get<std::string>()) << row["op"] << " fed " << row["fed"][i];
     }
   }
   EXPECT_EQ(ran, 209);

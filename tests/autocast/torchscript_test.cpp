@@ -78,7 +78,7 @@ TEST(TorchScript, EachNestedRegionHasItsPolicy) {
   const Autocast outer(kHere, at::kBFloat16, {.policy = OpPolicy::unified()});
   EXPECT_EQ(dtype(), at::kFloat);
   {
-    const Autocast inner(kHere, at::kBFloat16);
+    const Autocast inner(kHere, at::kBFloat16, {.policy = OpPolicy::torch(at::kCPU)});
     EXPECT_EQ(dtype(), at::kBFloat16);
   }
   EXPECT_EQ(dtype(), at::kFloat);

@@ -4,6 +4,7 @@
 #include "amp/error.h"
 #include "src/optim/aten_path.h"
 #include "tests/optim/optimizers.h"
+#include "tests/support/here.h"
 
 namespace amp::tests {
 namespace {
@@ -92,7 +93,12 @@ TYPED_TEST(Paths, ChannelsLastAndTransposedParametersAreTheSame) {
         const auto plain = gradient_of_step(step, shape);
         return gradient_too ? order(plain) : plain;
       };
-      EXPECT_TRUE(identical(this->train(weight, this->options(), gradient), expected));
+      const auto result = this->train(weight, this->options(), gradient);
+      if (on_cpu() || !std::is_same_v<TypeParam, LambKind>) {
+        EXPECT_TRUE(identical(result, expected));
+      } else {  // a device adds up norms in the order of memory
+        expect_near(result, expected, 1e-6);
+      }
     }
   }
 }
