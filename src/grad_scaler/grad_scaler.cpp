@@ -43,6 +43,15 @@ std::string overflow_at(double scale) {
   return "a gradient was Inf or NaN at loss scale " + shown(scale);
 }
 
+// In fp32, rounded once. A device's product takes a factor without dimensions in the other's dtype,
+// and 65536 is no fp16 number.
+at::Tensor product(const at::Tensor& loss, const at::Tensor& scale) {
+  const auto dtype = loss.scalar_type();
+  const bool low = dtype == c10::kHalf || dtype == c10::kBFloat16;
+  if (loss.is_cpu() || loss.dim() == 0 || !low) return loss * scale;
+  return (loss.to(c10::kFloat) * scale).to(dtype);
+}
+
 [[noreturn]] void throw_no_gradient() {
   throw StateError(
       "GradScaler: no parameter of this optimizer has a gradient; call backward() on a loss that "
@@ -174,7 +183,7 @@ at::Tensor GradScaler::scale(const at::Tensor& loss) {
   if (!loss.defined())
     throw InvalidArgument("GradScaler: scale() takes a defined tensor, got an undefined one");
   impl_->scaled = true;
-  return loss * impl_->scale.on(loss.device());
+  return product(loss, impl_->scale.on(loss.device()));
 }
 
 std::vector<at::Tensor> GradScaler::scale(at::TensorList outputs) {
