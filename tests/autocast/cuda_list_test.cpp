@@ -43,7 +43,10 @@ TEST(CudaList, S4_1To4_TheRulesAreTorchs) {
     EXPECT_EQ(cuda.rule(one_overload(op)), rule_named(row["on_cuda"])) << op;
   }
   std::vector<std::string> ours;
-  for (const auto& op : OpPolicy::ops()) ours.push_back(one_overload(op));
+  for (const auto& op : OpPolicy::ops()) {
+    // What only the fast lists name.
+    if (op != "embedding" && op != "lstm.input") ours.push_back(one_overload(op));
+  }
   std::ranges::sort(listed);
   std::ranges::sort(ours);
   EXPECT_EQ(listed, ours);

@@ -112,13 +112,15 @@ TEST(FastPolicy, AllElseIsTorchs) {
   const auto torch = OpPolicy::torch(kHere);
   int others = 0;
   for (const auto& op : OpPolicy::ops()) {
-    if (kFast.rule(op) == CastRule::fp32_inside) {
+    if (kFast.rule(op) == CastRule::fp32_inside || op == "embedding" ||
+        (op == "lstm.input" && on_cpu())) {
       ++others;
     } else {
       EXPECT_EQ(kFast.rule(op), torch.rule(op)) << op;
     }
   }
-  EXPECT_EQ(others, on_cpu() ? 6 : 5);
+  // Six of them and the two that torch's lists leave alone; on CUDA neither group_norm nor the LSTM.
+  EXPECT_EQ(others, on_cpu() ? 8 : 7);
 }
 
 // CUDA's kernels want weights of the input's dtype: the rule, on CPU tensors.
