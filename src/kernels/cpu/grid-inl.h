@@ -62,16 +62,20 @@ class Rounder {
     const Bits size = magnitude(kFloats, x);
     const auto low = hn::And(hn::BitCast(kBits, random), hn::Set(kBits, bits_.low_mask));
     const auto normal = hn::And(hn::Add(size, low), hn::Set(kBits, ~bits_.low_mask));
+    auto rounded = normal;
     const auto is_small = hn::Lt(size, hn::Set(kBits, first_normal_));
-    const auto tiny = hn::BitCast(kFloats, hn::IfThenElseZero(is_small, size));
-    const auto units = hn::ConvertTo(kBits, hn::Mul(tiny, hn::Set(kFloats, to_units_)));
-    const auto noise = hn::ShiftRightSame(random, 32 - fraction_bits_);
-    const auto steps =
-        hn::ShiftRightSame(hn::Add(units, hn::BitCast(kBits, noise)), fraction_bits_);
-    const auto small = hn::Mul(hn::ConvertTo(kFloats, steps), hn::Set(kFloats, step_));
+    if (!hn::AllFalse(kBits, is_small)) {
+      const auto tiny = hn::BitCast(kFloats, hn::IfThenElseZero(is_small, size));
+      const auto units = hn::ConvertTo(kBits, hn::Mul(tiny, hn::Set(kFloats, to_units_)));
+      const auto noise = hn::ShiftRightSame(random, 32 - fraction_bits_);
+      const auto steps =
+          hn::ShiftRightSame(hn::Add(units, hn::BitCast(kBits, noise)), fraction_bits_);
+      const auto small = hn::Mul(hn::ConvertTo(kFloats, steps), hn::Set(kFloats, step_));
+      rounded = either(size, small, normal);
+    }
     // Positive numbers have the order of their bits.
     const auto most = hn::Set(kBits, magnitude_bits(largest_));
-    return finish(x, size, hn::Min(either(size, small, normal), most));
+    return finish(x, size, hn::Min(rounded, most));
   }
 
  private:
