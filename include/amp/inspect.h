@@ -72,6 +72,10 @@ class AMP_API Inspector {
   Inspector(Inspector&&) noexcept;
   Inspector& operator=(Inspector&&) noexcept;
 
+  // More names for parameters, by identity or memory: TrainStep::weights() of an O2 recipe, whose
+  // masters stand in the optimizer in the parameters' places.
+  void add_names(const NamedTensors& tensors);
+
   // Begins a step. loss_scale: what the loss will be multiplied by. A step that was not ended, because
   // something threw, is ended first, as failed.
   void begin_step(std::int64_t step, double loss_scale = 1);
@@ -117,12 +121,14 @@ class AMP_API ModuleScope {
   ModuleScope(const ModuleScope&) = delete;
   ModuleScope& operator=(const ModuleScope&) = delete;
 
+  const void* module() const { return module_; }  // null if it was made from a name
+  const std::string& name() const { return name_; }
+  const ModuleScope* outer() const { return outer_; }
+
  private:
   const void* module_ = nullptr;
   std::string name_;
   const ModuleScope* outer_;
-  friend class Inspector;
-  friend const ModuleScope* innermost_module_scope();
 };
 
 }  // namespace amp

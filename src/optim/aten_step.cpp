@@ -122,6 +122,13 @@ at::Tensor AtenStep::norm() const {
   return norms.size() == 1 ? norms[0] : at::linalg_vector_norm(at::stack(norms));
 }
 
+void AtenStep::add_non_finite(std::vector<at::Tensor>& parameters) const {
+  for (const auto& item : items_) {
+    if (item.gradient.is_cpu() && !item.gradient.isfinite().all().item<bool>())
+      parameters.push_back(item.entry->slot->parameter);
+  }
+}
+
 void AtenStep::clip(const at::Tensor& factor) {
   for (auto& item : items_) item.gradient = item.gradient * on_device_of(factor, item.gradient);
 }

@@ -154,6 +154,12 @@ void written(const at::Tensor& parameter) {
   });
 }
 
+at::Tensor peek(const at::Tensor& parameter) {
+  at::Tensor copy;
+  with_record(parameter, [&](Record& record) { copy = record.copy; });
+  return copy;
+}
+
 std::int64_t bytes_of(const at::Tensor& parameter) {
   std::size_t bytes = 0;
   with_record(parameter, [&](Record& record) {

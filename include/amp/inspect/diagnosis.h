@@ -51,9 +51,9 @@ struct StepEvidence {
   double loss_scale = 1;
   std::optional<double> loss = {};           // unscaled; not finite if it was not
   std::optional<double> weight_amax = {};    // over all parameters, before the step
-  std::optional<double> weight_norm = {};    // the global L2 norm of them
-  std::optional<double> gradient_amax = {};  // unscaled, of the finite ones
-  std::optional<double> output_amax = {};    // of the forward pass's ops
+  std::optional<double> gradient_amax = {};  // of the parameters, unscaled, of the finite numbers
+  std::optional<double> forward_amax = {};   // of what the forward pass's ops gave
+  std::optional<double> backward_amax = {};  // of what the backward pass's ops gave, times the scale
   // The share of the gradient numbers of fp16 ops that are zero there and not in fp32, in the op that
   // loses most, of those that were computed again.
   double flushed = 0;
