@@ -87,11 +87,11 @@ class AMP_API Inspector {
   // Ends a step in which something threw: the message of a target out of range becomes evidence.
   void fail_step(const std::string& what);
 
-  bool recording() const;                     // between begin_step and end_step of a recorded step
-  const std::vector<OpRecord>& ops() const;   // of the last recorded step, in the order of calls
-  std::vector<OpSummary> summary() const;     // of all recorded steps, in the order of first calls
+  bool recording() const;                    // between begin_step and end_step of a recorded step
+  const std::vector<OpRecord>& ops() const;  // of the last recorded step, in the order of calls
+  std::vector<OpSummary> summary() const;    // of all recorded steps, in the order of first calls
   const std::vector<ParameterRecord>& parameters() const;
-  std::vector<CastCount> casts() const;       // made by autocast in all recorded steps
+  std::vector<CastCount> casts() const;  // made by autocast in all recorded steps
   // Of the first step in which there was one. Rare fp16 overflows that a dynamic scale is there for
   // are among them.
   std::optional<FirstNonFinite> first_non_finite() const;

@@ -11,7 +11,7 @@ bool writes_self(const std::string& op) { return op.ends_with('_') && !op.ends_w
 
 bool ignores_self(const std::string& op) {
   static constexpr std::array<std::string_view, 12> kAll = {
-      "copy_",   "zero_",      "fill_",      "normal_", "uniform_",   "random_",
+      "copy_",   "zero_",      "fill_",      "normal_", "uniform_",    "random_",
       "resize_", "bernoulli_", "geometric_", "set_",    "log_normal_", "exponential_"};
   return std::ranges::find(kAll, op) != kAll.end();
 }

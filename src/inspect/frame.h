@@ -16,13 +16,13 @@ struct Frame : at::ObserverContext {
   const Frame* root = nullptr;  // the outermost op around it; itself if there is none
   bool is_node = false;
   bool is_backward = false;
-  bool has_children = false;     // that autograd sees: then it is no leaf
-  std::string op;                // without "aten::"
-  std::string called_as;         // a node's: of its forward op
+  bool has_children = false;  // that autograd sees: then it is no leaf
+  std::string op;             // without "aten::"
+  std::string called_as;      // a node's: of its forward op
   int module = -1;
-  bool by_parameter = false;     // the module is that of a parameter
-  bool in_cast = false;          // a node's: its forward op was autocast's cast
-  int parameter = -1;            // among the inputs
+  bool by_parameter = false;        // the module is that of a parameter
+  bool in_cast = false;             // a node's: its forward op was autocast's cast
+  int parameter = -1;               // among the inputs
   std::vector<c10::IValue> inputs;  // of an op in place, the first is a copy made before
   at::Tensor self = {};             // of an op in place
 };
@@ -46,8 +46,8 @@ void for_each_tensor(c10::ArrayRef<c10::IValue> values, Act&& act) {
 }
 
 // What of an op's name tells how it treats its arguments.
-bool writes_self(const std::string& op);    // in place: relu_
-bool ignores_self(const std::string& op);   // copy_, zero_: what was there does not matter
-bool leaves_unset(const std::string& op);   // empty: what is there means nothing
+bool writes_self(const std::string& op);   // in place: relu_
+bool ignores_self(const std::string& op);  // copy_, zero_: what was there does not matter
+bool leaves_unset(const std::string& op);  // empty: what is there means nothing
 
 }  // namespace amp::inspect

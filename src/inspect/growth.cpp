@@ -28,7 +28,8 @@ Growth growth_until(const Evidence& evidence, std::size_t end) {
   Growth growth;
   if (losses.size() >= 2) {
     const auto last = std::min(kLast, losses.size() - 1);
-    growth.last_loss = *std::max_element(losses.end() - static_cast<std::ptrdiff_t>(last), losses.end());
+    growth.last_loss =
+        *std::max_element(losses.end() - static_cast<std::ptrdiff_t>(last), losses.end());
     growth.loss = ratio(growth.last_loss, losses.front());
   }
   if (weights.size() >= 2 && weights.front() > 0) {

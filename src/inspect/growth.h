@@ -18,7 +18,9 @@ struct Growth {
     return weight >= 10 || loss >= 10 || (weight >= 3 && loss >= 3);
   }
   // Without a fault, to call it one: a hard batch alone does not bring this about.
-  bool is_divergence() const { return loss >= 1000 || (loss >= 10 && weight >= 3) || weight >= 1000; }
+  bool is_divergence() const {
+    return loss >= 1000 || (loss >= 10 && weight >= 3) || weight >= 1000;
+  }
 };
 
 // Over the steps before `end`, and the weights that step `end` began with.

@@ -184,7 +184,8 @@ struct Inspector::Impl {
 
   void require_step() const {
     if (!in_step && options.level != InspectLevel::off)
-      throw StateError("Inspector: end_step() without begin_step(); begin the step before its forward pass");
+      throw StateError(
+          "Inspector: end_step() without begin_step(); begin the step before its forward pass");
   }
 };
 
@@ -225,7 +226,8 @@ void Inspector::end_step(const StepReport& report) {
   if (!impl_->in_step) return;
   // A loss on a device is waited for in recorded steps alone, and a skip by every step that asks.
   const auto& loss = report.loss();
-  if (loss.defined() && (loss.is_cpu() || impl_->now.recorded)) impl_->now.loss = loss.item<double>();
+  if (loss.defined() && (loss.is_cpu() || impl_->now.recorded))
+    impl_->now.loss = loss.item<double>();
   impl_->end(report.skipped(), report.result().non_finite_parameters());
 }
 

@@ -46,7 +46,8 @@ class Names {
 
   // The parameter that this tensor is, or a view or a cast of; -1: none.
   int parameter_of(const at::Tensor& tensor) const;
-  std::string name_of(const at::Tensor& parameter) const;  // "a parameter of shape [3, 4]" if unknown
+  std::string name_of(
+      const at::Tensor& parameter) const;  // "a parameter of shape [3, 4]" if unknown
 
   // A module by its address or its name; -1 if it is none of the model's.
   int module_at(const void* address) const;
@@ -64,9 +65,9 @@ class Names {
 
   std::vector<ModuleNode> modules_;
   std::vector<NamedParameter> parameters_;
-  std::unordered_map<const void*, int> by_address_;                 // of modules
-  std::unordered_map<const c10::TensorImpl*, int> by_tensor_;       // of parameters
-  std::unordered_map<const c10::StorageImpl*, int> by_memory_;      // of these; -1: of several
+  std::unordered_map<const void*, int> by_address_;              // of modules
+  std::unordered_map<const c10::TensorImpl*, int> by_tensor_;    // of parameters
+  std::unordered_map<const c10::StorageImpl*, int> by_memory_;   // of these; -1: of several
   std::vector<c10::weak_intrusive_ptr<c10::StorageImpl>> kept_;  // so that no address comes again
   NamedTensors more_;
 };

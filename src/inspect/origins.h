@@ -12,7 +12,7 @@ namespace amp::inspect {
 struct Origin {
   int op = -1;         // the op of this step that wrote it last; -1: it was there before
   int parameter = -1;  // it is a parameter's
-  double amax = 0;     // of the finite numbers; in the whole memory, of which a tensor may be a part
+  double amax = 0;  // of the finite numbers; in the whole memory, of which a tensor may be a part
   bool nan = false, inf = false;
   bool constant = false;  // what is not finite was put there on purpose, as a mask
 

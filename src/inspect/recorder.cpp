@@ -171,8 +171,7 @@ void Recorder::begin_node(const at::RecordFunction& function, Frame& frame) {
     if (last_scalar_ >= 0) trace_.losses.push_back(last_scalar_);
     loss_ = scalar_;
   }
-  const Sequence sequence{function.forwardThreadId(),
-                          static_cast<std::uint64_t>(function.seqNr())};
+  const Sequence sequence{function.forwardThreadId(), static_cast<std::uint64_t>(function.seqNr())};
   auto found = forwards_.find(sequence);
   if (found == forwards_.end()) {
     found = inside_.find(sequence);
@@ -236,8 +235,8 @@ void Recorder::place(Frame& frame) {
   if (frame.module >= 0) return;
   frame.module = names_.after(last_module_, frame.op);
   const auto& modules = names_.modules();
-  const bool is_its_own = frame.module > kRoot &&
-                          !modules[static_cast<std::size_t>(frame.module)].has_parameters;
+  const bool is_its_own =
+      frame.module > kRoot && !modules[static_cast<std::size_t>(frame.module)].has_parameters;
   if (is_its_own) last_module_ = frame.module;
 }
 

@@ -88,11 +88,12 @@ class Recorder {
   Origins origins_;
   std::map<Sequence, Forward> forwards_;  // by the number that their backward node has
   std::map<Sequence, Forward> inside_;    // first op of a custom function, by its node's number
-  std::map<std::pair<std::string, std::string>, std::int64_t> looked_wide_;  // last step, by op and module
+  std::map<std::pair<std::string, std::string>, std::int64_t>
+      looked_wide_;  // last step, by op and module
   int last_module_ = -1;
   bool seen_backward_ = false;
-  int evaluations_ = 0;      // in a wider format, of this step's culprits
-  int last_scalar_ = -1;     // the op that gave it: the loss, if a backward pass begins now
+  int evaluations_ = 0;   // in a wider format, of this step's culprits
+  int last_scalar_ = -1;  // the op that gave it: the loss, if a backward pass begins now
   std::optional<double> scalar_, loss_;
   Flushed flushed_;
 };

@@ -117,7 +117,8 @@ void Recorder::look_wider(const at::RecordFunction& function, const Frame& frame
   if (!name.has_value()) return;
   const auto dtype = outputs.front().scalar_type();
   // Also of what is not finite only because of a mask: a softmax over nothing but -inf.
-  const bool is_born = !record.output.finite() && std::ranges::all_of(node.bad_inputs, &Origin::constant);
+  const bool is_born =
+      !record.output.finite() && std::ranges::all_of(node.bad_inputs, &Origin::constant);
   if (is_born && evaluations_ < kEvaluations) {
     ++evaluations_;
     const auto wide = evaluate_wide(*name, frame.inputs, dtype);
@@ -135,7 +136,8 @@ void Recorder::look_wider(const at::RecordFunction& function, const Frame& frame
     if (rates.format == Format::fp16) subnormal = rates.underflow();
   }
   if (zeros + subnormal < kSuspicious) return;
-  const auto [looked, is_first] = looked_wide_.try_emplace({record.module, record.op}, recorded_steps_);
+  const auto [looked, is_first] =
+      looked_wide_.try_emplace({record.module, record.op}, recorded_steps_);
   if (!is_first && recorded_steps_ - looked->second < options_.flush_every &&
       recorded_steps_ != looked->second)
     return;
@@ -162,9 +164,11 @@ void Recorder::end_leaf(const at::RecordFunction& function, Frame& frame) {
   record.op = in_node ? node_frame->op : frame.op;
   record.called_as = in_node ? node_frame->called_as : frame.root->op;
   record.pass = frame.is_backward ? Pass::backward : Pass::forward;
-  if (frame.module >= 0) record.module = names_.modules()[static_cast<std::size_t>(frame.module)].name;
-  record.in_cast = in_node ? node_frame->in_cast
-                           : frame.op == "_to_copy" && frame.root != &frame && frame.root->op != "to";
+  if (frame.module >= 0)
+    record.module = names_.modules()[static_cast<std::size_t>(frame.module)].name;
+  record.in_cast = in_node
+                       ? node_frame->in_cast
+                       : frame.op == "_to_copy" && frame.root != &frame && frame.root->op != "to";
   record.dtype = dtype_name(outputs.front().scalar_type());
   node.parameter = frame.parameter;
   take_inputs(frame, outputs, record, node);
@@ -177,8 +181,8 @@ void Recorder::end_leaf(const at::RecordFunction& function, Frame& frame) {
   }
   node.nan = record.output.statistics.nans > 0;
   node.inf = record.output.statistics.infs > 0;
-  const bool from_masks = !node.bad_inputs.empty() &&
-                          std::ranges::all_of(node.bad_inputs, &Origin::constant);
+  const bool from_masks =
+      !node.bad_inputs.empty() && std::ranges::all_of(node.bad_inputs, &Origin::constant);
   node.constant = !record.output.finite() && !node.nan &&
                   (from_masks || (node.bad_inputs.empty() && has_non_finite_scalar(frame.inputs)));
   const bool computes = has_tensors(frame.inputs);
@@ -234,7 +238,8 @@ void Recorder::check_targets(const Frame& frame) {
   found.origin = FirstNonFinite::Origin::target;
   found.op = frame.op;
   found.called_as = frame.root->op;
-  if (frame.module >= 0) found.module = names_.modules()[static_cast<std::size_t>(frame.module)].name;
+  if (frame.module >= 0)
+    found.module = names_.modules()[static_cast<std::size_t>(frame.module)].name;
   found.input_amax = wrong->value;
   found.detail = std::move(wrong->text);
   trace_.target = std::move(found);

@@ -50,7 +50,8 @@ std::int64_t between(const ExponentHistogram& histogram, int from, int to) {
                       ExponentHistogram::kHighest - ExponentHistogram::kLowest + 1);
   };
   std::int64_t count = 0;
-  for (int i = place(from); i < place(to); ++i) count += histogram.counts[static_cast<std::size_t>(i)];
+  for (int i = place(from); i < place(to); ++i)
+    count += histogram.counts[static_cast<std::size_t>(i)];
   return count;
 }
 
@@ -92,7 +93,8 @@ TensorSummary summary_of(const at::Tensor& tensor, const SummaryOptions& options
   if (!options.histograms) return summary;
   summary.exponents = exponent_histogram(values);
   for (const auto format : options.formats)
-    summary.formats.push_back({format, loss_of(values, summary.statistics, summary.exponents, format)});
+    summary.formats.push_back(
+        {format, loss_of(values, summary.statistics, summary.exponents, format)});
   return summary;
 }
 

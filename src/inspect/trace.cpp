@@ -50,8 +50,8 @@ FirstNonFinite walk_back(const Trace& trace, int op, const std::vector<std::stri
     const auto* input = blamed_input(node_of(trace, op));
     if (input == nullptr) return found;
     if (input->op < 0) {
-      found.origin = input->parameter >= 0 ? FirstNonFinite::Origin::parameter
-                                           : FirstNonFinite::Origin::data;
+      found.origin =
+          input->parameter >= 0 ? FirstNonFinite::Origin::parameter : FirstNonFinite::Origin::data;
       if (input->parameter >= 0)
         found.parameter = names[static_cast<std::size_t>(input->parameter)];
       found.detail = input->nan ? "NaN" : "Inf";

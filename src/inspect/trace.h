@@ -23,9 +23,9 @@ struct TraceNode {
 
 struct Trace {
   std::vector<OpRecord> ops;
-  std::vector<TraceNode> nodes;        // one for each op
-  std::vector<int> losses;             // the op that each backward pass began with
-  std::vector<int> bad_gradients = {};  // parameters, in the order in which they got one
+  std::vector<TraceNode> nodes;               // one for each op
+  std::vector<int> losses;                    // the op that each backward pass began with
+  std::vector<int> bad_gradients = {};        // parameters, in the order in which they got one
   std::vector<Origin> gradient_origins = {};  // of these
   std::optional<FirstNonFinite> target = {};  // out of range
 

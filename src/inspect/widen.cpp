@@ -21,7 +21,8 @@ bool is_narrow(c10::ScalarType dtype) { return dtype == c10::kHalf || dtype == c
 
 // A copy always: the op may write to it.
 at::Tensor widened(const at::Tensor& tensor, c10::ScalarType wide) {
-  if (!tensor.defined() || !tensor.is_floating_point()) return tensor.defined() ? tensor.clone() : tensor;
+  if (!tensor.defined() || !tensor.is_floating_point())
+    return tensor.defined() ? tensor.clone() : tensor;
   return tensor.detach().to(wide, /*non_blocking=*/false, /*copy=*/true);
 }
 

@@ -28,12 +28,15 @@ std::string range_of(const std::string& dtype) {
   return dtype + " (max " + shown(largest(dtype)) + ")";
 }
 
-bool mentions(const std::string& op, const char* part) { return op.find(part) != std::string::npos; }
+bool mentions(const std::string& op, const char* part) {
+  return op.find(part) != std::string::npos;
+}
 
 std::string remedy_of_nan(const FirstNonFinite& fault) {
   const auto op = fault.called_as + " " + fault.op;
   if (mentions(op, "softmax")) return "leave one entry of each row unmasked";
-  if (mentions(op, "log") || mentions(op, "entropy")) return "keep its input away from 0: log(x + eps)";
+  if (mentions(op, "log") || mentions(op, "entropy"))
+    return "keep its input away from 0: log(x + eps)";
   if (mentions(op, "sqrt")) return "add an epsilon inside: sqrt(x + eps)";
   if (mentions(op, "norm") || mentions(op, "std") || mentions(op, "var"))
     return "add an epsilon: its derivative has no value at 0";
@@ -47,18 +50,21 @@ std::string remedy_of_nan(const FirstNonFinite& fault) {
 void describe_forward(Diagnosis& d, const FirstNonFinite& fault) {
   if (fault.origin == FirstNonFinite::Origin::gradient) {
     d.remedy = "record the step with InspectLevel::full to see the op";
-    d.sentence = "step " + std::to_string(d.step) +
-                 ": the loss was not finite, so an op of the forward pass overflowed; the loss scale is "
-                 "not the cause; " + d.remedy;
+    d.sentence =
+        "step " + std::to_string(d.step) +
+        ": the loss was not finite, so an op of the forward pass overflowed; the loss scale is "
+        "not the cause; " +
+        d.remedy;
     return;
   }
   const bool narrow = fault.dtype == "fp16";
   d.remedy = narrow ? "keep this op in fp32 or use bf16"
                     : "bound its input, or compute it in a form that does not overflow";
   const auto what = fault.in_cast ? "'s input reached " : "'s result reached ";
-  d.sentence = place_of(d) + what + shown(d.amax) + " in " + range_of(fault.dtype) + " " + in_pass(d) +
-               "; the loss scale is not the cause" +
-               (d.pass == Pass::backward ? ", the gradient is too large without it; " : "; ") + d.remedy;
+  d.sentence = place_of(d) + what + shown(d.amax) + " in " + range_of(fault.dtype) + " " +
+               in_pass(d) + "; the loss scale is not the cause" +
+               (d.pass == Pass::backward ? ", the gradient is too large without it; " : "; ") +
+               d.remedy;
 }
 
 void describe_scale(Diagnosis& d, const FirstNonFinite& fault, bool dynamic_scaling) {
@@ -76,9 +82,9 @@ void describe_scale(Diagnosis& d, const FirstNonFinite& fault, bool dynamic_scal
                  " was not finite at loss scale " + shown(d.loss_scale) + "; " + d.remedy;
     return;
   }
-  d.sentence = place_of(d) + "'s gradient reached " + shown(d.amax) + " in " + range_of(fault.dtype) +
-               " in the backward pass at loss scale " + shown(d.loss_scale) +
-               ", and would fit without it; " + d.remedy;
+  d.sentence = place_of(d) + "'s gradient reached " + shown(d.amax) + " in " +
+               range_of(fault.dtype) + " in the backward pass at loss scale " +
+               shown(d.loss_scale) + ", and would fit without it; " + d.remedy;
 }
 
 void describe_nan(Diagnosis& d, const FirstNonFinite& fault) {
@@ -96,8 +102,8 @@ void describe_nan(Diagnosis& d, const FirstNonFinite& fault) {
 void describe_data(Diagnosis& d, const FirstNonFinite& fault) {
   if (fault.origin == FirstNonFinite::Origin::target) {
     d.remedy = "correct the data, or the number of classes or rows of the model";
-    d.sentence = "step " + std::to_string(d.step) + ": a target or an index is out of range: " +
-                 fault.detail + "; " + d.remedy;
+    d.sentence = "step " + std::to_string(d.step) +
+                 ": a target or an index is out of range: " + fault.detail + "; " + d.remedy;
     return;
   }
   d.remedy = "drop or mend the batch";
@@ -108,11 +114,13 @@ void describe_divergence(Diagnosis& d, const FirstNonFinite& fault, const Growth
   d.remedy = "lower the learning rate, warm it up, or clip the gradients";
   d.sentence = "step " + std::to_string(d.step) + ": ";
   if (fault.origin == FirstNonFinite::Origin::parameter) {
-    d.sentence += "the weight " + d.parameter + " held " + fault.detail + " before the step began; ";
+    d.sentence +=
+        "the weight " + d.parameter + " held " + fault.detail + " before the step began; ";
   } else {
     d.sentence += "the training diverges: ";
     if (growth.loss >= 3)
-      d.sentence += "the loss grew " + shown(growth.loss) + "-fold to " + shown(growth.last_loss) + "; ";
+      d.sentence +=
+          "the loss grew " + shown(growth.loss) + "-fold to " + shown(growth.last_loss) + "; ";
     if (growth.weight >= 3)
       d.sentence += "the largest weight grew " + shown(growth.weight) + "-fold to " +
                     shown(growth.last_weight) + "; ";
@@ -123,8 +131,8 @@ void describe_divergence(Diagnosis& d, const FirstNonFinite& fault, const Growth
 }  // namespace
 
 double largest(const std::string& dtype) {
-  for (const auto format : {Format::fp32, Format::tf32, Format::bf16, Format::fp16, Format::e4m3,
-                            Format::e5m2}) {
+  for (const auto format :
+       {Format::fp32, Format::tf32, Format::bf16, Format::fp16, Format::e4m3, Format::e5m2}) {
     if (dtype == name_of(format)) return format_info(format).max_finite;
   }
   return std::numeric_limits<double>::infinity();
@@ -187,8 +195,9 @@ void describe_clean(Diagnosis& d, const Evidence& evidence) {
   d.sentence = "nothing is wrong in " + std::to_string(steps.size()) +
                (steps.size() == 1 ? " step" : " steps");
   if (skipped > 0)
-    d.sentence += "; " + std::to_string(skipped) +
-                  " overflowed at their loss scale and were skipped, which is what a dynamic scale does";
+    d.sentence +=
+        "; " + std::to_string(skipped) +
+        " overflowed at their loss scale and were skipped, which is what a dynamic scale does";
 }
 
 }  // namespace amp::inspect

@@ -30,14 +30,14 @@ struct FirstNonFinite {
   std::string parameter;  // the one whose gradient was first, or that was not finite; may be empty
   std::string dtype;      // of the op's output: "fp16"
   std::vector<std::string> culprits = {};  // all parameters whose gradient was not finite
-  double input_amax = 0;   // of the op's finite inputs
-  double output_amax = 0;  // of its finite outputs
+  double input_amax = 0;                   // of the op's finite inputs
+  double output_amax = 0;                  // of its finite outputs
   double loss_scale = 1;
   bool inputs_finite = true;  // born here, not handed on
   // The op computed again on the same inputs in a wider format (fp32 for fp16 and bf16, fp64 for fp32):
-  bool evaluated = false;      // it was
-  bool finite_in_wide = false;  // and its output was finite
-  double wide_amax = 0;         // the largest |x| of that
+  bool evaluated = false;        // it was
+  bool finite_in_wide = false;   // and its output was finite
+  double wide_amax = 0;          // the largest |x| of that
   bool is_loss_scaling = false;  // the op multiplied the loss by the loss scale
   bool in_cast = false;          // autocast's cast of an input of `called_as`
   std::string detail = {};       // of data and targets: "class 12 of 10"
@@ -53,7 +53,8 @@ struct StepEvidence {
   std::optional<double> weight_amax = {};    // over all parameters, before the step
   std::optional<double> gradient_amax = {};  // of the parameters, unscaled, of the finite numbers
   std::optional<double> forward_amax = {};   // of what the forward pass's ops gave
-  std::optional<double> backward_amax = {};  // of what the backward pass's ops gave, times the scale
+  std::optional<double> backward_amax =
+      {};  // of what the backward pass's ops gave, times the scale
   // The share of the gradient numbers of fp16 ops that are zero there and not in fp32, in the op that
   // loses most, of those that were computed again.
   double flushed = 0;

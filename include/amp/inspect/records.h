@@ -13,7 +13,7 @@ namespace amp {
 // What one format would lose of some numbers, rounding to nearest even.
 struct FormatRates {
   Format format = Format::fp32;
-  FormatLoss loss;
+  FormatLoss loss = {};
 
   // Shares of the numbers that there are to lose, the finite ones other than zero; 0 if there are
   // none.
@@ -29,10 +29,11 @@ struct FormatRates {
 
 // The numbers of one tensor, or of several taken together.
 struct TensorSummary {
-  TensorStatistics statistics;
-  ExponentHistogram exponents = {};      // all zeros with InspectorOptions::histograms off
-  std::vector<FormatRates> formats = {};  // in the order of InspectorOptions::formats; empty with it off
-  std::string dtype;                      // "fp16"; of the last tensor
+  TensorStatistics statistics = {};
+  ExponentHistogram exponents = {};  // all zeros with InspectorOptions::histograms off
+  std::vector<FormatRates> formats =
+      {};                  // in the order of InspectorOptions::formats; empty with it off
+  std::string dtype = {};  // "fp16"; of the last tensor
 
   bool finite() const { return statistics.infs + statistics.nans == 0; }
   void add(const TensorSummary& other);
@@ -47,7 +48,7 @@ struct OpRecord {
   std::string dtype;            // of the output
   bool inputs_finite = true;    // so that what is not finite in the output was born here
   double input_amax = 0;        // largest |x| of the finite inputs
-  TensorSummary output;         // all outputs together
+  TensorSummary output = {};    // all outputs together
   bool in_cast = false;         // a cast that autocast made for `called_as`
   double flushed_in_fp32 = -1;  // share of the output's zeros that are none in fp32; -1: not looked
 };
@@ -58,14 +59,15 @@ struct OpSummary {
   Pass pass = Pass::forward;
   std::int64_t calls = 0;
   double input_amax = 0;
-  TensorSummary output;
+  TensorSummary output = {};
 };
 
 // A parameter in the last step that was recorded.
 struct ParameterRecord {
   std::string name;
-  TensorSummary weight;
-  TensorSummary gradient;  // as backward() gave it, multiplied by loss_scale; of all micro-batches
+  TensorSummary weight = {};
+  TensorSummary gradient =
+      {};  // as backward() gave it, multiplied by loss_scale; of all micro-batches
   double loss_scale = 1;
   std::int64_t gradients = 0;  // how many there were: micro-batches
 
