@@ -28,8 +28,8 @@ struct Frame : at::ObserverContext {
 };
 
 // The tensors among an op's arguments or results.
-template <typename Act>
-void for_each_tensor(c10::ArrayRef<c10::IValue> values, Act&& act) {
+template <typename Values, typename Act>
+void for_each_tensor(const Values& values, Act&& act) {
   for (const auto& value : values) {
     if (value.isTensor()) {
       if (const auto& tensor = value.toTensor(); tensor.defined()) act(tensor);

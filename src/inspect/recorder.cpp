@@ -62,7 +62,8 @@ bool is_below_autograd(const Frame* outer) {
 
 bool in_backward() { return torch::autograd::get_current_graph_task_id() != -1; }
 
-bool needs_gradient(c10::ArrayRef<c10::IValue> inputs) {
+template <typename Values>
+bool needs_gradient(const Values& inputs) {
   bool needed = false;
   for_each_tensor(inputs, [&](const at::Tensor& tensor) { needed |= tensor.requires_grad(); });
   return needed;
@@ -192,7 +193,8 @@ void Recorder::begin_op(const at::RecordFunction& function, Frame& frame) {
     last_scalar_ = -1;
   }
   frame.op = without_namespace(function.name());
-  frame.inputs = function.inputs().vec();
+  const auto inputs = function.inputs();
+  frame.inputs.assign(inputs.begin(), inputs.end());
   const bool inside = frame.outer != nullptr && !frame.outer->is_node;
   if (inside) frame.outer->has_children = true;
   frame.root = inside ? frame.outer->root : &frame;
