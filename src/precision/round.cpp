@@ -29,14 +29,6 @@ double in_chunks(std::int64_t size, c10::function_ref<float(std::size_t, std::si
   return largest.empty() ? 0 : double{*std::max_element(largest.begin(), largest.end())};
 }
 
-template <typename Span>
-Span from(Span span, std::size_t element) {
-  using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<decltype(span.data)>>,
-                                  const std::byte, std::byte>;
-  const std::size_t size = span.format == kernels::Format::fp32 ? 4 : 2;
-  return {static_cast<Byte*>(span.data) + element * size, span.format};
-}
-
 // Two tensors with the same strides.
 double round_into(const at::Tensor& to, const at::Tensor& x,
                   const kernels::GridRounding& rounding) {
@@ -44,8 +36,8 @@ double round_into(const at::Tensor& to, const at::Tensor& x,
   const auto target = tensor_lists::write(to);
   const auto& kernels = kernels::table();
   return in_chunks(x.numel(), [&](std::size_t first, std::size_t count) {
-    return kernels.round_to_grid(from(source, first), from(target, first), count,
-                                 rounding.from(first));
+    return kernels.round_to_grid(tensor_lists::from(source, first),
+                                 tensor_lists::from(target, first), count, rounding.from(first));
   });
 }
 
@@ -96,7 +88,8 @@ at::Tensor encoded(const at::Tensor& x, Format format, const kernels::GridRoundi
     auto* target = static_cast<std::uint8_t*>(codes.mutable_data_ptr());
     const auto& kernels = kernels::table();
     found = in_chunks(values.numel(), [&](std::size_t first, std::size_t count) {
-      return kernels.encode_8(from(source, first), target + first, count, rounding.from(first));
+      return kernels.encode_8(tensor_lists::from(source, first), target + first, count,
+                              rounding.from(first));
     });
   } else {
     auto unscaled = rounding;

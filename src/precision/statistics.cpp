@@ -11,11 +11,6 @@
 namespace amp {
 namespace {
 
-kernels::ConstSpan from(kernels::ConstSpan span, std::size_t element) {
-  const std::size_t size = span.format == kernels::Format::fp32 ? 4 : 2;
-  return {static_cast<const std::byte*>(span.data) + element * size, span.format};
-}
-
 kernels::Survey survey(const at::Tensor& x, Format format, float scale) {
   const auto values = precision::on_host(x, /*in_order=*/false);
   const auto source = tensor_lists::read(values);
@@ -25,7 +20,8 @@ kernels::Survey survey(const at::Tensor& x, Format format, float scale) {
   chunks.add(static_cast<std::size_t>(values.numel()));
   std::vector<kernels::Survey> parts(chunks.size());
   chunks.run([&](std::size_t i) {
-    parts[i] = kernels.survey(from(source, chunks[i].first), chunks[i].count, grid, scale);
+    parts[i] =
+        kernels.survey(tensor_lists::from(source, chunks[i].first), chunks[i].count, grid, scale);
   });
   kernels::Survey sum;
   for (const auto& part : parts) {
@@ -72,7 +68,7 @@ ExponentHistogram exponent_histogram(const at::Tensor& x) {
   chunks.add(static_cast<std::size_t>(values.numel()));
   std::vector<kernels::ExponentHistogram> parts(chunks.size());
   chunks.run([&](std::size_t i) {
-    kernels.count_exponents(from(source, chunks[i].first), chunks[i].count, parts[i]);
+    kernels.count_exponents(tensor_lists::from(source, chunks[i].first), chunks[i].count, parts[i]);
   });
   ExponentHistogram histogram;
   for (const auto& part : parts) {
