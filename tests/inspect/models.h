@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "amp/amp.h"
-#include "tests/support/tensors.h"
+#include "tests/support/training.h"
 
 namespace amp::tests {
 
