@@ -16,6 +16,8 @@ bool ignores_self(const std::string& op) {
   return std::ranges::find(kAll, op) != kAll.end();
 }
 
+bool sets_constant(const std::string& op) { return op != "copy_" && ignores_self(op); }
+
 bool leaves_unset(const std::string& op) {
   return op.starts_with("empty") || op.starts_with("new_empty") || op == "resize_";
 }

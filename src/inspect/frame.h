@@ -46,8 +46,9 @@ void for_each_tensor(const Values& values, Act&& act) {
 }
 
 // What of an op's name tells how it treats its arguments.
-bool writes_self(const std::string& op);   // in place: relu_
-bool ignores_self(const std::string& op);  // copy_, zero_: what was there does not matter
-bool leaves_unset(const std::string& op);  // empty: what is there means nothing
+bool writes_self(const std::string& op);    // in place: relu_
+bool ignores_self(const std::string& op);   // copy_, zero_: what was there does not matter
+bool sets_constant(const std::string& op);  // of these, those that take no tensor
+bool leaves_unset(const std::string& op);   // empty: what is there means nothing
 
 }  // namespace amp::inspect

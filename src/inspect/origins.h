@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "src/inspect/summary.h"
@@ -15,8 +16,18 @@ struct Origin {
   double amax = 0;  // of the finite numbers; in the whole memory, of which a tensor may be a part
   bool nan = false, inf = false;
   bool constant = false;  // what is not finite was put there on purpose, as a mask
+  bool partial = false;   // a part was written later: what the rest was may be gone
 
   bool finite() const { return !nan && !inf; }
+  // What was there before a part of it was written.
+  void keep(const Origin& rest) {
+    amax = std::max(amax, rest.amax);
+    nan |= rest.nan;
+    inf |= rest.inf;
+    if (op < 0 && !rest.finite()) op = rest.op;
+    constant = constant && (rest.finite() || rest.constant);
+    partial = true;
+  }
   void take(const TensorStatistics& statistics) {
     amax = statistics.amax;
     nan = statistics.nans > 0;

@@ -191,6 +191,7 @@ void Recorder::begin_op(const at::RecordFunction& function, Frame& frame) {
   if (!frame.is_backward && seen_backward_) {  // the next micro-batch
     seen_backward_ = false;
     last_scalar_ = -1;
+    last_module_ = -1;
   }
   frame.op = without_namespace(function.name());
   const auto inputs = function.inputs();

@@ -84,13 +84,8 @@ void Recorder::take_inputs(const Frame& frame, const std::vector<at::Tensor>& ou
     });
     if (is_written) return;  // out=
     auto origin = origin_of(given);
-    // Of a view of what is not all finite, its own numbers count.
-    if (!origin.finite() && tensor.is_view()) {
-      const int op = origin.op, parameter = origin.parameter;
-      const bool constant = origin.constant;
-      origin.take(statistics(tensor));
-      origin.op = op, origin.parameter = parameter, origin.constant = constant;
-    }
+    // Of a part of what is not all finite, its own numbers count.
+    if (!origin.finite() && (tensor.is_view() || origin.partial)) origin.take(statistics(tensor));
     record.input_amax = std::max(record.input_amax, origin.amax);
     if (!origin.finite()) node.bad_inputs.push_back(origin);
   });
@@ -185,7 +180,7 @@ void Recorder::end_leaf(const at::RecordFunction& function, Frame& frame) {
       !node.bad_inputs.empty() && std::ranges::all_of(node.bad_inputs, &Origin::constant);
   node.constant = !record.output.finite() && !node.nan &&
                   (from_masks || (node.bad_inputs.empty() && has_non_finite_scalar(frame.inputs)));
-  const bool computes = has_tensors(frame.inputs);
+  const bool computes = has_tensors(frame.inputs) && !sets_constant(frame.op);
   if (computes) {
     look_wider(function, frame, outputs, record, node);
     const auto& first = outputs.front();
@@ -197,6 +192,9 @@ void Recorder::end_leaf(const at::RecordFunction& function, Frame& frame) {
     Origin origin{.op = computes ? static_cast<int>(trace_.ops.size()) : -1};
     origin.take(each[i]);
     origin.constant = computes ? node.constant : !origin.finite();
+    const auto* before = origins_.find(outputs[i]);
+    if (before != nullptr && outputs[i].nbytes() < outputs[i].storage().nbytes())
+      origin.keep(*before);
     origins_.set(outputs[i], origin);
   }
   if (frame.parameter >= 0 && is_cast(frame) && outputs.size() == 1)
