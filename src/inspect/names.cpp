@@ -28,6 +28,11 @@ bool is_called(const ModuleNode& module, const std::string& op) {
   return name == module.type || (module.type.size() >= 4 && name.starts_with(module.type));
 }
 
+bool is_loss(const std::string& op) {
+  return op.ends_with("_loss") || op.starts_with("nll_loss") ||
+         op.starts_with("binary_cross_entropy") || op == "kl_div";
+}
+
 std::string type_of(const torch::nn::Module& module) { return spelled(module.name()); }
 std::string type_of(const torch::jit::Module& module) {
   return spelled(module.type()->name()->name());
@@ -184,7 +189,7 @@ int Names::after(int last, const std::string& op) const {
       if (is_called(node(*next), op)) return *next;
     }
   }
-  return std::max(node(last).parent, kRoot);
+  return is_loss(op) ? kRoot : std::max(node(last).parent, kRoot);
 }
 
 }  // namespace amp::inspect

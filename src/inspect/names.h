@@ -54,7 +54,7 @@ class Names {
   int module_named(const std::string& name) const;
   // Where an op without parameters belongs that is called after something of module `last`: to the
   // next child without parameters whose type has the op's name, of the nearest module around it that
-  // has such a child; else to last's parent. -1: nothing was called yet.
+  // has such a child; a loss to the model itself; else to last's parent. -1: nothing was called yet.
   int after(int last, const std::string& op) const;
 
  private:

@@ -147,11 +147,7 @@ void Recorder::look_wider(const at::RecordFunction& function, const Frame& frame
 void Recorder::end_leaf(const at::RecordFunction& function, Frame& frame) {
   const Quiet quiet;
   const auto outputs = numbers_among(function.outputs());
-  if (outputs.empty() || is_view(frame, outputs)) return;
-  if (leaves_unset(frame.op)) {
-    for (const auto& output : outputs) origins_.set(output, {});
-    return;
-  }
+  if (outputs.empty() || is_view(frame, outputs) || leaves_unset(frame.op)) return;
   OpRecord record;
   TraceNode node;
   const auto* node_frame = frame.root->outer;  // of a backward op

@@ -40,7 +40,8 @@ void take_op(FirstNonFinite& found, const Trace& trace, int op,
   found.finite_in_wide = node.finite_in_wide;
   found.wide_amax = node.wide_amax;
   found.is_loss_scaling = node.is_loss_scaling;
-  if (node.parameter >= 0) found.parameter = names[static_cast<std::size_t>(node.parameter)];
+  found.parameter =
+      node.parameter >= 0 ? names[static_cast<std::size_t>(node.parameter)] : std::string();
 }
 
 FirstNonFinite walk_back(const Trace& trace, int op, const std::vector<std::string>& names) {

@@ -58,9 +58,17 @@ void widen_wishes(const c10::FunctionSchema& schema, std::vector<c10::IValue>& a
 void take(WideResult& result, const at::Tensor& output) {
   result.outputs.push_back(output);
   if (!has_numbers(output)) return;
-  const auto seen = statistics(output);
-  result.finite &= seen.infs + seen.nans == 0;
-  result.amax = std::max(result.amax, seen.amax);
+  if (output.scalar_type() != c10::kDouble) {
+    const auto seen = statistics(output);
+    result.finite &= seen.infs + seen.nans == 0;
+    result.amax = std::max(result.amax, seen.amax);
+    return;
+  }
+  // Beyond fp32's range, which the statistics take everything in.
+  const auto finite = output.isfinite();
+  result.finite &= finite.all().item<bool>();
+  const auto largest = output.abs().masked_fill_(finite.logical_not(), 0).max().item<double>();
+  result.amax = std::max(result.amax, largest);
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ TEST(Records, OpsHaveTheirModules) {
   for (const auto pass : {Pass::forward, Pass::backward}) {
     for (const auto* module :
          {"in", "attention.q", "attention.k", "attention.v", "attention.out", "head.0", "head.2"})
-      EXPECT_NE(find(inspector, "linear", module, pass), nullptr) << module;
+      EXPECT_NE(find(inspector, "addmm", module, pass), nullptr) << module;
     EXPECT_NE(find(inspector, "softmax", "attention", pass), nullptr);
     EXPECT_NE(find(inspector, "matmul", "attention", pass), nullptr);
     EXPECT_NE(find(inspector, "relu", "head.1", pass), nullptr);
@@ -57,10 +57,10 @@ TEST(Records, UnderAutocastToo) {
   Watched watched;
   watched.step(0, Recipe::bf16());
   watched.step(1, Recipe::bf16());  // with casts of the weights that are there already
-  const auto* op = find(watched.inspector, "linear", "attention.q", Pass::forward);
+  const auto* op = find(watched.inspector, "addmm", "attention.q", Pass::forward);
   ASSERT_NE(op, nullptr);
   EXPECT_EQ(op->dtype, "bf16");
-  EXPECT_NE(find(watched.inspector, "linear", "head.2", Pass::backward), nullptr);
+  EXPECT_NE(find(watched.inspector, "addmm", "head.2", Pass::backward), nullptr);
   EXPECT_NE(find(watched.inspector, "softmax", "attention", Pass::backward), nullptr);
 }
 
@@ -87,7 +87,7 @@ TEST(Records, NumbersOfAnOp) {
   (y.sum() * at::scalar_tensor(4.0)).backward();
   inspector.end_step();
 
-  const auto* op = find(inspector, "linear", "", Pass::forward);
+  const auto* op = find(inspector, "matmul", "", Pass::forward);
   ASSERT_NE(op, nullptr);
   EXPECT_EQ(op->dtype, "fp32");
   EXPECT_EQ(op->input_amax, 500);
@@ -113,13 +113,13 @@ TEST(Records, NumbersOfAnOp) {
   EXPECT_EQ(parameter.gradients, 1);
   EXPECT_EQ(parameter.gradient.statistics.amax, 4 * 497);  // the columns of x: -497 and 1
   EXPECT_EQ(parameter.gradient_amax(), 497);
-  EXPECT_EQ(*inspector.evidence().steps[0].loss, 6 - 1000 + 0x1p-20);
+  EXPECT_EQ(*inspector.evidence().steps[0].loss, -994);
 }
 
 TEST(Records, WithoutHistogramsAmaxAndCountsRemain) {
   Watched watched({.histograms = false});
   watched.step(0);
-  const auto* op = find(watched.inspector, "linear", "in", Pass::forward);
+  const auto* op = find(watched.inspector, "addmm", "in", Pass::forward);
   ASSERT_NE(op, nullptr);
   EXPECT_TRUE(op->output.formats.empty());
   EXPECT_GT(op->output.statistics.amax, 0);
@@ -147,7 +147,7 @@ TEST(Records, CastsAreCounted) {
   Watched watched;
   watched.step(0, Recipe::bf16());
   const auto casts = watched.inspector.casts();
-  const auto linear = std::ranges::find(casts, "linear", &CastCount::op);
+  const auto linear = std::ranges::find(casts, "addmm", &CastCount::op);
   ASSERT_NE(linear, casts.end());
   EXPECT_EQ(linear->calls, 7);
   EXPECT_EQ(linear->rule, CastRule::lower_precision);
