@@ -17,8 +17,6 @@
 namespace amp::inspect {
 namespace {
 
-bool is_narrow(c10::ScalarType dtype) { return dtype == c10::kHalf || dtype == c10::kBFloat16; }
-
 // A copy always: the op may write to it.
 at::Tensor widened(const at::Tensor& tensor, c10::ScalarType wide) {
   if (!tensor.defined() || !tensor.is_floating_point())
@@ -78,7 +76,7 @@ WideResult evaluate_wide(const c10::OperatorName& op, std::vector<c10::IValue> a
   const Quiet quiet;
   const auto handle = c10::Dispatcher::singleton().findSchema(op);
   if (!handle.has_value() || handle->hasTag(at::Tag::nondeterministic_seeded)) return {};
-  const auto wide = is_narrow(result) ? c10::kFloat : c10::kDouble;
+  const auto wide = result == c10::kHalf ? c10::kFloat : c10::kDouble;
   WideResult found{true, true};
   try {
     for (auto& argument : arguments) argument = widened(argument, wide);

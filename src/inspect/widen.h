@@ -17,8 +17,8 @@ struct WideResult {
 };
 
 // Calls the op with `arguments`, which it does not change: every floating-point tensor among them
-// widened, to fp32 if the result was fp16 or bf16, else to fp64, and so for what it is asked to give.
-// Below autograd and autocast, unobserved.
+// widened, to fp32 if the result was fp16, else to fp64 (bf16 has the range of fp32), and so for the
+// dtype that it is asked to give. Below autograd and autocast, unobserved.
 WideResult evaluate_wide(const c10::OperatorName& op, std::vector<c10::IValue> arguments,
                          c10::ScalarType result);
 

@@ -34,7 +34,7 @@ struct FirstNonFinite {
   double output_amax = 0;                  // of its finite outputs
   double loss_scale = 1;
   bool inputs_finite = true;  // born here, not handed on
-  // The op computed again on the same inputs in a wider format (fp32 for fp16 and bf16, fp64 for fp32):
+  // The op computed again on the same inputs in a wider format (fp32 for fp16, else fp64):
   bool evaluated = false;        // it was
   bool finite_in_wide = false;   // and its output was finite
   double wide_amax = 0;          // the largest |x| of that
