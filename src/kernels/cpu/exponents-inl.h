@@ -7,6 +7,7 @@
 #endif
 
 #include <bit>
+#include <cstring>
 
 #include "src/kernels/cpu/blocks-inl.h"
 
@@ -24,27 +25,50 @@ inline void count_special(const float* x, std::size_t size, ExponentHistogram& h
   }
 }
 
-// Four tables in turn: equal exponents follow each other often, and would wait for the counter.
+// The exponent fields of a block, and zeros after it up to a multiple of 8.
+inline void exponent_fields(const float* x, std::size_t size, std::uint8_t* fields) {
+  const Floats d;
+  const Unsigned<Floats> du;
+  const hn::Rebind<std::uint8_t, Floats> bytes;
+  for (std::size_t i = 0; i < size; i += kLanes) {
+    const auto bits = hn::BitCast(du, load(d, x + i, size - i));
+    const auto field = hn::And(hn::ShiftRight<23>(bits), hn::Set(du, 0xFF));
+    hn::StoreU(hn::TruncateTo(bytes, field), bytes, fields + i);
+  }
+  for (std::size_t i = size; i % 8 != 0; ++i) fields[i] = 0;
+}
+
+// Eight tables in turn: equal exponents follow each other often, and would wait for the counter.
 inline void count_exponents(ConstSpan values, std::size_t count, ExponentHistogram& histogram) {
-  std::int64_t tables[4][256] = {};
+  std::int64_t tables[8][256] = {};
   const auto special = [&] {
     std::int64_t sum = 0;
     for (const auto& table : tables) sum += table[0] + table[255];
     return sum;
   };
   const std::int64_t zeros_before = histogram.zeros;
+  std::int64_t padding = 0;
   float room[kBlock];
+  std::uint8_t fields[kBlock];
   for (Block block(count); block.size > 0; block.next()) {
     const float* x = in_fp32(values, block, room);
+    exponent_fields(x, block.size, fields);
     const auto before = special();
-    for (std::size_t i = 0; i < block.size; ++i)
-      ++tables[i % 4][std::bit_cast<std::uint32_t>(x[i]) >> 23 & 0xFF];
+    for (std::size_t i = 0; i < block.size; i += 8) {
+      std::uint64_t eight;
+      std::memcpy(&eight, fields + i, 8);
+      ++tables[0][eight & 0xFF], ++tables[1][eight >> 8 & 0xFF];
+      ++tables[2][eight >> 16 & 0xFF], ++tables[3][eight >> 24 & 0xFF];
+      ++tables[4][eight >> 32 & 0xFF], ++tables[5][eight >> 40 & 0xFF];
+      ++tables[6][eight >> 48 & 0xFF], ++tables[7][eight >> 56];
+    }
     if (special() != before) count_special(x, block.size, histogram);
+    padding += static_cast<std::int64_t>((8 - block.size % 8) % 8);
   }
   for (std::size_t e = 0; e < histogram.counts.size(); ++e) {
-    histogram.counts[e] += tables[0][e] + tables[1][e] + tables[2][e] + tables[3][e];
+    for (const auto& table : tables) histogram.counts[e] += table[e];
   }
-  histogram.counts[0] -= histogram.zeros - zeros_before;
+  histogram.counts[0] -= histogram.zeros - zeros_before + padding;
 }
 
 }  // namespace amp::kernels::HWY_NAMESPACE
