@@ -37,6 +37,7 @@ void your_kernel(std::vector<torch::optim::OptimizerParamGroup>& groups,
 #include "autocast.inc"
 #include "coming-from-apex.inc"
 #include "coming-from-pytorch.inc"
+#include "inspect.inc"
 #include "optimizers.inc"
 #include "precision.inc"
 #include "scaler-state.inc"
