@@ -13,6 +13,7 @@
 #include "amp/export.h"
 #include "amp/inspect/diagnosis.h"
 #include "amp/inspect/records.h"
+#include "amp/inspect/replay.h"
 #include "amp/precision.h"
 #include "amp/train_step.h"
 

@@ -55,7 +55,8 @@ TEST(FusedOptimizer, S6_12_ASkipLeavesUnscaledGradientsAndNothingElse) {
 // By an optimizer of ours and by a stock one, divided before or not.
 TEST(FusedOptimizer, ASkipNamesItsParameters) {
   for (const bool unscale_first : {false, true}) {
-    auto a = parameter({1.0}), b = parameter({1.0, 2.0}), c = parameter({3.0}), d = parameter({4.0});
+    auto a = parameter({1.0}), b = parameter({1.0, 2.0}), c = parameter({3.0}),
+         d = parameter({4.0});
     AdamW ours({a, b, c, d});
     auto stock = sgd({a, b, c, d});
     for (torch::optim::Optimizer* optimizer : {static_cast<torch::optim::Optimizer*>(&ours),
