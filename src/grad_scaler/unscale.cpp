@@ -6,6 +6,7 @@
 #include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
@@ -245,6 +246,22 @@ Unscaled unscale_gradients(torch::optim::Optimizer& optimizer, const LossScale& 
 GradientList gradient_list(torch::optim::Optimizer& optimizer) {
   auto entries = gradients_of(optimizer);
   return listed(entries);
+}
+
+std::vector<at::Tensor> non_finite_parameters(torch::optim::Optimizer& optimizer) {
+  c10::NoGradGuard no_grad;
+  const auto entries = gradients_of(optimizer);
+  std::vector<at::Tensor> finite, found;
+  for (const auto& [group, index, parameter, gradient] : entries) {
+    const auto values = gradient.is_sparse() ? gradient._values() : gradient;
+    finite.push_back(values.isfinite().all().to(entries.front().gradient.device()));
+  }
+  if (entries.empty()) return found;
+  const auto flags = at::stack(finite).cpu();
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (!flags.const_data_ptr<bool>()[i]) found.push_back(entries[i].parameter);
+  }
+  return found;
 }
 
 }  // namespace amp::scaling

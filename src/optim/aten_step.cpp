@@ -75,6 +75,13 @@ at::Tensor AtenStep::norm() const {
   return l2_norm(norms);
 }
 
+void AtenStep::add_non_finite(std::vector<at::Tensor>& parameters) const {
+  for (const auto& item : items_) {
+    if (item.gradient.is_cpu() && !item.gradient.isfinite().all().item<bool>())
+      parameters.push_back(item.entry->slot->parameter);
+  }
+}
+
 void AtenStep::give_back(const at::Tensor& factor) {
   ListCopy copies;
   for (auto& item : items_) {

@@ -27,6 +27,8 @@ class AtenStep {
 
   // fp64, 0-dim: their global L2 norm. Inf or NaN exactly if one of them is.
   at::Tensor norm() const;
+  // Adds the parameters on the CPU whose gradients are not finite: a pass of its own.
+  void add_non_finite(std::vector<at::Tensor>& parameters) const;
   // Multiplies them by a 0-dim tensor.
   void clip(const at::Tensor& factor) { multiply(factor); }
 

@@ -96,13 +96,16 @@ ParameterState& Step::state_of(Slot& slot, const Algorithm& algorithm,
 
 StepOutcome Step::look(float inv_scale) {
   kernels::Examined seen;
+  non_finite_.clear();
   if (any_by_kernels_) seen = kernels_.examine(entries_, inv_scale);
+  if (seen.non_finite) kernels_.add_non_finite(entries_, non_finite_);
   if (aten_.empty()) {
     return {result(norm_, static_cast<float>(std::sqrt(seen.sum_of_squares))),
             result(flag_, seen.non_finite ? 1.0F : 0.0F)};
   }
   auto norm = aten_.norm();
   auto found = norm.isfinite().logical_not();
+  if (found.is_cpu() && found.item<bool>()) aten_.add_non_finite(non_finite_);
   if (any_by_kernels_) norm = (norm.square() + seen.sum_of_squares).sqrt();
   if (seen.non_finite) found = at::full_like(found, true);
   const auto device = entries_.front().given.device();
