@@ -22,7 +22,7 @@ void for_each_tensor(const c10::IValue& argument, Act&& act) {
   if (argument.isTensor()) {
     act(argument.toTensor());
   } else if (argument.isTensorList()) {
-    for (const at::Tensor& tensor : argument.toTensorList()) act(tensor);
+    for (const auto& tensor : argument.toTensorVector()) act(tensor);
   } else if (argument.isOptionalTensorList()) {
     for (const std::optional<at::Tensor>& tensor : argument.toOptionalTensorList())
       if (tensor.has_value()) act(*tensor);
@@ -34,7 +34,7 @@ void cast_in_place(const Casts& casts, c10::IValue& argument) {
     argument = casts(argument.toTensor());
   } else if (argument.isTensorList()) {
     c10::List<at::Tensor> list;
-    for (const at::Tensor& tensor : argument.toTensorList()) list.push_back(casts(tensor));
+    for (const auto& tensor : argument.toTensorVector()) list.push_back(casts(tensor));
     argument = list;
   } else if (argument.isOptionalTensorList()) {
     c10::List<std::optional<at::Tensor>> list;
@@ -74,12 +74,19 @@ class BoxedKernel : public c10::OperatorKernel {
                            : &log->call(op_policy::full_name(op.operator_name().name,
                                                              op.operator_name().overload_name),
                                         rule);
-    const Casts casts{boxed_target(rule, device_, arguments), device_, /*ours=*/true, count_here};
+    Casts casts{boxed_target(rule, device_, arguments), device_, /*ours=*/true, count_here};
+    const auto* emulation = emulation_of(current_region(), device_, rule);
+    if (emulation != nullptr) casts.rounded_to = emulation->forward;
     if (casts.dtype != kAsItIs) {  // promote without an eligible tensor
       for (auto place = stack->size() - count; place < stack->size(); ++place)
         cast_in_place(casts, (*stack)[place]);
     }
     op.callBoxed(stack);
+    if (emulation == nullptr) return;
+    for (auto place = stack->size() - op.schema().returns().size(); place < stack->size(); ++place) {
+      auto& result = (*stack)[place];
+      if (result.isTensor()) result = with_rounded_gradient(*emulation, result.toTensor());
+    }
   }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 #include <vector>
 
 #include "amp/error.h"
@@ -26,9 +27,11 @@ CastRule fast_cpu_rule(const Listed& op) {
   if (is_fast_on(op, c10::DeviceType::CPU)) return CastRule::lower_precision;
   return computes_in_fp32_inside(op.name) ? CastRule::fp32_inside : op.cpu;
 }
+// CUDA's group_norm keeps mean and deviation in the dtype of its input: fp32 stays.
 CastRule fast_cuda_rule(const Listed& op) {
   if (is_fast_on(op, c10::DeviceType::CUDA)) return CastRule::lower_precision;
-  return computes_in_fp32_inside(op.name) ? CastRule::fp32_inside : op.cuda;
+  const bool inside = computes_in_fp32_inside(op.name) && std::string_view(op.name) != "group_norm";
+  return inside ? CastRule::fp32_inside : op.cuda;
 }
 CastRule unified_rule(const Listed& op) {
   const bool use_cpu = op.cuda == CastRule::keep || op.cuda == CastRule::banned;
