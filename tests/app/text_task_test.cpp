@@ -65,7 +65,7 @@ class TextTaskTest : public ::testing::Test {
     return settings;
   }
 
-  amp::tests::TemporaryFolder folder_;
+  TemporaryFolder folder_;
 };
 
 constexpr const char* kTwoLines = "abcdefghijklmnopqrstu\nABCDEFGHIJKLMNOPQRSTU\n";
