@@ -61,7 +61,9 @@ class TextTaskTest : public ::testing::Test {
     settings.context = 4;
     settings.held_out = 0.5;
     settings.vocabulary = vocabulary;
-    settings.sizes = {.layers = 1, .width = 8, .heads = 2};
+    settings.sizes.layers = 1;
+    settings.sizes.width = 8;
+    settings.sizes.heads = 2;
     return settings;
   }
 
@@ -78,7 +80,7 @@ TEST_F(TextTaskTest, TargetsAreTheTokensThatFollow) {
   EXPECT_EQ(batch.inputs.at(0)[0][0].item<int>(), 'A');
   EXPECT_EQ(batch.inputs.at(0)[4][3].item<int>(), 'T');
   EXPECT_EQ(batch.targets.at(0)[4][3].item<int>(), 'U');
-  EXPECT_TRUE(batch.targets.at(0).equal(batch.inputs.at(0) + 1));
+  EXPECT_TRUE(batch.targets.at(0).equal(batch.inputs.at(0).add(1)));
 }
 
 // Of 256 tokens that are all alike each costs log2(256) = 8 bits.
