@@ -45,11 +45,12 @@ void check_match(const Settings& settings, Kind kind) {
                                settings.data +
                                " has images; give --data kjv, a text file or a folder of them");
   std::error_code error;
-  if (kind == Kind::images && (kTextData.contains(settings.data) || fs::is_regular_file(settings.data, error)))
-    throw amp::InvalidArgument("--model " + settings.model + " learns from images, and --data " +
-                               settings.data +
-                               " is text; give --data fashion-mnist, cifar-10 or a folder of images, "
-                               "or --model gpt or lstm");
+  if (kind == Kind::images &&
+      (kTextData.contains(settings.data) || fs::is_regular_file(settings.data, error)))
+    throw amp::InvalidArgument(
+        "--model " + settings.model + " learns from images, and --data " + settings.data +
+        " is text; give --data fashion-mnist, cifar-10 or a folder of images, "
+        "or --model gpt or lstm");
 }
 
 template <typename Value>
@@ -71,7 +72,8 @@ void complete_text(Settings& s) {
 }  // namespace
 
 void complete_settings(Settings& settings) {
-  if (settings.data.empty()) settings.data = kTextModels.contains(settings.model) ? "kjv" : "fashion-mnist";
+  if (settings.data.empty())
+    settings.data = kTextModels.contains(settings.model) ? "kjv" : "fashion-mnist";
   if (kind_of(settings) == Kind::text) complete_text(settings);
 }
 

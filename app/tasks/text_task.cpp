@@ -43,9 +43,10 @@ json vocabulary_json(const Vocabulary& vocabulary) {
 
 Vocabulary stored_vocabulary(const json& state) {
   const auto& stored = state.at("vocabulary");
-  auto vocabulary = stored.at("kind") == "bytes"
-                        ? Vocabulary::bytes()
-                        : Vocabulary::from_merges(stored.at("merges").get<std::vector<TokenPair>>());
+  auto vocabulary =
+      stored.at("kind") == "bytes"
+          ? Vocabulary::bytes()
+          : Vocabulary::from_merges(stored.at("merges").get<std::vector<TokenPair>>());
   check_fingerprint(vocabulary, stored.at("fingerprint"), "the model of this run");
   return vocabulary;
 }
@@ -76,15 +77,13 @@ std::string TextTask::noun() const {
 }
 
 json TextTask::about() const {
-  return {{"tokens_per_sample", shape_.context},
-          {"vocabulary_size", data_.vocabulary.size()},
-          {"train_tokens", data_.train.size()},
-          {"test_tokens", data_.test.size()},
-          {"train_bytes", data_.train.bytes()},
-          {"test_bytes", data_.test.bytes()}};
+  return {{"tokens_per_sample", shape_.context}, {"vocabulary_size", data_.vocabulary.size()},
+          {"train_tokens", data_.train.size()},  {"test_tokens", data_.test.size()},
+          {"train_bytes", data_.train.bytes()},  {"test_bytes", data_.test.bytes()}};
 }
 
-std::unique_ptr<Batches> TextTask::training_batches(std::int64_t batch_size, c10::ScalarType) const {
+std::unique_ptr<Batches> TextTask::training_batches(std::int64_t batch_size,
+                                                    c10::ScalarType) const {
   return std::make_unique<TextBatches>(data_.train, shape_.context, batch_size, true);
 }
 

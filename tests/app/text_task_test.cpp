@@ -87,8 +87,7 @@ TEST_F(TextTaskTest, TargetsAreTheTokensThatFollow) {
 TEST_F(TextTaskTest, ALossIsBitsForEachByte) {
   const TextTask task(settings_for(kTwoLines));
   Counting alike(256, 0);
-  const auto result =
-      task.evaluate(alike, *task.test_batches(c10::kFloat), amp::Recipe::fp32());
+  const auto result = task.evaluate(alike, *task.test_batches(c10::kFloat), amp::Recipe::fp32());
   EXPECT_NEAR(result.loss, std::log(256.0), 1e-5);
   EXPECT_NEAR(result.perplexity.value(), 256, 1e-2);
   EXPECT_NEAR(result.bits_per_byte.value(), 8, 1e-5);
@@ -102,8 +101,7 @@ TEST_F(TextTaskTest, BitsPerByteCountBytesNotTokens) {
   const TextTask task(settings_for(text + "\n" + text + "\n", "bpe-257"));
   ASSERT_EQ(task.about().at("vocabulary_size"), 257);
   Counting alike(257, 0);
-  const auto result =
-      task.evaluate(alike, *task.test_batches(c10::kFloat), amp::Recipe::fp32());
+  const auto result = task.evaluate(alike, *task.test_batches(c10::kFloat), amp::Recipe::fp32());
   EXPECT_NEAR(result.bits_per_byte.value(), std::log2(257.0) / 2, 1e-4);
 }
 
@@ -136,9 +134,8 @@ TEST_F(TextTaskTest, ContinuesAPrompt) {
   EXPECT_EQ(task.continued(certain, amp::Recipe::fp32(), {.prompt = "abc", .tokens = 5}),
             "abcdefgh");
   EXPECT_EQ(certain.longest, 4);  // never more than the context
-  EXPECT_EQ(error_of<amp::InvalidArgument>([&] {
-              task.continued(certain, amp::Recipe::fp32(), {.prompt = "ab\xff"});
-            }),
+  EXPECT_EQ(error_of<amp::InvalidArgument>(
+                [&] { task.continued(certain, amp::Recipe::fp32(), {.prompt = "ab\xff"}); }),
             "--prompt is not UTF-8 from byte 2 on; give text in UTF-8");
 }
 
