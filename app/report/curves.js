@@ -170,6 +170,12 @@ const AmpersandCurves = (() => {
     if (!datasets.length) return null;
     const title = axisTitle(perplexity ? "Test perplexity" : "Test accuracy (%)");
     const y = { grace: "8%", ticks: { callback: short }, title };
+    if (perplexity) {
+      const values = datasets.flatMap(({ data }) => data.map((point) => point.y)).filter(known);
+      const high = Math.max(...values), low = Math.min(...values);
+      // A run that departs would press the others into one line.
+      if (high / low > 5) Object.assign(y, { type: "logarithmic", afterBuildTicks: logTicks, grace: undefined });
+    }
     const show = (value) => grouped(value, 2) + (perplexity ? "" : " %");
     return { chart: lineChart(datasets, y, show) };
   }

@@ -35,6 +35,12 @@ std::string subject(const Json& settings) {
   return data ? model + " on " + *data : model;
 }
 
+// How long: the steps where they were asked for, else the epochs.
+std::optional<std::string> length_phrase(const Json& settings) {
+  if (number(settings, "steps").value_or(0) > 0) return counted(settings, "steps", "step");
+  return counted(settings, "epochs", "epoch");
+}
+
 std::string short_number(double value) { return Json(value).dump(); }
 
 std::optional<std::string> samples_phrase(const Json& settings) {
@@ -53,7 +59,8 @@ std::optional<std::string> optimizer_phrase(const Json& settings) {
   if (const auto rate = number(settings, "learning_rate")) {
     details.push_back("learning rate " + short_number(*rate));
   }
-  if (const auto momentum = number(settings, "momentum")) {
+  if (const auto momentum = number(settings, "momentum");
+      momentum && text(settings, "optimizer") == "sgd") {
     details.push_back("momentum " + short_number(*momentum));
   }
   return details.empty() ? phrase : *phrase + " (" + joined(details) + ")";
@@ -100,7 +107,7 @@ std::string description(const Json& results) {
   if (const auto samples = samples_phrase(settings)) sentence += " (" + *samples + ")";
   std::optional<std::string> batch;
   if (const auto size = number(settings, "batch_size")) batch = "batches of " + grouped(*size);
-  for (const auto& part : {counted(settings, "epochs", "epoch"), batch, optimizer_phrase(settings),
+  for (const auto& part : {length_phrase(settings), batch, optimizer_phrase(settings),
                            seeds_phrase(settings)}) {
     if (part) sentence += ", " + *part;
   }
