@@ -11,6 +11,7 @@
 
 #include "amp/export.h"
 #include "amp/op_policy.h"
+#include "amp/precision/emulation.h"
 
 namespace amp {
 
@@ -19,6 +20,8 @@ struct AutocastOptions {
   // Keep the low-precision copies of fp32 leaf parameters until the outermost guard ends.
   bool cache_enabled = true;
   std::optional<OpPolicy> policy = {};  // by default OpPolicy::torch(device)
+  // Rounds operands instead of casting them; the dtype is then Float.
+  std::optional<Emulation> emulate = {};
 };
 
 // While an Autocast lives, products and convolutions on `device` take their inputs in `dtype`, ops
@@ -47,7 +50,8 @@ struct AutocastOptions {
 // autocast cannot use is an error and not a silently disabled region.
 class AMP_API Autocast {
  public:
-  // device: CPU or CUDA. dtype: BFloat16 or Half; by default BFloat16 on the CPU and Half on CUDA.
+  // device: CPU or CUDA. dtype: BFloat16 or Half; by default BFloat16 on the CPU and Half on CUDA. With
+  // options.emulate: Float, by default, too.
   // Throws InvalidArgument for another dtype (unless enabled is false) and UnsupportedError for
   // another device.
   explicit Autocast(c10::DeviceType device, std::optional<c10::ScalarType> dtype = {},

@@ -28,7 +28,7 @@ struct QuantizeOptions {
   // tensor alone, not on threads or strides: pass another seed for every call.
   std::uint64_t seed = 0;
   // The numbers are multiplied by it before they are rounded (in fp32) and by 1/scale after;
-  // positive and normal in fp32.
+  // from 2^-126 to 2^126.
   double scale = 1.0;
 };
 
@@ -43,7 +43,8 @@ struct QuantizeOptions {
 //
 //   auto rounded = amp::quantize(weight, amp::Format::e4m3);
 //   auto noisy = amp::quantize(x, amp::Format::bf16, {.rounding = amp::Rounding::stochastic, .seed = 7});
-AMP_API at::Tensor quantize(const at::Tensor& x, Format format, const QuantizeOptions& options = {});
+AMP_API at::Tensor quantize(const at::Tensor& x, Format format,
+                            const QuantizeOptions& options = {});
 // The same, into x, which it returns. Bumps x's version; throws InvalidArgument for a leaf that
 // requires a gradient while GradMode is on, as torch's in-place ops do.
 AMP_API at::Tensor& quantize_(at::Tensor& x, Format format, const QuantizeOptions& options = {});

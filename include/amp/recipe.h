@@ -31,6 +31,10 @@ struct AMP_API Recipe {
   c10::ScalarType compute_dtype = c10::ScalarType::Float;  // Float, BFloat16 or Half
   std::optional<OpPolicy> policy = {};  // by default OpPolicy::fast of the model's device
 
+  // Products on operands rounded to a format, computed in fp32 (precision/emulation.h); with a
+  // compute_dtype of Float.
+  std::optional<Emulation> emulate = {};
+
   // What TrainStep turns the model's parameters and buffers into. Float leaves them as they are;
   // otherwise it is the compute dtype.
   c10::ScalarType model_dtype = c10::ScalarType::Float;
@@ -48,6 +52,13 @@ struct AMP_API Recipe {
   static Recipe bf16();  // bf16 has fp32's range, so no scaling
   static Recipe fp16();  // dynamic loss scaling
 
+  // Training as if on hardware with fp8: e4m3 forwards, e5m2 backwards, each tensor with a scale of
+  // its own. On any machine, and slower than fp32: to see what fp8 would do to a model.
+  static Recipe fp8();
+  // The same in another format. e4m3 goes with e5m2 backwards, the others with themselves, and fp16
+  // with dynamic loss scaling.
+  static Recipe emulated(Format format);
+
   static Recipe O0();  // fp32()
   static Recipe O1();  // fp16(): fp32 weights, casts op by op
   static Recipe O2();  // an fp16 model with fp32 masters, batch norm in fp32, dynamic loss scaling
@@ -58,7 +69,7 @@ struct AMP_API Recipe {
   void validate() const;
 
   // The region that TrainStep computes the loss in: `const auto region = recipe.autocast(device)`. Off
-  // for a compute_dtype of Float. Throws what Autocast throws.
+  // for a compute_dtype of Float, unless a format is emulated. Throws what Autocast throws.
   Autocast autocast(c10::DeviceType device) const;
 
   // As JSON with the names of the fields above; dtypes are "fp32", "bf16" and "fp16", the policy is

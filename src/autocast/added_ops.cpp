@@ -74,12 +74,19 @@ class BoxedKernel : public c10::OperatorKernel {
                            : &log->call(op_policy::full_name(op.operator_name().name,
                                                              op.operator_name().overload_name),
                                         rule);
-    const Casts casts{boxed_target(rule, device_, arguments), device_, /*ours=*/true, count_here};
+    Casts casts{boxed_target(rule, device_, arguments), device_, /*ours=*/true, count_here};
+    const auto* emulation = emulation_of(current_region(), device_, rule);
+    if (emulation != nullptr) casts.rounded_to = emulation->forward;
     if (casts.dtype != kAsItIs) {  // promote without an eligible tensor
       for (auto place = stack->size() - count; place < stack->size(); ++place)
         cast_in_place(casts, (*stack)[place]);
     }
     op.callBoxed(stack);
+    if (emulation == nullptr) return;
+    for (auto place = stack->size() - op.schema().returns().size(); place < stack->size(); ++place) {
+      auto& result = (*stack)[place];
+      if (result.isTensor()) result = with_rounded_gradient(*emulation, result.toTensor());
+    }
   }
 
  private:

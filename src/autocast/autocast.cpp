@@ -31,10 +31,15 @@ void check_device(c10::DeviceType device) {
 }
 
 c10::ScalarType checked_dtype(c10::DeviceType device, std::optional<c10::ScalarType> dtype,
-                              bool enabled) {
+                              const AutocastOptions& options) {
+  if (options.emulate.has_value()) {
+    if (dtype.value_or(c10::kFloat) == c10::kFloat) return c10::kFloat;
+    throw InvalidArgument(std::string("Autocast: dtype must be Float to emulate a format, got ") +
+                          c10::toString(*dtype) + "; leave it out");
+  }
   const auto by_default = device == c10::kCPU ? c10::kBFloat16 : c10::kHalf;
   const auto chosen = dtype.value_or(by_default);
-  if (enabled && chosen != c10::kBFloat16 && chosen != c10::kHalf) {
+  if (options.enabled && chosen != c10::kBFloat16 && chosen != c10::kHalf) {
     throw InvalidArgument(std::string("Autocast: dtype must be BFloat16 or Half, got ") +
                           c10::toString(chosen) + "; for full precision pass {.enabled = false}");
   }
@@ -53,28 +58,32 @@ const std::shared_ptr<Lost>& lost_here() {
   return lost;
 }
 
-std::shared_ptr<autocast::Region> made_region(c10::DeviceType device, const Policy& policy) {
+std::shared_ptr<autocast::Region> made_region(c10::DeviceType device, const Policy& policy,
+                                              const std::optional<Emulation>& emulate) {
   auto region = std::make_shared<autocast::Region>();
   if (const auto* outer = autocast::current_region()) *region = *outer;
   auto& mine = region->of(device);
   mine.added = autocast::rules_of_added(policy->added);
   mine.table = policy;
+  mine.emulate = emulate;
   region->log = autocast::log_here();
   return region;
 }
 
-// The region around, with this policy for the device. Outermost regions follow one another with the
+// The region around, with this policy and format for the device. Outermost regions follow one another with the
 // same policy, so the last of the thread is kept.
-std::shared_ptr<autocast::Region> region_with(c10::DeviceType device, const Policy& policy) {
+std::shared_ptr<autocast::Region> region_with(c10::DeviceType device, const Policy& policy,
+                                              const std::optional<Emulation>& emulate) {
   if (autocast::current_region() != nullptr || autocast::log_here() != nullptr)
-    return made_region(device, policy);
+    return made_region(device, policy, emulate);
   struct Last {
     c10::DeviceType device;
     std::shared_ptr<autocast::Region> region;
   };
   thread_local Last last;
-  if (last.region == nullptr || last.device != device || last.region->of(device).table != policy)
-    last = {device, made_region(device, policy)};
+  if (last.region == nullptr || last.device != device ||
+      last.region->of(device).table != policy || last.region->of(device).emulate != emulate)
+    last = {device, made_region(device, policy, emulate)};
   return last.region;
 }
 
@@ -145,11 +154,11 @@ Autocast::Autocast(c10::DeviceType device, std::optional<c10::ScalarType> dtype,
   cpu_math::check_single_copy();
   end_lost_regions();
   check_device(device);
-  const auto chosen = checked_dtype(device, dtype, options.enabled);
+  const auto chosen = checked_dtype(device, dtype, options);
   if (options.enabled && device == c10::kCPU) cpu_math::want_narrow_math(chosen);
   const auto& policy =
       options.policy.has_value() ? options.policy->table_ : op_policy::torch_list(device).table;
-  state_ = std::make_unique<State>(device, chosen, options, region_with(device, policy));
+  state_ = std::make_unique<State>(device, chosen, options, region_with(device, policy, options.emulate));
 }
 
 Autocast::~Autocast() {

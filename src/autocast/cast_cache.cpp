@@ -4,10 +4,13 @@
 #include <ATen/autocast_mode.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
+#include <c10/util/FunctionRef.h>
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 
+#include "src/autocast/emulation.h"
 #include "src/autocast/weight_cast.h"
 #include "src/optim/weight_copies.h"
 #include "src/tensor_lists/weight_state.h"
@@ -20,12 +23,16 @@ constexpr std::size_t kFirstSweep = 64;
 struct Key {
   const c10::TensorImpl* tensor;
   c10::ScalarType dtype;
+  std::optional<Format> rounded_to;  // with a dtype of Float
   bool operator==(const Key& other) const = default;
 };
 
 struct KeyHash {
   std::size_t operator()(const Key& key) const {
-    return std::hash<const void*>()(key.tensor) ^ (static_cast<std::size_t>(key.dtype) << 1);
+    const std::size_t format =
+        key.rounded_to.has_value() ? static_cast<std::size_t>(*key.rounded_to) + 1 : 0;
+    return std::hash<const void*>()(key.tensor) ^ (static_cast<std::size_t>(key.dtype) << 1) ^
+           (format << 8);
   }
 };
 
@@ -63,9 +70,11 @@ bool is_transposed(const at::Tensor& view, const at::Tensor& base) {
          view.storage_offset() == base.storage_offset();
 }
 
-at::Tensor cast_of_weight(c10::ScalarType dtype, const at::Tensor& weight, bool* served) {
+// What makes a cast of a tensor; sets its second argument to whether the cast was there already.
+using Make = c10::function_ref<at::Tensor(const at::Tensor&, bool*)>;
+
+at::Tensor kept_of_weight(const Key& key, const at::Tensor& weight, Make make, bool* served) {
   auto& entries = cache().entries;
-  const Key key{weight.unsafeGetTensorImpl(), dtype};
   if (const auto found = entries.find(key); found != entries.end()) {
     if (found->second.state.holds(weight)) {
       if (served != nullptr) *served = true;
@@ -74,9 +83,35 @@ at::Tensor cast_of_weight(c10::ScalarType dtype, const at::Tensor& weight, bool*
     entries.erase(found);
   }
   if (entries.size() >= cache().next_sweep) cache().sweep();
-  const auto cast = cast_of(weight, dtype, served);
+  const auto cast = make(weight, served);
   entries.emplace(key, Entry{tensor_lists::WeightState(weight), cast});
   return cast;
+}
+
+bool keeps_casts() { return cache().depth > 0 && at::autocast::is_autocast_cache_enabled(); }
+
+// The weight that a plain tensor is, or is the transposed view of; undefined if it is neither.
+struct Found {
+  at::Tensor weight;
+  bool transposed = false;
+};
+Found weight_behind(const at::Tensor& tensor) {
+  if (is_weight(tensor)) return {tensor};
+  if (tensor.dim() == 2 && tensor.is_view()) {
+    const at::Tensor base(tensor._base());
+    if (is_plain(base) && is_weight(base) && is_transposed(tensor, base)) return {base, true};
+  }
+  return {};
+}
+
+// The kept cast of a weight or of its transposed view; undefined for another tensor.
+at::Tensor kept_cast(c10::ScalarType dtype, std::optional<Format> format, const at::Tensor& tensor,
+                     Make make, bool* served) {
+  const auto [weight, transposed] = weight_behind(tensor);
+  if (!weight.defined()) return {};
+  const auto cast =
+      kept_of_weight({weight.unsafeGetTensorImpl(), dtype, format}, weight, make, served);
+  return transposed ? cast.t() : cast;
 }
 
 }  // namespace
@@ -92,15 +127,21 @@ bool is_plain(const at::Tensor& tensor) {
 
 at::Tensor cached_cast(c10::ScalarType dtype, const at::Tensor& tensor, bool* served) {
   if (tensor.scalar_type() == dtype) return tensor;
-  const bool keeps = cache().depth > 0 && at::autocast::is_autocast_cache_enabled();
-  if (!keeps || dtype == c10::kFloat || !is_plain(tensor)) return tensor.to(dtype);
-  if (is_weight(tensor)) return cast_of_weight(dtype, tensor, served);
-  if (tensor.dim() == 2 && tensor.is_view()) {
-    const at::Tensor base(tensor._base());
-    if (is_plain(base) && is_weight(base) && is_transposed(tensor, base))
-      return cast_of_weight(dtype, base, served).t();
-  }
-  return tensor.to(dtype);
+  if (!keeps_casts() || dtype == c10::kFloat || !is_plain(tensor)) return tensor.to(dtype);
+  const auto make = [dtype](const at::Tensor& weight, bool* was_there) {
+    return cast_of(weight, dtype, was_there);
+  };
+  const auto kept = kept_cast(dtype, {}, tensor, make, served);
+  return kept.defined() ? kept : tensor.to(dtype);
+}
+
+at::Tensor cached_rounding(Format format, const at::Tensor& tensor, bool* served) {
+  const auto make = [format](const at::Tensor& weight, bool*) {
+    return rounded_operand(format, weight, /*record=*/true);
+  };
+  at::Tensor kept;
+  if (keeps_casts() && is_plain(tensor)) kept = kept_cast(c10::kFloat, format, tensor, make, served);
+  return kept.defined() ? kept : rounded_operand(format, tensor, /*record=*/false);
 }
 
 void enter_region() { ++cache().depth; }

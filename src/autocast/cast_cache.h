@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "amp/precision/format.h"
+
 namespace amp::autocast {
 
 // `tensor` in `dtype`, the tensor itself if it has it already. An fp32 leaf that requires a gradient,
@@ -15,6 +17,9 @@ namespace amp::autocast {
 // Sets `served`, if given, to whether it was there already: in the cache, or as the copy that an
 // optimizer of ours wrote.
 at::Tensor cached_cast(c10::ScalarType dtype, const at::Tensor& tensor, bool* served = nullptr);
+
+// The same in fp32, rounded to a format as Emulation says.
+at::Tensor cached_rounding(Format format, const at::Tensor& tensor, bool* served = nullptr);
 
 // Whether a tensor has memory of its own that nobody has to be told of: it is none of inference mode,
 // functorch or a Python subclass, and no tracer is at work.

@@ -90,9 +90,11 @@ std::vector<CastCount> Log::counts() const {
 
 const std::shared_ptr<Log>& log_here() { return log_slot(); }
 
-at::Tensor counted_cast(c10::ScalarType dtype, const at::Tensor& tensor, CastCount& count) {
+at::Tensor counted_cast(c10::ScalarType dtype, std::optional<Format> format,
+                        const at::Tensor& tensor, CastCount& count) {
   bool served = false;
-  const auto result = cached_cast(dtype, tensor, &served);
+  const auto result = format.has_value() ? cached_rounding(*format, tensor, &served)
+                                         : cached_cast(dtype, tensor, &served);
   if (served) {
     ++count.served;
   } else if (!result.is_same(tensor)) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "src/autocast/cast_cache.h"
+#include "src/autocast/emulation.h"
 #include "src/autocast/log.h"
 #include "src/autocast/region.h"
 
@@ -37,10 +38,12 @@ struct Casts {
   c10::DeviceType device;
   bool ours;
   CastCount* count = nullptr;  // of a CastLog
+  std::optional<Format> rounded_to = {};
 
   at::Tensor operator()(const at::Tensor& tensor) const {
     if (dtype == kAsItIs || !at::autocast::is_eligible(tensor, device)) return tensor;
-    if (count != nullptr) return counted_cast(dtype, tensor, *count);
+    if (count != nullptr) return counted_cast(dtype, rounded_to, tensor, *count);
+    if (rounded_to.has_value()) return cached_rounding(*rounded_to, tensor);
     return ours ? cached_cast(dtype, tensor) : at::autocast::cached_cast(dtype, tensor, device);
   }
   template <typename List>
@@ -206,6 +209,13 @@ c10::ScalarType target(CastRule rule, c10::DeviceType device, const Args&... arg
   }
 }
 
+// What a region does by a rule instead of casting; null where it casts.
+inline const Emulation* emulation_of(const Region* region, c10::DeviceType device, CastRule rule) {
+  if (region == nullptr || rule != CastRule::lower_precision) return nullptr;
+  const auto& emulate = region->of(device).emulate;
+  return emulate.has_value() ? &*emulate : nullptr;
+}
+
 template <typename AtOp, op_policy::Op number, c10::DeviceType device, typename Schema>
 struct Kernel;
 
@@ -243,7 +253,12 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
       if (rule == CastRule::fp32_inside)
         return cross_entropy_inside({c10::kFloat, device, table != nullptr, count}, args...);
     }
-    const Casts casts{target(rule, device, args...), device, table != nullptr, count};
+    Casts casts{target(rule, device, args...), device, table != nullptr, count};
+    if (const auto* emulation = emulation_of(region, device, rule)) {
+      casts.rounded_to = emulation->forward;
+      return with_rounded_gradients<Ret>(*emulation,
+                                         AtOp::call(cast<Args>(casts, static_cast<Args>(args))...));
+    }
     return AtOp::call(cast<Args>(casts, static_cast<Args>(args))...);
   }
 

@@ -6,11 +6,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "amp/cast_log.h"
+#include "amp/precision/format.h"
 
 namespace amp::autocast {
 
@@ -29,7 +31,8 @@ class Log {
 // Of this thread's CastLog; null without one.
 const std::shared_ptr<Log>& log_here();
 
-// cached_cast, counted.
-at::Tensor counted_cast(c10::ScalarType dtype, const at::Tensor& tensor, CastCount& count);
+// cached_cast, or cached_rounding where there is a format, counted.
+at::Tensor counted_cast(c10::ScalarType dtype, std::optional<Format> format,
+                        const at::Tensor& tensor, CastCount& count);
 
 }  // namespace amp::autocast

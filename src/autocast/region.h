@@ -5,9 +5,11 @@
 #include <c10/util/ThreadLocalDebugInfo.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "amp/precision/emulation.h"
 #include "src/op_policy/table.h"
 
 namespace amp::autocast {
@@ -21,6 +23,7 @@ struct Region : c10::DebugInfoBase {
   struct Device {
     std::shared_ptr<const op_policy::Table> table;
     std::vector<CastRule> added;
+    std::optional<Emulation> emulate = {};
   };
   Device cpu, cuda;
   std::shared_ptr<Log> log;  // of the CastLog that was alive when the region was opened; or null
@@ -35,6 +38,11 @@ inline constexpr auto kRegionSlot =
 // The innermost region of this thread; null outside of any Autocast.
 inline const Region* current_region() {
   return static_cast<const Region*>(c10::ThreadLocalDebugInfo::get(kRegionSlot));
+}
+
+inline std::optional<Emulation> emulation_here(c10::DeviceType device) {
+  const auto* region = current_region();
+  return region == nullptr ? std::nullopt : region->of(device).emulate;
 }
 
 // Puts a boxed kernel on the autocast keys for each op that is not among the listed ones, once in

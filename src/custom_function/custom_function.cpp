@@ -7,6 +7,7 @@
 #include <string>
 
 #include "amp/error.h"
+#include "src/autocast/region.h"
 
 namespace amp {
 namespace {
@@ -39,7 +40,8 @@ CustomForward::CustomForward(torch::autograd::AutogradContext* ctx, c10::DeviceT
   recorded->dtype = autocast_dtype(device);
   recorded->options = {.enabled = on && !cast_inputs.has_value(),
                        .cache_enabled = at::autocast::is_autocast_cache_enabled(),
-                       .policy = autocast_policy(device)};
+                       .policy = autocast_policy(device),
+                       .emulate = autocast::emulation_here(device)};
   if (on && cast_inputs.has_value()) {
     dtype_ = cast_inputs;
     off_ = std::make_unique<Autocast>(device, std::nullopt, AutocastOptions{.enabled = false});

@@ -32,7 +32,45 @@ struct Examined {
 // Numbers by the biased exponent they have in fp32.
 struct ExponentHistogram {
   std::array<std::int64_t, 256> counts{};  // [0]: subnormal in fp32, [255]: Inf and NaN
+  std::array<std::int64_t, 23> subnormal{};  // those of counts[0], by exponent from -149 on
   std::int64_t zeros = 0;
+  std::int64_t infs = 0;  // those of counts[255]
+};
+
+// A format as fp32 sees it: the numbers k 2^(e - mantissa_bits) with e >= min_exponent and
+// k < 2^(mantissa_bits + 1), up to `largest`. mantissa_bits from 2 to 23, min_exponent from -126 on.
+struct Grid {
+  int mantissa_bits;
+  int min_exponent;  // of the smallest normal number
+  float largest;
+  float overflow;  // what rounds to more becomes this, with its sign: `largest`, Inf or NaN
+  bool has_inf;    // as a code of 8 bits
+};
+
+// x becomes the number of the grid next to x * scale, that product rounded to fp32. To nearest even,
+// or up or down at random: then by 32 bits that depend on the seed and the element's index alone,
+// element_bits(seed, first + i) of element_noise.h, and what lies beyond `largest` as nearest. NaN
+// stays NaN.
+struct GridRounding {
+  Grid grid;
+  float scale = 1;
+  float inv_scale = 1;
+  bool at_random = false;
+  std::uint64_t seed = 0;
+  std::uint64_t first = 0;  // the index of the chunk's first element
+
+  GridRounding from(std::uint64_t element) const {
+    auto rest = *this;
+    rest.first += element;
+    return rest;
+  }
+};
+
+// What a grid would lose of numbers times a scale, rounded to nearest even; and what they are.
+struct Survey {
+  std::int64_t zeros = 0, infs = 0, nans = 0;
+  std::int64_t overflowed = 0, flushed = 0, subnormal = 0;  // of the finite numbers but 0
+  float amax = 0;                                           // of the finite numbers, not scaled
 };
 
 // Where an element stands among all random numbers: stochastic rounding depends on these alone, and
@@ -117,6 +155,17 @@ struct Table {
   void (*convert)(ConstSpan from, Span to, std::size_t count);
   // Adds to the histogram.
   void (*count_exponents)(ConstSpan values, std::size_t count, ExponentHistogram& histogram);
+
+  // to = rounded(from) * inv_scale, then rounded to the format of `to`. Returns the largest |from| of
+  // the finite numbers. `to` may be `from`.
+  float (*round_to_grid)(ConstSpan from, Span to, std::size_t count, const GridRounding& rounding);
+  // The same as codes of 8 bits; NaN is 0x7F with its sign. inv_scale has no part.
+  float (*encode_8)(ConstSpan from, std::uint8_t* to, std::size_t count,
+                    const GridRounding& rounding);
+  // The number of a code times inv_scale.
+  void (*decode_8)(const std::uint8_t* from, float* to, std::size_t count, const Grid& grid,
+                   float inv_scale);
+  Survey (*survey)(ConstSpan values, std::size_t count, const Grid& grid, float scale);
 
   // w -= lr * d, where d is the gradient with weight decay and momentum as torch.optim.SGD has them.
   // buffer.data is null without momentum.

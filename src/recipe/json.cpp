@@ -40,6 +40,7 @@ template <typename TheRecipe, typename Visit>
 void visit_recipe(TheRecipe& recipe, Visit visit) {
   visit("compute_dtype", recipe.compute_dtype);
   visit("policy", recipe.policy);
+  visit("emulate", recipe.emulate);
   visit("model_dtype", recipe.model_dtype);
   visit("master_weights", recipe.master_weights);
   visit("keep_batchnorm_fp32", recipe.keep_batchnorm_fp32);
@@ -75,11 +76,18 @@ json written(const GradScalerOptions& scaler) {
   return object;
 }
 
+json written(const std::optional<Emulation>& emulate) {
+  if (!emulate.has_value()) return nullptr;
+  return {{"forward", name_of(emulate->forward)}, {"backward", name_of(emulate->backward)}};
+}
+
 [[noreturn]] void refuse(const std::string& field, const std::string& rule, const json& value) {
   throw InvalidArgument("Recipe: " + field + " must be " + rule + ", got " + value.dump());
 }
 
 void read(const std::string& field, const json& value, GradScalerOptions& to);
+void read(const std::string& field, const json& value, Format& to);
+void read(const std::string& field, const json& value, std::optional<Emulation>& to);
 
 template <typename Named>
 void read_name(const std::string& field, const json& value, const char* rule, const Named& names,
@@ -134,6 +142,21 @@ void read_fields(const json& object, const std::string& prefix, Visitor visit_fi
       throw InvalidArgument("Recipe: unknown field '" + prefix + name + "'" +
                             text::suggestion(name, known));
   }
+}
+
+void read(const std::string& field, const json& value, Format& to) {
+  if (!value.is_string()) refuse(field, "the name of a number format", value);
+  to = format_of(value.get<std::string>());
+}
+void read(const std::string& field, const json& value, std::optional<Emulation>& to) {
+  to.reset();
+  if (value.is_null()) return;
+  Emulation emulation;
+  read_fields(value, field + ".", [&](auto visit) {
+    visit("forward", emulation.forward);
+    visit("backward", emulation.backward);
+  });
+  to = emulation;
 }
 
 void read(const std::string& field, const json& value, GradScalerOptions& to) {

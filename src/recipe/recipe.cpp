@@ -28,6 +28,16 @@ Recipe Recipe::fp16() {
   return {.compute_dtype = c10::kHalf, .loss_scaling = LossScaling::dynamic};
 }
 
+Recipe Recipe::fp8() { return emulated(Format::e4m3); }
+
+Recipe Recipe::emulated(Format format) {
+  Recipe recipe;
+  recipe.emulate = {.forward = format,
+                    .backward = format == Format::e4m3 ? Format::e5m2 : format};
+  if (format == Format::fp16) recipe.loss_scaling = LossScaling::dynamic;
+  return recipe;
+}
+
 Recipe Recipe::O0() { return fp32(); }
 
 Recipe Recipe::O1() { return fp16(); }
@@ -47,15 +57,18 @@ Recipe Recipe::O3() {
 
 Autocast Recipe::autocast(c10::DeviceType device) const {
   const bool casts = compute_dtype != c10::kFloat;
-  return Autocast(
-      device, casts ? std::optional(compute_dtype) : std::nullopt,
-      {.enabled = casts, .policy = policy.has_value() ? *policy : OpPolicy::fast(device)});
+  return Autocast(device, casts ? std::optional(compute_dtype) : std::nullopt,
+                  {.enabled = casts || emulate.has_value(),
+                   .policy = policy.has_value() ? *policy : OpPolicy::fast(device),
+                   .emulate = emulate});
 }
 
 void Recipe::validate() const {
   const bool known = compute_dtype == c10::kFloat || compute_dtype == c10::kBFloat16 ||
                      compute_dtype == c10::kHalf;
   require(known, "compute_dtype", "Float, BFloat16 or Half", c10::toString(compute_dtype));
+  require(!emulate.has_value() || compute_dtype == c10::kFloat, "compute_dtype",
+          "Float where a format is emulated", c10::toString(compute_dtype));
   require(model_dtype == c10::kFloat || model_dtype == compute_dtype, "model_dtype",
           "Float or the compute dtype", c10::toString(model_dtype));
   require(!master_weights || model_dtype != c10::kFloat, "master_weights",

@@ -50,6 +50,16 @@ std::uint16_t* write_bits(const at::Tensor& tensor) {
   return tensor.defined() ? static_cast<std::uint16_t*>(tensor.mutable_data_ptr()) : nullptr;
 }
 
+kernels::ConstSpan from(kernels::ConstSpan span, std::size_t element) {
+  advance(span, element);
+  return span;
+}
+
+kernels::Span from(kernels::Span span, std::size_t element) {
+  advance(span, element);
+  return span;
+}
+
 Operands Operands::from(std::size_t element) const {
   auto rest = *this;
   rest.count -= element;

@@ -19,6 +19,10 @@ kernels::ConstSpan read(const at::Tensor& tensor);
 kernels::Span write(const at::Tensor& tensor);
 std::uint16_t* write_bits(const at::Tensor& tensor);  // of two bytes an element
 
+// The same memory without the elements before.
+kernels::ConstSpan from(kernels::ConstSpan span, std::size_t element);
+kernels::Span from(kernels::Span span, std::size_t element);
+
 struct Operands {
   std::size_t count = 0;
   kernels::Gradient gradient;

@@ -38,6 +38,7 @@ void your_kernel(std::vector<torch::optim::OptimizerParamGroup>& groups,
 #include "coming-from-apex.inc"
 #include "coming-from-pytorch.inc"
 #include "optimizers.inc"
+#include "precision.inc"
 #include "scaler-state.inc"
 
 }  // namespace amp::tests

@@ -137,6 +137,10 @@ TEST_P(Memory, EveryBf16CodeHasItsExponent) {
     EXPECT_EQ(histogram.zeros, 2 * time);
     EXPECT_EQ(histogram.counts[0], 254 * time);
     for (std::size_t e = 1; e < 256; ++e) EXPECT_EQ(histogram.counts[e], 256 * time) << e;
+    EXPECT_EQ(histogram.infs, 2 * time);
+    // bf16's subnormals are 2^-133 to 2^-127: 2^j of them and their negatives from 2^(j-133) on.
+    for (std::size_t e = 0; e < 23; ++e)
+      EXPECT_EQ(histogram.subnormal[e], e < 16 ? 0 : time * (std::int64_t{2} << (e - 16))) << e;
   }
 }
 
@@ -153,6 +157,21 @@ TEST_P(Memory, EveryFp16CodeHasItsExponent) {
     if ((e >= 113 && e < 143) || e == 255) expected = 2048;
     EXPECT_EQ(histogram.counts[e], expected) << e;
   }
+}
+
+TEST_P(Memory, Fp32SubnormalsHaveTheirExponents) {
+  Numbers numbers(Format::fp32, 300);
+  for (std::size_t i = 0; i < 300; ++i) numbers.set(i, i < 23 ? std::ldexp(-1.5, int(i) - 149) : 1);
+  numbers.set_code(0, 1);
+  numbers.set(299, -kInf);
+  numbers.set(298, kNaN);
+  ExponentHistogram histogram;
+  kernels().count_exponents(numbers.read_only(), 300, histogram);
+  for (const auto count : histogram.subnormal) EXPECT_EQ(count, 1);
+  EXPECT_EQ(histogram.counts[0], 23);
+  EXPECT_EQ(histogram.counts[255], 2);
+  EXPECT_EQ(histogram.infs, 1);
+  EXPECT_EQ(histogram.zeros, 0);
 }
 
 TEST_P(Memory, ExponentsOfAnySize) {

@@ -128,6 +128,38 @@ TEST(Recipe, ItsRegionHasItsDtypeAndPolicy) {
   EXPECT_FALSE(is_autocast_enabled(c10::kCPU));
 }
 
+TEST(Recipe, EmulatedFormats) {
+  const auto fp8 = Recipe::fp8();
+  EXPECT_EQ(fp8.compute_dtype, c10::kFloat);
+  EXPECT_TRUE(fp8.emulate == (Emulation{Format::e4m3, Format::e5m2}));
+  EXPECT_EQ(fp8.loss_scaling, LossScaling::none);
+  EXPECT_TRUE(Recipe::emulated(Format::bf16).emulate == (Emulation{Format::bf16, Format::bf16}));
+  EXPECT_EQ(Recipe::emulated(Format::fp16).loss_scaling, LossScaling::dynamic);
+  auto both = fp8;
+  both.compute_dtype = c10::kHalf;
+  EXPECT_THAT([&] { both.validate(); },
+              ThrowsMessage<InvalidArgument>(
+                  HasSubstr("compute_dtype must be Float where a format is emulated, got Half")));
+  const auto region = fp8.autocast(c10::kCPU);
+  EXPECT_TRUE(is_autocast_enabled(c10::kCPU));
+  EXPECT_EQ(autocast_dtype(c10::kCPU), c10::kFloat);
+}
+
+TEST(RecipeJson, HoldsTheEmulatedFormats) {
+  const auto text = Recipe::fp8().to_json();
+  EXPECT_THAT(text, HasSubstr("\"forward\": \"e4m3\""));
+  EXPECT_TRUE(Recipe::from_json(text).emulate == Recipe::fp8().emulate);
+  EXPECT_FALSE(Recipe::from_json(R"({"emulate": null})").emulate.has_value());
+  const auto refused = [](const char* json, const char* message) {
+    EXPECT_THAT([&] { Recipe::from_json(json); },
+                ThrowsMessage<InvalidArgument>(HasSubstr(message)))
+        << json;
+  };
+  refused(R"({"emulate": {"forward": "e4m4"}})", "got \"e4m4\"");
+  refused(R"({"emulate": {"forwards": "e4m3"}})", "unknown field 'emulate.forwards'");
+  refused(R"({"emulate": "e4m3"})", "emulate must be a JSON object");
+}
+
 TEST(RecipeJson, BadTextIsNamed) {
   const auto refused = [](const char* text, const char* message) {
     EXPECT_THAT([&] { Recipe::from_json(text); },
@@ -139,7 +171,7 @@ TEST(RecipeJson, BadTextIsNamed) {
   refused(R"({"compute_dtyp": "fp16"})",
           "unknown field 'compute_dtyp'; did you mean 'compute_dtype'?");
   refused(R"({"scaler": {"init_scal": 1}})", "unknown field 'scaler.init_scal'");
-  refused(R"({"lr": 1})", "known are compute_dtype, policy, model_dtype");
+  refused(R"({"lr": 1})", "known are compute_dtype, policy, emulate");
   refused(R"({"compute_dtype": "float"})", "must be \"fp32\", \"bf16\" or \"fp16\", got \"float\"");
   refused(R"({"compute_dtype": 16})", "got 16");
   refused(R"({"accumulation": 1.5})", "accumulation must be a whole number, got 1.5");

@@ -23,8 +23,8 @@ enum class Format : std::uint8_t {
 // 8-bit Floating Point Specification, 2023.
 struct FormatInfo {
   Format format;
-  const char* name;   // "e4m3"
-  int bytes;          // of an element in memory: 4, 2 or 1
+  const char* name;  // "e4m3"
+  int bytes;         // of an element in memory: 4, 2 or 1
   int exponent_bits;
   int mantissa_bits;  // those that are stored; one more leads a normal number
   int bias;

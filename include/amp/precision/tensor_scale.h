@@ -32,7 +32,7 @@ struct TensorScaleOptions {
 // A value; what a checkpoint keeps.
 struct TensorScaleState {
   double scale = 1.0;
-  std::vector<double> amax_history;  // newest first, of delayed scaling; at most history_length
+  std::vector<double> amax_history = {};  // newest first, of delayed scaling; at most history_length
   bool operator==(const TensorScaleState& other) const = default;
 };
 
@@ -50,8 +50,9 @@ struct ScaledCodes {
 //
 // Inf and NaN have no part in an amax, so that one of them does not spoil the scale of a tensor or
 // of the steps after it (Transformer Engine keeps the scale as it was when the amax is not finite).
-// An amax of 0 leaves the scale as it is in delayed scaling and makes it 1 in current scaling; a
-// quotient beyond fp32 becomes fp32's largest number, or its largest power of two.
+// An amax of 0 leaves the scale as it is in delayed scaling and makes it 1 in current scaling. The
+// scale is an fp32 number from 2^-126 to 2^126, so that its inverse is one too; amax times it does not
+// exceed what the formula says.
 // Source: NVIDIA Transformer Engine, common.recipe.DelayedScaling and Float8CurrentScaling.
 class AMP_API TensorScale {
  public:
@@ -73,7 +74,7 @@ class AMP_API TensorScale {
 
   TensorScaleState state_dict() const { return state_; }
   // Throws InvalidArgument, and changes nothing, for a scale or an amax that is negative or not
-  // finite, a scale of 0, and a history longer than history_length or that of current scaling.
+  // finite, a scale outside 2^-126 to 2^126, and a history longer than history_length or that of current scaling.
   void load_state_dict(const TensorScaleState& state);
 
  private:

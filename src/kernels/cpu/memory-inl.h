@@ -1,4 +1,4 @@
-// The kernels over one or two spans: examine, scale, convert, count_exponents.
+// The kernels over one or two spans: examine, scale, convert.
 #if defined(AMP_KERNELS_CPU_MEMORY_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef AMP_KERNELS_CPU_MEMORY_INL_H_
 #undef AMP_KERNELS_CPU_MEMORY_INL_H_
@@ -48,27 +48,6 @@ inline void convert(ConstSpan from, Span to, std::size_t count) {
       }
     });
   });
-}
-
-// Four tables in turn: equal exponents follow each other often, and would wait for the counter.
-inline void count_exponents(ConstSpan values, std::size_t count, ExponentHistogram& histogram) {
-  std::int64_t tables[4][256] = {};
-  std::int64_t zeros = 0;
-  float room[kBlock];
-  for (Block block(count); block.size > 0; block.next()) {
-    const float* x = in_fp32(values, block, room);
-    for (std::size_t i = 0; i < block.size; ++i) {
-      std::uint32_t bits;
-      std::memcpy(&bits, x + i, sizeof(bits));
-      ++tables[i % 4][bits >> 23 & 0xFF];
-      zeros += (bits & 0x7FFFFFFF) == 0;
-    }
-  }
-  for (std::size_t e = 0; e < histogram.counts.size(); ++e) {
-    histogram.counts[e] += tables[0][e] + tables[1][e] + tables[2][e] + tables[3][e];
-  }
-  histogram.counts[0] -= zeros;
-  histogram.zeros += zeros;
 }
 
 }  // namespace amp::kernels::HWY_NAMESPACE

@@ -9,15 +9,19 @@
 #include <hwy/highway.h>
 
 #include "src/kernels/cpu/adam-inl.h"
+#include "src/kernels/cpu/exponents-inl.h"
+#include "src/kernels/cpu/fp8-inl.h"
 #include "src/kernels/cpu/lamb-inl.h"
 #include "src/kernels/cpu/memory-inl.h"
 #include "src/kernels/cpu/sgd-inl.h"
+#include "src/kernels/cpu/survey-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace amp::kernels::HWY_NAMESPACE {
 
 constexpr Table table_of(const char* target) {
-  return {target, examine, scale, convert, count_exponents, sgd, adam, lamb_moments, lamb_apply};
+  return {target,   examine, scale, convert, count_exponents, round_to_grid, encode_8,
+          decode_8, survey,  sgd,   adam,    lamb_moments,    lamb_apply};
 }
 
 }  // namespace amp::kernels::HWY_NAMESPACE

@@ -9,6 +9,11 @@ Examined examine(ConstSpan gradient, std::size_t count, float inv_scale);
 bool scale(Span values, std::size_t count, float factor);
 void convert(ConstSpan from, Span to, std::size_t count);
 void count_exponents(ConstSpan values, std::size_t count, ExponentHistogram& histogram);
+float round_to_grid(ConstSpan from, Span to, std::size_t count, const GridRounding& rounding);
+float encode_8(ConstSpan from, std::uint8_t* to, std::size_t count, const GridRounding& rounding);
+void decode_8(const std::uint8_t* from, float* to, std::size_t count, const Grid& grid,
+              float inv_scale);
+Survey survey(ConstSpan values, std::size_t count, const Grid& grid, float scale);
 void sgd(const Sgd& sgd, const Gradient& gradient, const Weights& weights, Moment buffer,
          const Noise& noise, std::size_t count);
 void adam(const Adam& adam, const Gradient& gradient, const Weights& weights, Moment first,

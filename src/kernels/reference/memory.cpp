@@ -44,9 +44,9 @@ void count_exponents(ConstSpan values, std::size_t count, ExponentHistogram& his
     if (x == 0)
       ++histogram.zeros;
     else if (!std::isfinite(x))
-      ++histogram.counts[255];
+      ++histogram.counts[255], histogram.infs += std::isinf(x);
     else if (std::abs(x) < 0x1p-126)
-      ++histogram.counts[0];
+      ++histogram.counts[0], ++histogram.subnormal[static_cast<std::size_t>(std::ilogb(x) + 149)];
     else
       ++histogram.counts[static_cast<std::size_t>(std::ilogb(x) + 127)];
   }
