@@ -86,13 +86,14 @@ void speak_all(const fs::path& folder) {
 
 DigitUtterance digit_utterance(std::int64_t i) {
   const auto state = epoch_state(kState, static_cast<std::uint64_t>(i));
-  const auto drawn = [&, next = std::uint64_t{0}](std::uint64_t below) mutable {
-    return static_cast<std::size_t>(random_number(state, next++) % below);
+  std::uint64_t next = 0;
+  const auto drawn = [&](std::uint64_t below) {
+    return static_cast<int>(random_number(state, next++) % below);
   };
   DigitUtterance utterance{.digits = {},
-                           .voice = kVoices[drawn(kVoices.size())],
-                           .speed = static_cast<int>(120 + drawn(101)),
-                           .pitch = static_cast<int>(20 + drawn(60))};
+                           .voice = kVoices.at(static_cast<std::size_t>(drawn(kVoices.size()))),
+                           .speed = 120 + drawn(101),
+                           .pitch = 20 + drawn(60)};
   for (auto count = 1 + drawn(5); count > 0; --count)
     utterance.digits += static_cast<char>('0' + drawn(10));
   return utterance;

@@ -1,6 +1,7 @@
 // Spectrograms of speech.
 #include "app/tasks/spectrogram.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/hann_window.h>
