@@ -12,6 +12,7 @@
 #include <ATen/ops/pow.h>
 #include <ATen/ops/stft.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -24,6 +25,7 @@ namespace {
 constexpr double kWindowSeconds = 0.025;
 constexpr double kLowest = 60, kHighest = 7600;  // Hz
 constexpr double kLeastEnergy = 1e-8;            // of a sine of amplitude 1 it is about 0.1
+constexpr double kLeastDeviation = 1e-3;         // of logarithms; below it is rounding
 
 double mel_of(double hertz) { return 2595 * std::log10(1 + hertz / 700); }
 
@@ -41,7 +43,7 @@ at::Tensor triangles(std::int64_t bins, double hertz_per_bin) {
 at::Tensor normalised(const at::Tensor& logs) {
   const auto centred = logs - logs.mean(0, true);
   const auto deviation = centred.square().mean().sqrt().item<double>();
-  return deviation > 0 ? centred / deviation : centred;
+  return deviation > kLeastDeviation ? centred / deviation : at::zeros_like(centred);
 }
 
 }  // namespace

@@ -58,7 +58,7 @@ TEST(Wav, ExtensibleNamesItsFormatInAGuid) {
   EXPECT_EQ(parse_wav(wav(format, little_endian(0x4000, 2)), "x.wav").samples, Samples{0.5});
   format.back() = 'x';
   EXPECT_EQ(refusal(wav(format, little_endian(0x4000, 2))),
-            "x.wav: must be PCM of 8, 16, 24 or 32 bits and floating point of 32 or 64, got format "
+            "x.wav: must be PCM of 8, 16, 24 or 32 bits or floating point of 32 or 64, got format "
             "65534 of 16 bits; convert it to 16-bit PCM");
 }
 
@@ -94,7 +94,7 @@ TEST(Wav, ContradictionsAreRefused) {
   EXPECT_EQ(refusal(wav(wrong, "123")),
             "x.wav: is damaged: its samples of 1 channels of 16 bits cannot take 3 bytes");
   EXPECT_EQ(refusal(wav(wav_format(2, 1, 8000, 4), "12")),
-            "x.wav: must be PCM of 8, 16, 24 or 32 bits and floating point of 32 or 64, got format 2 "
+            "x.wav: must be PCM of 8, 16, 24 or 32 bits or floating point of 32 or 64, got format 2 "
             "of 4 bits; convert it to 16-bit PCM");
   const auto nan = std::numeric_limits<float>::quiet_NaN();
   EXPECT_EQ(refusal(wav(wav_format(3, 1, 8000, 32),
