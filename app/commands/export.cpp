@@ -9,6 +9,8 @@
 #include "amp/error.h"
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
+#include "app/models/gpt2_weights.h"
+#include "app/models/model.h"
 #include "app/training/run_state.h"
 
 namespace ampersand {
@@ -23,10 +25,25 @@ struct ExportOptions {
   bool overwrite = false;
 };
 
+// The matrices of a gpt as GPT-2's files have them.
+amp::NamedTensors in_gpt2_layout(const amp::Checkpoint& checkpoint, const amp::NamedTensors& own) {
+  const auto state = run_state_of(checkpoint);
+  const auto& settings = state.settings;
+  if (settings.model != "gpt")
+    throw amp::InvalidArgument("--format gpt2 is for --model gpt, and this one is " + settings.model +
+                               "; use --format safetensors");
+  const auto& shape = state.task.at("shape");
+  const auto model = make_model("gpt",
+                                {.vocabulary = shape.at("vocabulary"), .context = shape.at("context")},
+                                settings.sizes);
+  model->load(own);
+  return gpt2_weights(dynamic_cast<const Gpt&>(*model->module()));
+}
+
 int run_export(const ExportOptions& options) {
   const auto dtype = parse_dtype("--dtype", options.dtype);
-  if (options.format != "safetensors" && options.format != "state_dict")
-    throw amp::InvalidArgument("--format must be safetensors or state_dict, got '" +
+  if (options.format != "safetensors" && options.format != "state_dict" && options.format != "gpt2")
+    throw amp::InvalidArgument("--format must be safetensors, state_dict or gpt2, got '" +
                                options.format + "'");
   const std::filesystem::path output =
       !options.output.empty()
@@ -37,7 +54,9 @@ int run_export(const ExportOptions& options) {
     throw amp::InvalidArgument("--output " + output.string() +
                                " is there already; pass --overwrite to replace it");
   const auto checkpoint = find_checkpoint(options.where);
-  const auto weights = amp::converted(stored_weights(checkpoint, options.ema), dtype);
+  auto own = stored_weights(checkpoint, options.ema);
+  const auto weights =
+      amp::converted(options.format == "gpt2" ? in_gpt2_layout(checkpoint, own) : own, dtype);
   if (options.format == "state_dict") {
     amp::save_state_dict(output, weights);
   } else {
@@ -58,7 +77,8 @@ void add_export(CLI::App& app, Action& action) {
   command->add_option("--dtype", o->dtype, "fp32, bf16 or fp16")->capture_default_str();
   command
       ->add_option("--format", o->format,
-                   "safetensors, or state_dict: what torch.load(FILE, weights_only=True) reads")
+                   "safetensors; state_dict: what torch.load(FILE, weights_only=True) reads; or gpt2: "
+                   "safetensors in GPT-2's layout, of a gpt")
       ->capture_default_str();
   command->add_option("--output", o->output,
                       "The file (default: weights-DTYPE.safetensors or .pt)");

@@ -1,4 +1,5 @@
 // ampersand info: which formats this machine computes natively, and how fast.
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
@@ -39,6 +40,15 @@ std::string joined(const json& words) {
   return text;
 }
 
+std::string cuda() {
+#ifdef AMP_CUDA
+  const auto devices = static_cast<long>(at::getNumGPUs());
+  return devices == 0 ? "no device here" : std::to_string(devices) + " device(s)";
+#else
+  return "not in this build";
+#endif
+}
+
 void print(const json& info) {
   std::printf("ampersand %s, LibTorch %s\n", info["version"].get<std::string>().c_str(),
               info["libtorch"].get<std::string>().c_str());
@@ -46,7 +56,7 @@ void print(const json& info) {
               info["cpu"].get<std::string>().c_str(), info["cores"].get<long>(),
               info["threads"].get<long>(), 1e-9 * info["memory_bytes"].get<double>());
   std::printf("features   %s\n", joined(info["features"]).c_str());
-  std::printf("CUDA       not in this build\n\n");
+  std::printf("CUDA       %s\n\n", cuda().c_str());
   std::printf("%-7s %-27s %-9s %8s\n", "format", "engine", "native", "GFLOP/s");
   for (const auto& row : info["formats"]) {
     std::printf("%-7s %-27s %-9s %8.0f\n", row["format"].get<std::string>().c_str(),

@@ -7,11 +7,13 @@
 #include <limits>
 
 #include "amp/error.h"
+#include "amp/precision.h"
 
 namespace ampersand {
 namespace {
 
 constexpr std::string_view kFixedPrefix = "fp16-scale-";
+constexpr std::string_view kEmulatedEnding = "-emulated";
 
 double parse_scale(std::string_view text, const std::string& option) {
   double value = 0;
@@ -49,13 +51,18 @@ Precision parse_precision(const std::string& name) {
   if (name == "O1") return {name, amp::Recipe::O1()};
   if (name == "O2") return {name, amp::Recipe::O2()};
   if (name == "O3") return {name, amp::Recipe::O3()};
+  if (name == "fp8-emulated") return {name, amp::Recipe::fp8()};
+  if (name.ends_with(kEmulatedEnding)) {
+    const auto format = name.substr(0, name.size() - kEmulatedEnding.size());
+    return {name, amp::Recipe::emulated(amp::format_of(format))};
+  }
   if (name.starts_with(kFixedPrefix)) {
     return {name,
             fixed_fp16(parse_scale(std::string_view(name).substr(kFixedPrefix.size()), name))};
   }
   throw amp::InvalidArgument(
-      "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N or O0 to O3, got '" + name +
-      "'");
+      "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated (tf32, bf16, "
+      "fp16, e4m3, e5m2 or fp8) or O0 to O3, got '" + name + "'");
 }
 
 std::vector<Precision> parse_precisions(const std::string& list) {

@@ -13,8 +13,9 @@ struct Precision {
   amp::Recipe recipe;
 };
 
-// fp32, bf16, fp16 (dynamic loss scaling), fp16-unscaled, fp16-scale-N (fixed loss scale N), or one
-// of Apex's levels O0 to O3.
+// fp32, bf16, fp16 (dynamic loss scaling), fp16-unscaled, fp16-scale-N (fixed loss scale N),
+// FORMAT-emulated (amp::Recipe::emulated; fp8-emulated: amp::Recipe::fp8), or one of Apex's levels O0
+// to O3.
 // Throws amp::InvalidArgument for another name.
 Precision parse_precision(const std::string& name);
 

@@ -10,6 +10,7 @@
 #include "amp/custom_function.h"  // autocast in a torch::autograd::Function of your own
 #include "amp/error.h"            // what is thrown
 #include "amp/grad_scaler.h"      // GradScaler: loss scaling
+#include "amp/inspect.h"          // Inspector: what overflows or goes non-finite first, and why
 #include "amp/model_registry.h"   // models by name, for plug-ins
 #include "amp/op_policy.h"        // OpPolicy: which op runs in which precision
 #include "amp/optim.h"            // SGD, Adam, AdamW, Lamb: fused, with fp32 masters

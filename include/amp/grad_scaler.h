@@ -51,7 +51,7 @@ struct GradScalerState {
 class AMP_API StepResult {
  public:
   StepResult() = default;
-  static StepResult skip(std::string reason);
+  static StepResult skip(std::string reason, std::vector<at::Tensor> non_finite_parameters = {});
   // Skipped if found_inf (fp32, one element) is other than zero, which is read when asked for.
   // loss_scale: fp32, one element, for the reason.
   static StepResult pending(at::Tensor found_inf, at::Tensor loss_scale);
@@ -62,10 +62,16 @@ class AMP_API StepResult {
   bool stepped() const { return reason().empty(); }
   bool skipped() const { return !stepped(); }
   const std::string& reason() const;  // why it was skipped; empty if it was not
+  // After a skip that did not have to be waited for, the parameters whose gradient was Inf or NaN.
+  // Of an amp::optim optimizer's on the CPU the pass that found it knows them; for others the
+  // skipped step looks at its gradients once more, and reads the answer once.
+  const std::vector<at::Tensor>& non_finite_parameters() const { return non_finite_parameters_; }
 
  private:
+  friend class GradScaler;
   mutable at::Tensor found_inf_, loss_scale_;
   mutable std::string reason_;
+  std::vector<at::Tensor> non_finite_parameters_;
 };
 
 // The loss scale S and its rule: scale the loss by S, and the gradients come out S times larger,

@@ -52,7 +52,10 @@ class AMP_API OpPolicy {
   // precision and compute in fp32 inside (fp32_inside), so that no fp32 copy of an activation is
   // made. All but cross_entropy_loss, which returns fp32, then write low precision too. On the CPU,
   // softmax over another dimension than the last and log_softmax over the last still go to fp32,
-  // because LibTorch's kernels round in between. The default of Recipe, TrainStep and the program.
+  // because LibTorch's kernels round in between; on CUDA, group_norm. embedding, which torch's lists
+  // leave in fp32, gives low precision, and with it the sums that it begins (its gradient still adds
+  // up in the table's dtype); and on the CPU an LSTM keeps no more than its inputs and outputs for the
+  // backward pass. The default of Recipe, TrainStep and the program.
   static OpPolicy fast(c10::DeviceType device);
   // One list for every device: CUDA's rule where CUDA's list names the op, else the CPU's;
   // binary_cross_entropy, which CUDA's bans, in fp32. What runs on the CPU then is a test of CUDA's
@@ -82,7 +85,7 @@ class AMP_API OpPolicy {
   // Whether the two have the same rule for every op.
   bool operator==(const OpPolicy& other) const;
 
-  // The listed ops by name and overload, sorted.
+  // The listed ops by name and overload, sorted: torch's, and the two that only fast() names.
   static std::vector<std::string> ops();
 
  private:

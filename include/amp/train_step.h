@@ -38,6 +38,7 @@ class AMP_API StepReport {
   bool stepped() const { return at_boundary_ && result_.stepped(); }
   bool skipped() const { return at_boundary_ && result_.skipped(); }
   const std::string& reason() const { return result_.reason(); }  // why a step was skipped
+  const StepResult& result() const { return result_; }  // of the step; as after a step without one
   // What this micro-batch's loss was multiplied by; 1 without scaling. Waits for the device after
   // an optimizer that is a ScaledStep.
   double scale() const;

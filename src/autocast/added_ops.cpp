@@ -22,7 +22,7 @@ void for_each_tensor(const c10::IValue& argument, Act&& act) {
   if (argument.isTensor()) {
     act(argument.toTensor());
   } else if (argument.isTensorList()) {
-    for (const at::Tensor& tensor : argument.toTensorList()) act(tensor);
+    for (const auto& tensor : argument.toTensorVector()) act(tensor);
   } else if (argument.isOptionalTensorList()) {
     for (const std::optional<at::Tensor>& tensor : argument.toOptionalTensorList())
       if (tensor.has_value()) act(*tensor);
@@ -34,7 +34,7 @@ void cast_in_place(const Casts& casts, c10::IValue& argument) {
     argument = casts(argument.toTensor());
   } else if (argument.isTensorList()) {
     c10::List<at::Tensor> list;
-    for (const at::Tensor& tensor : argument.toTensorList()) list.push_back(casts(tensor));
+    for (const auto& tensor : argument.toTensorVector()) list.push_back(casts(tensor));
     argument = list;
   } else if (argument.isOptionalTensorList()) {
     c10::List<std::optional<at::Tensor>> list;

@@ -2,9 +2,11 @@
 #include "src/autocast/cross_entropy.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/amax.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/logsumexp.h>
+#include <ATen/ops/mul.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/where.h>
@@ -23,15 +25,25 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-// fp32 elements that are worked on at a time: they and what is made of them stay in the cache.
-constexpr std::int64_t kBlock = 1 << 18;
+// fp32 elements that are worked on at a time. On the CPU they and what is made of them stay in the
+// cache; a GPU would otherwise start kernels for longer than it runs them: 128 MB a tensor there.
+std::int64_t block_elements(c10::Device device) { return device.is_cpu() ? 1 << 18 : 1 << 25; }
 
 template <typename Work>
 void for_row_blocks(const at::Tensor& logits, Work&& work) {
   const auto rows = logits.size(0);
-  const auto step = std::max<std::int64_t>(1, kBlock / logits.size(1));
+  const auto step = std::max<std::int64_t>(1, block_elements(logits.device()) / logits.size(1));
   for (std::int64_t begin = 0; begin < rows; begin += step)
     work(begin, std::min(step, rows - begin));
+}
+
+// fp32 [rows], of low-precision x. A device's time is that of the bytes it moves: there x is widened
+// in the subtraction.
+at::Tensor log_sum_exp(const at::Tensor& x) {
+  if (x.is_cpu()) return at::logsumexp(x.to(at::kFloat), 1);
+  auto largest = at::amax(x, 1, /*keepdim=*/true).to(at::kFloat);
+  largest.masked_fill_(largest.isinf(), 0);
+  return (x - largest).exp_().sum(1).log_().add_(largest.squeeze(1));
 }
 
 // Rows that count, and their targets, with a class that exists in the place of ignore_index.
@@ -86,8 +98,8 @@ struct Function : torch::autograd::Function<Function> {
     const auto losses = at::empty({logits.size(0)}, options);
     const auto classes = logits.size(1);
     for_row_blocks(logits, [&](std::int64_t begin, std::int64_t count) {
-      const auto x = rows_of(logits, begin, count).to(at::kFloat);
-      const auto sums = at::logsumexp(x, 1);
+      const auto x = rows_of(logits, begin, count);
+      const auto sums = log_sum_exp(x);
       const auto at_target =
           x.gather(1, rows_of(targets.classes, begin, count).unsqueeze(1)).squeeze(1);
       auto loss = (sums - at_target) * rows_of(weights, begin, count);
@@ -144,15 +156,30 @@ struct Function : torch::autograd::Function<Function> {
     const auto result = at::empty_like(logits);
     for_row_blocks(logits, [&](std::int64_t begin, std::int64_t count) {
       const auto block = [&](const at::Tensor& tensor) { return rows_of(tensor, begin, count); };
+      const auto column = [&](const at::Tensor& tensor) { return block(tensor).unsqueeze(1); };
+      if (!logits.is_cpu() && !factors.smoothing.defined()) {
+        const auto shares = (block(logits) - column(lse)).exp_();
+        write_gradient(block(result), shares, column(targets.classes), column(factors.whole),
+                       column(factors.at_target));
+        return;
+      }
       auto gradient = block(logits).to(at::kFloat);
-      gradient.sub_(block(lse).unsqueeze(1)).exp_().mul_(block(factors.whole).unsqueeze(1));
+      gradient.sub_(column(lse)).exp_().mul_(column(factors.whole));
       if (factors.smoothing.defined())
         gradient.sub_(smoothing_term(block(factors.smoothing), weight));
-      gradient.scatter_add_(1, block(targets.classes).unsqueeze(1),
-                            -block(factors.at_target).unsqueeze(1));
+      gradient.scatter_add_(1, column(targets.classes), -column(factors.at_target));
       block(result).copy_(gradient);
     });
     return result;
+  }
+
+  // In one pass over the shares, then over the rows' own classes.
+  static void write_gradient(at::Tensor gradient, const at::Tensor& shares,
+                             const at::Tensor& classes, const at::Tensor& whole,
+                             const at::Tensor& at_target) {
+    const auto of_class = shares.gather(1, classes) * whole - at_target;
+    at::mul_out(gradient, shares, whole);  // in fp32, rounded as it is written
+    gradient.scatter_(1, classes, of_class.to(gradient.scalar_type()));
   }
 };
 

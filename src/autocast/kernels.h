@@ -5,6 +5,7 @@
 #include <torch/library.h>
 
 #include <optional>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -179,6 +180,15 @@ at::Tensor cross_entropy_inside(const Casts& to_fp32, const at::Tensor& logits,
                                 std::int64_t reduction, const c10::SymInt& ignore_index,
                                 double label_smoothing);
 
+// What lstm.input does by lower_precision on the CPU, and whether it does it for these arguments.
+using LstmResult = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
+bool lstm_takes(const at::Tensor& input, at::TensorList states, at::TensorList weights,
+                bool has_biases, std::int64_t layers, double dropout, bool train,
+                bool bidirectional, bool batch_first);
+LstmResult lstm_inside(const Casts& to_low, const at::Tensor& input, at::TensorList states,
+                       at::TensorList weights, bool has_biases, std::int64_t layers, double dropout,
+                       bool train, bool bidirectional, bool batch_first);
+
 inline c10::ScalarType first_dtype(c10::DeviceType) { return kAsItIs; }
 template <typename First, typename... Rest>
 c10::ScalarType first_dtype(c10::DeviceType device, const First& first, const Rest&...) {
@@ -230,6 +240,15 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
     auto rule = table == nullptr ? own : table->rules[number];
     if (rule == CastRule::fp32_inside && !Inside<AtOp>::reads_low_precision(device, args...))
       rule = CastRule::fp32;
+    if constexpr (std::is_same_v<AtOp, at::_ops::lstm_input>) {
+      // LibTorch's, with casts inside it: in fp16 it takes its fast path for fp32 inputs alone.
+      if (rule == CastRule::lower_precision && device == c10::DeviceType::CPU &&
+          !lstm_takes(args...)) {
+        const Casts to_fp32{c10::kFloat, device, table != nullptr};
+        return AtOp::redispatch(keys & keys_after(device),
+                                cast<Args>(to_fp32, static_cast<Args>(args))...);
+      }
+    }
     // As LibTorch's fallthrough: the ops inside a composite one are still cast.
     if (rule == CastRule::keep)
       return AtOp::redispatch(keys & keys_after(device), static_cast<Args>(args)...);
@@ -254,6 +273,15 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
         return cross_entropy_inside({c10::kFloat, device, table != nullptr, count}, args...);
     }
     Casts casts{target(rule, device, args...), device, table != nullptr, count};
+    if constexpr (std::is_same_v<AtOp, at::_ops::lstm_input>) {
+      if (rule == CastRule::lower_precision && device == c10::DeviceType::CPU)
+        return lstm_inside(casts, args...);
+    }
+    if constexpr (std::is_same_v<AtOp, at::_ops::embedding>) {
+      // The rows that were looked up are rounded, which gives the bits of a rounded table without
+      // one; and their gradients, of which a common token has hundreds, add up in the table's dtype.
+      if (rule == CastRule::lower_precision) return casts(AtOp::call(args...));
+    }
     if (const auto* emulation = emulation_of(region, device, rule)) {
       casts.rounded_to = emulation->forward;
       return with_rounded_gradients<Ret>(*emulation,
@@ -275,10 +303,11 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
   cuda.impl(name, TORCH_FN((Kernel<at::_ops::op, op_policy::op_##op, c10::DeviceType::CUDA, \
                                    at::_ops::op::schema>::run)));
 
-// Each registers a quarter of the table.
+// Each registers a part of the table.
 void register_part_1(torch::Library& cpu, torch::Library& cuda);
 void register_part_2(torch::Library& cpu, torch::Library& cuda);
 void register_part_3(torch::Library& cpu, torch::Library& cuda);
 void register_part_4(torch::Library& cpu, torch::Library& cuda);
+void register_part_5(torch::Library& cpu, torch::Library& cuda);
 
 }  // namespace amp::autocast

@@ -7,6 +7,7 @@
 #include "amp/error.h"
 #include "src/autocast/cross_entropy.h"
 #include "src/autocast/kernels.h"
+#include "src/autocast/lstm.h"
 #include "src/cpu_math/single_copy.h"
 
 namespace amp::autocast {
@@ -23,6 +24,7 @@ bool register_once() {
   register_part_2(*cpu, *cuda);
   register_part_3(*cpu, *cuda);
   register_part_4(*cpu, *cuda);
+  register_part_5(*cpu, *cuda);
   return true;
 }
 
@@ -54,6 +56,20 @@ at::Tensor cross_entropy_inside(const Casts& to_fp32, const at::Tensor& logits,
     return cross_entropy(logits, target, fp32_weight, {reduction, *ignored, label_smoothing});
   return at::_ops::cross_entropy_loss::call(to_fp32(logits), to_fp32(target), fp32_weight,
                                             reduction, ignore_index, label_smoothing);
+}
+
+bool lstm_takes(const at::Tensor& input, at::TensorList states, at::TensorList weights,
+                bool has_biases, std::int64_t layers, double dropout, bool train,
+                bool bidirectional, bool batch_first) {
+  return takes_lstm(input, states, weights,
+                    {has_biases, layers, dropout, train, bidirectional, batch_first});
+}
+
+LstmResult lstm_inside(const Casts& to_low, const at::Tensor& input, at::TensorList states,
+                       at::TensorList weights, bool has_biases, std::int64_t layers, double dropout,
+                       bool train, bool bidirectional, bool batch_first) {
+  return lstm(to_low(input), to_low.list(states), to_low.list(weights),
+              {has_biases, layers, dropout, train, bidirectional, batch_first});
 }
 
 }  // namespace amp::autocast

@@ -43,10 +43,14 @@ at::Tensor converted(const at::Tensor& tensor, c10::ScalarType dtype) {
   return result;
 }
 
+}  // namespace
+
 at::Tensor widened(const at::Tensor& narrow) { return converted(narrow, c10::kFloat); }
 at::Tensor rounded(const at::Tensor& wide, const at::Tensor& like) {
   return converted(wide, like.scalar_type());
 }
+
+namespace {
 
 at::Tensor wide_product(const at::Tensor& a, const at::Tensor& b) {
   return a.dim() == 3 ? fast_batched_product(widened(a), widened(b))

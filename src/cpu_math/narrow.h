@@ -10,6 +10,10 @@
 
 namespace amp::cpu_math {
 
+// In fp32, exactly; and in the dtype of `like`, rounded to nearest even. Strides are kept.
+at::Tensor widened(const at::Tensor& narrow);
+at::Tensor rounded(const at::Tensor& wide, const at::Tensor& like);
+
 // alpha (a b) + beta self. Operands are Half or BFloat16, both the same, of matching sizes; self
 // may be anything that broadcasts to the result, and is not read when beta is 0. Batched: a [batch,
 // m, k], b [batch, k, n].

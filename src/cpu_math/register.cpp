@@ -15,6 +15,7 @@
 #include <ATen/ops/mm_cpu_dispatch.h>
 #include <torch/library.h>
 
+#include "src/cpu_math/attention.h"
 #include "src/cpu_math/engines.h"
 #include "src/cpu_math/narrow.h"
 #include "src/cpu_math/recurrent.h"
@@ -213,6 +214,7 @@ bool register_once() {
   static auto* library =
       new torch::Library(torch::Library::IMPL, "aten", c10::DispatchKey::CPU, __FILE__, __LINE__);
   register_kernels(*library);
+  register_attention(*library);
   register_recurrent(*library);
   return true;
 }

@@ -43,6 +43,15 @@ std::string overflow_at(double scale) {
   return "a gradient was Inf or NaN at loss scale " + shown(scale);
 }
 
+// In fp32, rounded once. A device's product takes a factor without dimensions in the other's dtype,
+// and 65536 is no fp16 number.
+at::Tensor product(const at::Tensor& loss, const at::Tensor& scale) {
+  const auto dtype = loss.scalar_type();
+  const bool low = dtype == c10::kHalf || dtype == c10::kBFloat16;
+  if (loss.is_cpu() || loss.dim() == 0 || !low) return loss * scale;
+  return (loss.to(c10::kFloat) * scale).to(dtype);
+}
+
 [[noreturn]] void throw_no_gradient() {
   throw StateError(
       "GradScaler: no parameter of this optimizer has a gradient; call backward() on a loss that "
@@ -61,9 +70,10 @@ std::optional<c10::Device> device_of_gradients(torch::optim::Optimizer& optimize
 
 }  // namespace
 
-StepResult StepResult::skip(std::string reason) {
+StepResult StepResult::skip(std::string reason, std::vector<at::Tensor> non_finite_parameters) {
   StepResult result;
   result.reason_ = std::move(reason);
+  result.non_finite_parameters_ = std::move(non_finite_parameters);
   return result;
 }
 
@@ -117,7 +127,10 @@ struct GradScaler::Impl {
 
   // By the flag, which is read here.
   StepResult run(torch::optim::Optimizer& optimizer, const OptimizerRecord& record) {
-    if (record.checked.found_inf.any()) return StepResult::skip(overflow_at(scale.value().value));
+    if (record.checked.found_inf.any()) {
+      return StepResult::skip(overflow_at(scale.value().value),
+                              scaling::non_finite_parameters(optimizer));
+    }
     optimizer.step();
     scaling::announce_step(optimizer);
     return {};
@@ -132,8 +145,12 @@ struct GradScaler::Impl {
     step.scaled_step(record.divided ? at::ones_like(flag) : scale.inverse_on(flag.device()), flag);
     scaling::announce_step(optimizer);
     if (record.checked.has_half) record.checked.gradients = scaling::gradient_list(optimizer);
-    const auto result = StepResult::pending(flag, scale.on(flag.device()));
-    if (found_inf.known()) result.reason();
+    auto result = StepResult::pending(flag, scale.on(flag.device()));
+    if (!found_inf.known() || !result.skipped()) return result;
+    const auto* fused = dynamic_cast<optim::FusedOptimizer*>(&optimizer);
+    result.non_finite_parameters_ = fused != nullptr && !record.divided
+                                        ? fused->non_finite_parameters()
+                                        : scaling::non_finite_parameters(optimizer);
     return result;
   }
 
@@ -174,7 +191,7 @@ at::Tensor GradScaler::scale(const at::Tensor& loss) {
   if (!loss.defined())
     throw InvalidArgument("GradScaler: scale() takes a defined tensor, got an undefined one");
   impl_->scaled = true;
-  return loss * impl_->scale.on(loss.device());
+  return product(loss, impl_->scale.on(loss.device()));
 }
 
 std::vector<at::Tensor> GradScaler::scale(at::TensorList outputs) {
@@ -246,8 +263,9 @@ StepResult GradScaler::fused_step(optim::FusedOptimizer& optimizer, double max_g
   if (!impl_->options.enabled) return {};
   OptimizerRecord record{Stage::stepped, {}, false};
   record.checked.found_inf.add(outcome.found_inf);
-  const auto result = StepResult::pending(outcome.found_inf, impl_->scale.on(*device));
-  if (record.checked.found_inf.known()) result.reason();
+  auto result = StepResult::pending(outcome.found_inf, impl_->scale.on(*device));
+  if (record.checked.found_inf.known() && result.skipped())
+    result.non_finite_parameters_ = optimizer.non_finite_parameters();
   impl_->records[&optimizer] = std::move(record);
   return result;
 }

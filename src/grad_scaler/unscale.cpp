@@ -3,7 +3,10 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_amp_foreach_non_finite_check_and_unscale.h>
+#include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
@@ -159,11 +162,29 @@ std::vector<DeviceGroup> grouped(const std::vector<Entry>& entries) {
   return devices;
 }
 
+// Sets found_inf to 1 if one is not finite, and multiplies them; bf16 in fp32.
+void look_and_multiply(std::vector<at::Tensor>& gradients, at::Tensor& found_inf,
+                       const at::Tensor& factor) {
+  const auto& first = gradients.front();
+  if (first.scalar_type() != c10::kBFloat16 || first.is_cpu()) {
+    at::_amp_foreach_non_finite_check_and_unscale_(gradients, found_inf, factor);
+    return;
+  }
+  // CUDA's kernel takes no bf16.
+  std::vector<at::Tensor> wide;
+  wide.reserve(gradients.size());
+  for (const auto& gradient : gradients)
+    wide.push_back(at::empty_like(gradient, gradient.options().dtype(c10::kFloat)));
+  at::_foreach_copy_(wide, gradients);
+  at::_amp_foreach_non_finite_check_and_unscale_(wide, found_inf, factor);
+  at::_foreach_copy_(gradients, wide);
+}
+
 at::Tensor flag_of(DeviceGroup& group, const LossScale& scale, Pass pass, bool may_overflow) {
   const auto options = at::TensorOptions().dtype(c10::kFloat).device(group.device);
   auto found_inf = at::zeros({}, options);
   const auto look_at = [&](auto& gradients, const at::Tensor& factor) {
-    at::_amp_foreach_non_finite_check_and_unscale_(gradients, found_inf, factor);
+    look_and_multiply(gradients, found_inf, factor);
   };
   at::Tensor one;
   if (may_overflow || pass == Pass::check_only) one = at::full({}, 1.0f, options);
@@ -225,6 +246,22 @@ Unscaled unscale_gradients(torch::optim::Optimizer& optimizer, const LossScale& 
 GradientList gradient_list(torch::optim::Optimizer& optimizer) {
   auto entries = gradients_of(optimizer);
   return listed(entries);
+}
+
+std::vector<at::Tensor> non_finite_parameters(torch::optim::Optimizer& optimizer) {
+  c10::NoGradGuard no_grad;
+  const auto entries = gradients_of(optimizer);
+  std::vector<at::Tensor> finite, found;
+  for (const auto& [group, index, parameter, gradient] : entries) {
+    const auto values = gradient.is_sparse() ? gradient._values() : gradient;
+    finite.push_back(values.isfinite().all().to(entries.front().gradient.device()));
+  }
+  if (entries.empty()) return found;
+  const auto flags = at::stack(finite).cpu();
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (!flags.const_data_ptr<bool>()[i]) found.push_back(entries[i].parameter);
+  }
+  return found;
 }
 
 }  // namespace amp::scaling

@@ -53,4 +53,8 @@ Unscaled unscale_gradients(torch::optim::Optimizer& optimizer, const LossScale& 
 // The optimizer's gradients as they are now.
 GradientList gradient_list(torch::optim::Optimizer& optimizer);
 
+// Those whose gradient is Inf or NaN: a pass over the gradients, for a step that is skipped and makes
+// none any more. Waits for the device once.
+std::vector<at::Tensor> non_finite_parameters(torch::optim::Optimizer& optimizer);
+
 }  // namespace amp::scaling

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 #include <vector>
 
 #include "amp/error.h"
@@ -17,11 +18,20 @@ constexpr std::array<const char*, 6> kFp32Inside = {"cross_entropy_loss", "softm
 
 CastRule torch_cpu_rule(const Listed& op) { return op.cpu; }
 CastRule torch_cuda_rule(const Listed& op) { return op.cuda; }
+// torch's lists leave both in fp32, and with them all that is made of their results.
+bool is_fast_on(const Listed& op, c10::DeviceType device) {
+  const std::string name = op.name;
+  return name == "embedding" || (name == "lstm.input" && device == c10::DeviceType::CPU);
+}
 CastRule fast_cpu_rule(const Listed& op) {
+  if (is_fast_on(op, c10::DeviceType::CPU)) return CastRule::lower_precision;
   return computes_in_fp32_inside(op.name) ? CastRule::fp32_inside : op.cpu;
 }
+// CUDA's group_norm keeps mean and deviation in the dtype of its input: fp32 stays.
 CastRule fast_cuda_rule(const Listed& op) {
-  return computes_in_fp32_inside(op.name) ? CastRule::fp32_inside : op.cuda;
+  if (is_fast_on(op, c10::DeviceType::CUDA)) return CastRule::lower_precision;
+  const bool inside = computes_in_fp32_inside(op.name) && std::string_view(op.name) != "group_norm";
+  return inside ? CastRule::fp32_inside : op.cuda;
 }
 CastRule unified_rule(const Listed& op) {
   const bool use_cpu = op.cuda == CastRule::keep || op.cuda == CastRule::banned;

@@ -1,4 +1,5 @@
-// Every op that LibTorch 2.11's autocast lists on the CPU or on CUDA, and the rule it has there.
+// Every op that LibTorch 2.11's autocast lists on the CPU or on CUDA, and the rule it has there; and
+// those that only the fast lists name (AMP_AUTOCAST_OPS_FAST).
 //
 // AMP_AUTOCAST_OPS_n(OP): OP(struct in at::_ops, name, rule on the CPU, rule on CUDA). In four
 // parts, because each makes a source file that the compiler can digest.
@@ -228,8 +229,13 @@
   OP(vdot, "vdot", keep, promote) \
   OP(view_as_complex, "view_as_complex", fp32, keep)
 
+#define AMP_AUTOCAST_OPS_FAST(OP) \
+  OP(embedding, "embedding", keep, keep) \
+  OP(lstm_input, "lstm.input", keep, keep)
+
 #define AMP_AUTOCAST_OPS(OP) \
   AMP_AUTOCAST_OPS_1(OP)     \
   AMP_AUTOCAST_OPS_2(OP)     \
   AMP_AUTOCAST_OPS_3(OP)     \
-  AMP_AUTOCAST_OPS_4(OP)
+  AMP_AUTOCAST_OPS_4(OP)     \
+  AMP_AUTOCAST_OPS_FAST(OP)

@@ -1,5 +1,7 @@
 // Adam and AdamW: the kernel's constants, and the same arithmetic by ATen.
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/_fused_adam.h>
+#include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/maximum.h>
 #include <ATen/ops/pow.h>
 
@@ -64,6 +66,22 @@ class AdamAlgorithm final : public AlgorithmOf<Options> {
     const auto weight =
         kDecoupled && o.weight_decay != 0 ? t.weight.mul(1 - o.lr * o.weight_decay) : t.weight;
     t.weight = weight - t.first.mul(step_size).div(divisor);
+  }
+
+  bool takes_lists(const OptimizerOptions&) const override { return true; }
+
+  void update_lists(const OptimizerOptions& options, TensorLists& t) const override {
+    const auto& o = of(options);
+    const auto run = [&](auto&& op) {
+      op(t.weights, t.gradients, t.first, t.second, t.largest, t.steps, o.lr, o.betas[0],
+         o.betas[1], o.weight_decay, o.eps, o.amsgrad, o.maximize, std::optional<at::Tensor>(),
+         t.found_inf);
+    };
+    if constexpr (kDecoupled) {
+      run([](auto&&... arguments) { at::_fused_adamw_(arguments...); });
+    } else {
+      run([](auto&&... arguments) { at::_fused_adam_(arguments...); });
+    }
   }
 
  private:

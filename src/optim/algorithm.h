@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,14 @@ struct TensorOperands {
   std::function<at::Tensor(const at::Tensor& moment, kernels::Stream stream)> stored;
 };
 
+// Many updates by one call of ATen: lists of the same length, of tensors of one dtype on one device,
+// those of one parameter in the same order of dimensions. All but the gradients are written in place.
+struct TensorLists {
+  std::vector<at::Tensor> gradients, weights, first, second, largest;
+  std::vector<at::Tensor> steps;        // fp32, 0-dim: each one's number of this step, from 1
+  std::optional<at::Tensor> found_inf;  // fp32, 0-dim: 1: nothing changes; 0 or none: it does
+};
+
 class Algorithm {
  public:
   virtual ~Algorithm() = default;
@@ -46,6 +55,9 @@ class Algorithm {
                    const tensor_lists::ChunkList& chunks) = 0;
 
   virtual void update(const OptimizerOptions& options, TensorOperands& operands) const = 0;
+  // Whether ATen has the same arithmetic over lists.
+  virtual bool takes_lists(const OptimizerOptions&) const { return false; }
+  virtual void update_lists(const OptimizerOptions&, TensorLists&) const {}
 };
 
 std::unique_ptr<Algorithm> algorithm_for(const SGDOptions&);

@@ -4,13 +4,13 @@
 namespace amp::optim {
 namespace {
 
-thread_local bool forced = false;
+thread_local AtenPath forced = AtenPath::where_needed;
 
 }  // namespace
 
-bool aten_path_is_forced() { return forced; }
+AtenPath aten_path() { return forced; }
 
-ForceAtenPath::ForceAtenPath() : before_(forced) { forced = true; }
+ForceAtenPath::ForceAtenPath(AtenPath path) : before_(forced) { forced = path; }
 ForceAtenPath::~ForceAtenPath() { forced = before_; }
 
 }  // namespace amp::optim

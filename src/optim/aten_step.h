@@ -4,13 +4,21 @@
 #include <vector>
 
 #include "src/optim/algorithm.h"
+#include "src/optim/check_parameters.h"
 #include "src/optim/entry.h"
 
 namespace amp::optim {
 
-// Nothing here waits for the device: what depends on the overflow flag is chosen there.
+// Nothing here waits for the device: what depends on the overflow flag is chosen there. A GPU gets
+// few calls over lists of tensors; one by one, starting a kernel takes longer than it runs.
 class AtenStep {
  public:
+  struct Item {
+    Entry* entry;
+    at::Tensor gradient;  // in the dtype of the arithmetic, dense
+    bool own;             // it may be written: it is not the parameter's `.grad`
+  };
+
   // Unscales the gradients of the entries that are not by_kernels into tensors of its own.
   // inv_scale may be undefined.
   void begin(std::vector<Entry>& entries, const at::Tensor& inv_scale);
@@ -19,22 +27,22 @@ class AtenStep {
 
   // fp64, 0-dim: their global L2 norm. Inf or NaN exactly if one of them is.
   at::Tensor norm() const;
+  // Adds the parameters on the CPU whose gradients are not finite: a pass of its own.
+  void add_non_finite(std::vector<at::Tensor>& parameters) const;
   // Multiplies them by a 0-dim tensor.
-  void clip(const at::Tensor& factor);
+  void clip(const at::Tensor& factor) { multiply(factor); }
 
-  // skip: bool, 0-dim: changes nothing if true; undefined is false.
-  void update(const Algorithm& algorithm, const OptimizerOptions& options, std::size_t item,
-              const at::Tensor& skip) const;
+  // Updates every parameter, whose slot has a state with all its buffers. skip: bool, 0-dim: changes
+  // nothing if true; undefined is false.
+  void update(const Algorithm& algorithm, const Groups& groups, const at::Tensor& skip) const;
   void give_back(const at::Tensor& factor);
 
   std::size_t size() const { return items_.size(); }
   Entry& entry(std::size_t item) const { return *items_[item].entry; }
 
  private:
-  struct Item {
-    Entry* entry;
-    at::Tensor gradient;
-  };
+  void multiply(const at::Tensor& factor);
+
   std::vector<Item> items_;
 };
 

@@ -92,6 +92,10 @@ StepOutcome FusedOptimizer::examine(const at::Tensor& inv_scale) {
                          {.inv_scale = inv_scale, .found_inf = {}, .update = false});
 }
 
+const std::vector<at::Tensor>& FusedOptimizer::non_finite_parameters() const {
+  return impl_->step.non_finite();
+}
+
 void FusedOptimizer::scaled_step(const at::Tensor& inv_scale, const at::Tensor& found_inf) {
   check_scalar(impl_->algorithm->name(), "inv_scale", inv_scale, true);
   check_scalar(impl_->algorithm->name(), "found_inf", found_inf, true);

@@ -23,7 +23,7 @@ bool same_order(const at::Tensor& a, const at::Tensor& b) {
 
 bool takes_kernels(const at::Tensor& parameter) {
   return parameter.is_cpu() && tensor_lists::has_format(parameter.scalar_type()) &&
-         !aten_path_is_forced();
+         aten_path() == AtenPath::where_needed;
 }
 
 at::Tensor in_order_of(const at::Tensor& parameter, const at::Tensor& values,

@@ -35,6 +35,19 @@ kernels::Examined KernelStep::examine(const std::vector<Entry>& entries, float i
   return all;
 }
 
+void KernelStep::add_non_finite(const std::vector<Entry>& entries,
+                                std::vector<at::Tensor>& parameters) const {
+  std::size_t tensor = 0, chunk = 0;  // both lists are in the order of the entries
+  for (const auto& entry : entries) {
+    if (!entry.by_kernels) continue;
+    bool found = false;
+    for (; chunk < chunks_.size() && chunks_[chunk].tensor == tensor; ++chunk)
+      found |= examined_[chunk].non_finite;
+    if (found) parameters.push_back(entry.slot->parameter);
+    ++tensor;
+  }
+}
+
 void KernelStep::unscale(const std::vector<Entry>& entries, float inv_scale) {
   cut(entries);
   const auto& table = kernels::table();

@@ -13,6 +13,8 @@ class KernelStep {
  public:
   // Of the entries that are by_kernels.
   kernels::Examined examine(const std::vector<Entry>& entries, float inv_scale);
+  // Adds the parameters in whose gradients `examine` has just found what is not finite.
+  void add_non_finite(const std::vector<Entry>& entries, std::vector<at::Tensor>& parameters) const;
   // Leaves gradient * inv_scale where the entries want it.
   void unscale(const std::vector<Entry>& entries, float inv_scale);
 

@@ -1,5 +1,6 @@
 // SGD: the kernel's constants, and the same arithmetic by ATen.
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/where.h>
 
 #include "src/optim/algorithm.h"
@@ -46,6 +47,19 @@ class SgdAlgorithm final : public AlgorithmOf<SGDOptions> {
       d = o.nesterov ? d.add(t.first, o.momentum) : t.first;
     }
     t.weight = t.weight.add(d, -o.lr);
+  }
+
+  // ATen's has a first step by a flag of the host's, which dampening alone needs, and decays weights
+  // in the other direction when it maximizes.
+  bool takes_lists(const OptimizerOptions& options) const override {
+    const auto& o = of(options);
+    return o.momentum >= 0 && o.dampening == 0 && !o.maximize;
+  }
+
+  void update_lists(const OptimizerOptions& options, TensorLists& t) const override {
+    const auto& o = of(options);
+    at::_fused_sgd_(t.weights, t.gradients, t.first, o.weight_decay, o.momentum, o.lr, o.dampening,
+                    o.nesterov, o.maximize, /*is_first_step=*/false, {}, t.found_inf);
   }
 
  private:

@@ -8,10 +8,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "amp/error.h"
 #include "src/optim/gradients.h"
 #include "src/optim/low_precision.h"
+#include "src/optim/same_kind.h"
 #include "src/optim/weight_copies.h"
 
 namespace amp::optim {
@@ -94,13 +96,16 @@ ParameterState& Step::state_of(Slot& slot, const Algorithm& algorithm,
 
 StepOutcome Step::look(float inv_scale) {
   kernels::Examined seen;
+  non_finite_.clear();
   if (any_by_kernels_) seen = kernels_.examine(entries_, inv_scale);
+  if (seen.non_finite) kernels_.add_non_finite(entries_, non_finite_);
   if (aten_.empty()) {
     return {result(norm_, static_cast<float>(std::sqrt(seen.sum_of_squares))),
             result(flag_, seen.non_finite ? 1.0F : 0.0F)};
   }
   auto norm = aten_.norm();
   auto found = norm.isfinite().logical_not();
+  if (found.is_cpu() && found.item<bool>()) aten_.add_non_finite(non_finite_);
   if (any_by_kernels_) norm = (norm.square() + seen.sum_of_squares).sqrt();
   if (seen.non_finite) found = at::full_like(found, true);
   const auto device = entries_.front().given.device();
@@ -149,7 +154,7 @@ void Step::update_by_kernels(Algorithm& algorithm, Groups& groups, States& state
   for (auto& entry : entries_) {
     if (!entry.by_kernels) continue;
     const auto& parameter = entry.slot->parameter;
-    if (!parameter.is_inference()) parameter.unsafeGetTensorImpl()->bump_version();
+    raise_version(parameter);
     entry.slot->state->version = version_of(parameter);
     weight_copies::written(parameter);
   }
@@ -158,18 +163,24 @@ void Step::update_by_kernels(Algorithm& algorithm, Groups& groups, States& state
 void Step::update_by_aten(Algorithm& algorithm, Groups& groups, States& states,
                           const at::Tensor& flag) {
   if (aten_.empty()) return;
-  const auto skip = flag.defined() ? flag.ne(0) : flag;
   for (std::size_t i = 0; i < aten_.size(); ++i) {
     auto& slot = *aten_.entry(i).slot;
-    const auto& options = groups[slot.group].options();
-    auto& state = state_of(slot, algorithm, options, states);
-    aten_.update(algorithm, options, i, skip);
-    state.version = version_of(slot.parameter);
+    state_of(slot, algorithm, groups[slot.group].options(), states);
+  }
+  aten_.update(algorithm, groups, flag.defined() ? flag.ne(0) : flag);
+  ListCopy copies;
+  for (std::size_t i = 0; i < aten_.size(); ++i) {
+    auto& slot = *aten_.entry(i).slot;
+    raise_version(slot.parameter);
+    slot.state->version = version_of(slot.parameter);
     if (slot.dtype != c10::kFloat) continue;
-    if (auto copy = weight_copies::copy_to_write(slot.parameter); copy.defined()) {
-      copy.copy_(slot.parameter.detach());
-      weight_copies::written(slot.parameter);
-    }
+    if (auto copy = weight_copies::copy_to_write(slot.parameter); copy.defined())
+      copies.add(std::move(copy), slot.parameter.detach());
+  }
+  copies.run();
+  for (std::size_t i = 0; i < aten_.size(); ++i) {
+    const auto& slot = *aten_.entry(i).slot;
+    if (slot.dtype == c10::kFloat) weight_copies::written(slot.parameter);
   }
 }
 

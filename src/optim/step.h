@@ -26,6 +26,7 @@ class Step {
   // Takes over what the groups hold, if it is not known yet. Throws InvalidArgument by name.
   void know_parameters(const Algorithm& algorithm, Groups& groups, States& states);
   void forget() { slots_.clear(); }  // after states were replaced
+  const std::vector<at::Tensor>& non_finite() const { return non_finite_; }
 
  private:
   // What the first pass decides for the second: each twice, for the host and for the device.
@@ -49,6 +50,7 @@ class Step {
   bool any_by_kernels_ = false;
   KernelStep kernels_;
   AtenStep aten_;
+  std::vector<at::Tensor> non_finite_;  // the parameters that the last look found
   at::Tensor norm_, flag_;  // the last results: used again if nobody holds them
 };
 

@@ -45,6 +45,9 @@ void adopt(const at::Tensor& parameter, const at::Tensor& cast);
 at::Tensor copy_to_write(const at::Tensor& parameter);
 void written(const at::Tensor& parameter);
 
+// The copy, current or not; undefined if there is none. For looking at alone.
+at::Tensor peek(const at::Tensor& parameter);
+
 // Of the copy, current or not; 0 if there is none.
 std::int64_t bytes_of(const at::Tensor& parameter);
 

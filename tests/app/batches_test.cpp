@@ -1,5 +1,5 @@
 // Batches: the order of images, how pixels become numbers, and what the last batch holds.
-#include "app/training/batches.h"
+#include "app/tasks/image_batches.h"
 
 #include <gtest/gtest.h>
 
@@ -44,7 +44,7 @@ std::vector<float> floats(const at::Tensor& images) {
 Order order_of(const ImageBatches& batches) {
   Order order;
   for (std::int64_t i = 0; i < batches.batches(); ++i) {
-    const auto labels = values(batches.get(i).labels);
+    const auto labels = values(batches.get(i).targets.at(0));
     order.insert(order.end(), labels.begin(), labels.end());
   }
   return order;
@@ -99,9 +99,9 @@ TEST(ImageBatches, TheLastOneMayBeSmaller) {
   const ImageBatches uneven(set, kHalfAndQuarter, {.batch_size = 4});
   EXPECT_EQ(uneven.samples(), 10);
   EXPECT_EQ(uneven.batches(), 3);
-  EXPECT_EQ(uneven.get(1).images.sizes(), (std::vector<std::int64_t>{4, 1, 1, 2}));
-  EXPECT_EQ(uneven.get(2).images.sizes(), (std::vector<std::int64_t>{2, 1, 1, 2}));
-  EXPECT_EQ(uneven.get(2).labels.sizes(), (std::vector<std::int64_t>{2}));
+  EXPECT_EQ(uneven.get(1).inputs.at(0).sizes(), (std::vector<std::int64_t>{4, 1, 1, 2}));
+  EXPECT_EQ(uneven.get(2).inputs.at(0).sizes(), (std::vector<std::int64_t>{2, 1, 1, 2}));
+  EXPECT_EQ(uneven.get(2).targets.at(0).sizes(), (std::vector<std::int64_t>{2}));
   EXPECT_EQ(ImageBatches(set, kHalfAndQuarter, {.batch_size = 5}).batches(), 2);
   EXPECT_EQ(ImageBatches(set, kHalfAndQuarter, {.batch_size = 11}).batches(), 1);
 }
@@ -110,8 +110,8 @@ TEST(ImageBatches, TheLastOneMayBeSmaller) {
 TEST(ImageBatches, PixelsAreNormalised) {
   const ImageSet set{1, 1, 2, 2, 2, {0, 51, 204, 255}, {0}};
   const auto batch = ImageBatches(set, kHalfAndQuarter, {.batch_size = 1}).get(0);
-  EXPECT_EQ(batch.images.sizes(), (std::vector<std::int64_t>{1, 1, 2, 2}));
-  const auto pixels = floats(batch.images);
+  EXPECT_EQ(batch.inputs.at(0).sizes(), (std::vector<std::int64_t>{1, 1, 2, 2}));
+  const auto pixels = floats(batch.inputs.at(0));
   const std::vector<float> expected = {-2.0F, -1.2F, 1.2F, 2.0F};
   for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(pixels[i], expected[i], 1e-6) << i;
 }
@@ -121,9 +121,9 @@ TEST(ImageBatches, ComeInTheDtypeAskedFor) {
   const ImageSet set{1, 1, 1, 1, 2, {51}, {1}};
   const auto first = [&](c10::ScalarType dtype) {
     const auto batch = ImageBatches(set, kHalfAndQuarter, {.batch_size = 1, .dtype = dtype}).get(0);
-    EXPECT_EQ(batch.images.scalar_type(), dtype);
-    EXPECT_EQ(batch.labels.scalar_type(), c10::kLong);
-    return floats(batch.images)[0];
+    EXPECT_EQ(batch.inputs.at(0).scalar_type(), dtype);
+    EXPECT_EQ(batch.targets.at(0).scalar_type(), c10::kLong);
+    return floats(batch.inputs.at(0))[0];
   };
   EXPECT_EQ(first(c10::kBFloat16), -1.203125F);
   EXPECT_EQ(first(c10::kHalf), -1.2001953125F);
@@ -133,7 +133,7 @@ TEST(ImageBatches, PixelsStayWithTheirLabels) {
   const auto set = numbered(10);
   ImageBatches batches(set, kAsTheyAre, {.batch_size = 4});
   batches.shuffle(0, 0);
-  const auto pixels = floats(batches.get(1).images);  // the images 7, 5, 8 and 4
+  const auto pixels = floats(batches.get(1).inputs.at(0));  // the images 7, 5, 8 and 4
   const std::vector<float> expected = {7, 248, 5, 250, 8, 247, 4, 251};
   ASSERT_EQ(pixels.size(), expected.size());
   for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(pixels[i], expected[i], 1e-4) << i;
@@ -157,7 +157,7 @@ TEST(ImageBatches, EachChannelHasItsStatistics) {
   const auto set = colours();
   const PixelStatistics statistics{
       kAsItIs, {.mean = 5.0 / 255, .deviation = 2.0 / 255}, {.mean = 0.5, .deviation = 0}};
-  const auto images = ImageBatches(set, statistics, {}).get(0).images;
+  const auto images = ImageBatches(set, statistics, {}).get(0).inputs.at(0);
   EXPECT_EQ(images.sizes(), (std::vector<std::int64_t>{2, 3, 2, 2}));
   const auto pixels = floats(images);
   const std::vector<float> expected = {0, 1, 2, 3, -0.5, 0, 0.5, 1, 0, 0, 0, 0};
@@ -167,8 +167,8 @@ TEST(ImageBatches, EachChannelHasItsStatistics) {
 TEST(ImageBatches, ChannelsMayBeLast) {
   const auto set = colours();
   const PixelStatistics statistics(3, kAsItIs);
-  const auto planar = ImageBatches(set, statistics, {}).get(0).images;
-  const auto images = ImageBatches(set, statistics, {.channels_last = true}).get(0).images;
+  const auto planar = ImageBatches(set, statistics, {}).get(0).inputs.at(0);
+  const auto images = ImageBatches(set, statistics, {.channels_last = true}).get(0).inputs.at(0);
   EXPECT_TRUE(images.is_contiguous(c10::MemoryFormat::ChannelsLast));
   EXPECT_FALSE(images.is_contiguous());
   EXPECT_EQ(images.sizes(), planar.sizes());
@@ -195,10 +195,10 @@ TEST(ImageBatches, AugmentedImagesDependOnSeedEpochAndSampleAlone) {
     std::vector<std::vector<float>> images(count);
     for (std::int64_t i = 0; i < batches.batches(); ++i) {
       const auto batch = batches.get(i);
-      const auto labels = values(batch.labels);
+      const auto labels = values(batch.targets.at(0));
       for (std::size_t k = 0; k < labels.size(); ++k)
         images[static_cast<std::size_t>(labels[k])] =
-            floats(batch.images[static_cast<std::int64_t>(k)]);
+            floats(batch.inputs.at(0)[static_cast<std::int64_t>(k)]);
     }
     return images;
   };
@@ -223,12 +223,12 @@ TEST(ImageBatches, AugmentationPadsWithBlack) {
                      .labels = {0}};
   const ImageBatches batches(set, kHalfAndQuarter, {.augment = true});
   // Cropped at (2, 2): the image has moved out of sight.
-  EXPECT_EQ(floats(batches.get(0).images), (std::vector<float>(4, -2.0F)));
+  EXPECT_EQ(floats(batches.get(0).inputs.at(0)), (std::vector<float>(4, -2.0F)));
 }
 
 TEST(ImageBatches, RefuseWhatTheyCannotMake) {
   const auto set = numbered(2);
-  const auto refusal = [&](const PixelStatistics& statistics, const BatchOptions& options) {
+  const auto refusal = [&](const PixelStatistics& statistics, const ImageBatchOptions& options) {
     return error_of<amp::InvalidArgument>([&] { ImageBatches(set, statistics, options); });
   };
   EXPECT_EQ(refusal(kAsTheyAre, {.batch_size = 0}),

@@ -6,13 +6,16 @@
 
 #include <vector>
 
+#include "app/tasks/image_batches.h"
+
 namespace ampersand::tests {
 namespace {
 
 // Its logits are the pixels; remembers how it was called.
 class Pixels : public Model {
  public:
-  at::Tensor forward(const at::Tensor& images) override {
+  at::Tensor forward(const std::vector<at::Tensor>& inputs) override {
+    const auto& images = inputs.at(0);
     batch_sizes.push_back(images.size(0));
     trained = trained || training;
     had_gradients = had_gradients || c10::GradMode::is_enabled();
@@ -45,16 +48,16 @@ constexpr double kLoss = (0.69314718056 + 0.04858735157 + 2.12692801104) / 3;
 TEST(Evaluation, IsTheMeanOverImagesNotBatches) {
   for (const std::int64_t batch_size : {1, 2, 3, 500}) {
     Pixels model;
-    const auto result = evaluate(
+    const auto result = evaluate_classes(
         model, ImageBatches(kThree, kAsTheyAre, {.batch_size = batch_size}), amp::Recipe::fp32());
     EXPECT_NEAR(result.loss, kLoss, 1e-5) << batch_size;
-    EXPECT_NEAR(result.accuracy, 2.0 / 3, 1e-12) << batch_size;
+    EXPECT_NEAR(result.accuracy.value(), 2.0 / 3, 1e-12) << batch_size;
   }
 }
 
 TEST(Evaluation, AsksInEvalModeWithoutGradients) {
   Pixels model;
-  evaluate(model, ImageBatches(kThree, kAsTheyAre, {.batch_size = 2}), amp::Recipe::fp32());
+  evaluate_classes(model, ImageBatches(kThree, kAsTheyAre, {.batch_size = 2}), amp::Recipe::fp32());
   EXPECT_EQ(model.batch_sizes, (std::vector<std::int64_t>{2, 1}));
   EXPECT_FALSE(model.trained);
   EXPECT_FALSE(model.had_gradients);
@@ -65,7 +68,7 @@ TEST(Evaluation, AsksInEvalModeWithoutGradients) {
 TEST(Evaluation, TakesTheLossInFp32) {
   Pixels model;
   const ImageBatches batches(kThree, kAsTheyAre, {.batch_size = 3, .dtype = c10::kHalf});
-  const auto result = evaluate(model, batches, amp::Recipe::fp16());
+  const auto result = evaluate_classes(model, batches, amp::Recipe::fp16());
   EXPECT_EQ(model.dtype, c10::kHalf);
   EXPECT_NEAR(result.loss, kLoss, 1e-5);  // 0, 2 and 3 are exact in fp16; the loss would not be
 }

@@ -32,13 +32,13 @@ TEST(Models, HaveTheirParameters) {
 TEST(Models, TakeImagesOfOtherShapes) {
   for (const std::string name : {"mlp", "cnn", "resnet18"}) {
     const auto model = make_model(name, {.channels = 1, .height = 5, .width = 9, .classes = 3});
-    EXPECT_EQ(model->forward(at::zeros({2, 1, 5, 9})).sizes(), (Sizes{2, 3})) << name;
+    EXPECT_EQ(model->forward({at::zeros({2, 1, 5, 9})}).sizes(), (Sizes{2, 3})) << name;
   }
 }
 
 TEST(Models, AreRefused) {
   EXPECT_EQ(error_of<amp::InvalidArgument>([] { make_model("vgg", {}); }),
-            "--model must be mlp, cnn, resnet18, LIBRARY.so with a model of your own or FILE.pt of "
+            "--model must be mlp, cnn, resnet18, gpt, lstm, LIBRARY.so with a model of your own or FILE.pt of "
             "TorchScript, got 'vgg'");
   EXPECT_EQ(error_of<amp::InvalidArgument>([] { make_model("cnn", {.height = 3}); }),
             "model cnn: images must be at least 4 x 4 pixels, got 3 x 28");
@@ -70,16 +70,14 @@ TEST(Optimizers, TakeTheirSettings) {
 }
 
 TEST(PlannedSteps, AreOfTheEpochsUnlessStepsAreGiven) {
-  ImageData data;
-  data.train.count = 10;
   Settings settings;
   settings.batch_size = 4;
   settings.epochs = 3;
-  EXPECT_EQ(planned_steps(settings, data), 9);
+  EXPECT_EQ(planned_steps(settings, 10), 9);
   settings.batch_size = 5;
-  EXPECT_EQ(planned_steps(settings, data), 6);
+  EXPECT_EQ(planned_steps(settings, 10), 6);
   settings.steps = 7;
-  EXPECT_EQ(planned_steps(settings, data), 7);
+  EXPECT_EQ(planned_steps(settings, 10), 7);
 }
 
 }  // namespace

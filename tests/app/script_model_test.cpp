@@ -51,7 +51,7 @@ Values losses(const std::string& name, const amp::Recipe& recipe, int steps = 30
   Values result;
   for (int i = 0; i < steps; ++i) {
     const auto report =
-        (*step)([&] { return model->loss(model->forward(data.images), data.labels); });
+        (*step)([&] { return model->loss(model->forward({data.images}), {data.labels}); });
     result.push_back(report.loss().item<double>());
   }
   return result;
@@ -88,13 +88,13 @@ TEST_P(Scripted, OneModuleRunsInEachPrecision) {
   c10::NoGradGuard no_grad;
   const auto output = [&](c10::ScalarType dtype) {
     amp::Autocast autocast(c10::kCPU, dtype);
-    return model->forward(data.images);
+    return model->forward({data.images});
   };
   const auto fresh_bf16 = output(c10::kBFloat16);
   const auto half = output(c10::kHalf);
   EXPECT_EQ(fresh_bf16.scalar_type(), c10::kBFloat16);
   EXPECT_EQ(half.scalar_type(), c10::kHalf);
-  EXPECT_EQ(model->forward(data.images).scalar_type(), c10::kFloat);
+  EXPECT_EQ(model->forward({data.images}).scalar_type(), c10::kFloat);
   for (int i = 0; i < 3; ++i) {
     EXPECT_THAT(output(c10::kHalf), amp::tests::IsIdenticalTo(half));
     EXPECT_THAT(output(c10::kBFloat16), amp::tests::IsIdenticalTo(fresh_bf16));
@@ -110,8 +110,8 @@ TEST(ScriptedModel, ItsOwnLossIsUsed) {
   const auto logits = at::full({1, 4}, 0.0).index_fill(1, at::zeros({1}, c10::kLong), 3.0);
   const auto label = at::zeros({1}, c10::kLong);
   // Cross entropy is log(1 + 3 e^-3) = 0.13912; smoothing by 0.1 adds 0.1 x 3 x 3 / 4.
-  EXPECT_NEAR(plain->loss(logits, label).item<double>(), 0.13912, 1e-4);
-  EXPECT_NEAR(model->loss(logits, label).item<double>(), 0.13912 + 0.225, 1e-4);
+  EXPECT_NEAR(plain->loss(logits, {label}).item<double>(), 0.13912, 1e-4);
+  EXPECT_NEAR(model->loss(logits, {label}).item<double>(), 0.13912 + 0.225, 1e-4);
 }
 
 TEST(ScriptedModel, FilesThatAreNoneAreRefused) {

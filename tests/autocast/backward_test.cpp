@@ -10,6 +10,7 @@
 #include "amp/autocast.h"
 #include "tests/autocast/op_dtypes.h"
 #include "tests/support/golden.h"
+#include "tests/support/here.h"
 #include "tests/support/mlp.h"
 
 namespace amp::tests {
@@ -31,7 +32,7 @@ std::vector<Values> gradients(const torch::nn::Module& model) {
 template <typename Run>
 std::vector<Values> classifier_gradients(c10::ScalarType dtype, Run run) {
   Mlp model;
-  std::optional<Autocast> region(std::in_place, at::kCPU, dtype);
+  std::optional<Autocast> region(std::in_place, kHere, dtype);
   const auto loss = loss_of(*model, batch(0));
   run(loss, [&] { region.reset(); });
   return gradients(*model);
@@ -102,13 +103,13 @@ TEST(Backward, S3_6_RunsInTheDtypeOfTheForwardPass) {
 // casts, as in torch; the gradients of the weights are fp32 all the same.
 TEST(Backward, InsideAnotherRegionTheCastsAreThatRegions) {
   for (const bool low_forward : {true, false}) {
-    const auto weight = at::full({2, 2}, 3.0).requires_grad_();
+    const auto weight = here::full({2, 2}, 3.0).requires_grad_();
     at::Tensor loss;
     {
-      const Autocast forward(at::kCPU, at::kHalf, {.enabled = low_forward});
-      loss = at::mm(at::full({2, 2}, 1.0 + 0x1p-9), weight).sum();
+      const Autocast forward(kHere, at::kHalf, {.enabled = low_forward});
+      loss = at::mm(here::full({2, 2}, 1.0 + 0x1p-9), weight).sum();
     }
-    const Autocast other(at::kCPU, at::kBFloat16);
+    const Autocast other(kHere, at::kBFloat16);
     const OpDtypes products("aten::mm");
     loss.backward();
     EXPECT_THAT(products.dtypes(), ElementsAre(at::kBFloat16));
@@ -128,9 +129,9 @@ struct Penalty {
 enum class RegionEnds { after_forward, after_first_gradient, never };
 
 Penalty penalty(c10::ScalarType dtype, RegionEnds ends) {
-  const auto x = at::tensor({1.0, 2.0}).to(at::kFloat).reshape({1, 2}).requires_grad_();
-  const auto w = at::tensor({1.0, 2.0, 3.0, -1.0}).to(at::kFloat).reshape({2, 2}).requires_grad_();
-  std::optional<Autocast> region(std::in_place, at::kCPU, dtype);
+  const auto x = tensor({1.0, 2.0}).reshape({1, 2}).requires_grad_();
+  const auto w = tensor({1.0, 2.0, 3.0, -1.0}).reshape({2, 2}).requires_grad_();
+  std::optional<Autocast> region(std::in_place, kHere, dtype);
   const auto y = at::linear(x, w);
   const auto loss = (y * y).sum();
   if (ends == RegionEnds::after_forward) region.reset();
@@ -168,7 +169,7 @@ std::vector<at::Tensor> network_gradients(c10::ScalarType dtype, bool inside) {
   const auto first = quarters({4, 8}, 3).requires_grad_();
   const auto bias = quarters({4}, 2).requires_grad_();
   const auto second = quarters({3, 4}, 4).requires_grad_();
-  std::optional<Autocast> region(std::in_place, at::kCPU, dtype);
+  std::optional<Autocast> region(std::in_place, kHere, dtype);
   const auto image =
       convolves ? at::conv2d(x, kernel).flatten(1) : at::linear(x.flatten(1), kernel);
   const auto hidden = at::linear(image * image, first, bias);

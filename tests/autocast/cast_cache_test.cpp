@@ -9,13 +9,14 @@
 #include <thread>
 
 #include "amp/autocast.h"
+#include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
 namespace amp::tests {
 namespace {
 
-at::Tensor weight(double value = 2.0) { return at::full({2, 2}, value).requires_grad_(); }
-at::Tensor ones() { return at::ones({2, 2}); }
+at::Tensor weight(double value = 2.0) { return here::full({2, 2}, value).requires_grad_(); }
+at::Tensor ones() { return here::ones({2, 2}); }
 
 // The first element of ones x weight: twice the weight's value.
 double product(const at::Tensor& weight) { return at::mm(ones(), weight)[0][0].item<double>(); }
@@ -34,18 +35,18 @@ bool same_cast_twice(const at::Tensor& weight, Act between) {
 
 TEST(CastCache, S3_4_AWeightIsCastOnceARegion) {
   const auto w = weight();
-  const Autocast autocast(at::kCPU);
+  const Autocast autocast(kHere, at::kBFloat16);
   EXPECT_TRUE(same_cast_twice(w, [] {}));
 }
 
 TEST(CastCache, S3_4_CacheDisabledNothingIsKept) {
   const auto w = weight();
-  const Autocast autocast(at::kCPU, {}, {.cache_enabled = false});
+  const Autocast autocast(kHere, at::kBFloat16, {.cache_enabled = false});
   EXPECT_FALSE(same_cast_twice(w, [] {}));
 }
 
 TEST(CastCache, S3_4_OnlyFp32LeavesThatNeedAGradientAreKept) {
-  const Autocast autocast(at::kCPU);
+  const Autocast autocast(kHere, at::kBFloat16);
   const auto activation = weight() * 1;
   EXPECT_FALSE(same_cast_twice(activation, [] {}));
 }
@@ -53,7 +54,7 @@ TEST(CastCache, S3_4_OnlyFp32LeavesThatNeedAGradientAreKept) {
 // C++ Linear multiplies by weight.t(), a view that torch's cache never serves.
 TEST(CastCache, TheTransposedViewOfAWeightIsServed) {
   const auto w = weight();
-  const Autocast autocast(at::kCPU);
+  const Autocast autocast(kHere, at::kBFloat16);
   const auto cast_of = [&] {
     const auto transposed = at::mm(ones(), w.t()).grad_fn()->next_edge(1).function;
     return transposed->next_edge(0).function;
@@ -67,7 +68,7 @@ TEST(CastCache, TheTransposedViewOfAWeightIsServed) {
 TEST(CastCache, S6_2_AWeightThatChangesInsideARegionIsSeen) {
   const auto change_by = [](auto change) {
     auto w = weight();
-    const Autocast autocast(at::kCPU);
+    const Autocast autocast(kHere, at::kBFloat16);
     EXPECT_EQ(product(w), 4.0);
     change(w);
     return product(w);
@@ -77,24 +78,25 @@ TEST(CastCache, S6_2_AWeightThatChangesInsideARegionIsSeen) {
               w.fill_(4);
             }),
             8.0);
+  EXPECT_EQ(change_by([](at::Tensor& w) { w.set_data(here::full({2, 2}, 4.0)); }), 8.0);
+  if (!on_cpu()) return;  // the others are found by looking at elements, for which a device waits
   EXPECT_EQ(change_by([](at::Tensor& w) { w.data().fill_(4); }), 8.0) << "the version stays";
-  EXPECT_EQ(change_by([](at::Tensor& w) { w.set_data(at::full({2, 2}, 4.0)); }), 8.0);
   EXPECT_EQ(change_by([](at::Tensor& w) { std::fill_n(w.data_ptr<float>(), 4, 4.0F); }), 8.0);
   EXPECT_EQ(change_by([](at::Tensor& w) {
               torch::optim::SGD sgd({w}, torch::optim::SGDOptions(1.0));
-              w.mutable_grad() = at::full({2, 2}, -2.0);
+              w.mutable_grad() = here::full({2, 2}, -2.0);
               sgd.step();
             }),
             8.0);
 }
 
-// 32 elements are looked at; a raw pointer can write beside them.
+// On the CPU 32 elements are looked at, and a write through data() can go beside them.
 TEST(CastCache, InvalidateHelpsWhereTheFingerprintMisses) {
-  auto w = at::full({64, 64}, 2.0).requires_grad_();
-  const auto sum = [&] { return at::mm(at::ones({1, 64}), w).sum().item<double>(); };
-  const Autocast autocast(at::kCPU);
+  auto w = here::full({64, 64}, 2.0).requires_grad_();
+  const auto sum = [&] { return at::mm(here::ones({1, 64}), w).sum().item<double>(); };
+  const Autocast autocast(kHere, at::kBFloat16);
   EXPECT_EQ(sum(), 8192.0);
-  w.data_ptr<float>()[1] = 66.0F;
+  w.data()[0][1] = 66.0F;
   EXPECT_EQ(sum(), 8192.0) << "the documented miss";
   invalidate(w);
   EXPECT_EQ(sum(), 8256.0);
@@ -103,10 +105,10 @@ TEST(CastCache, InvalidateHelpsWhereTheFingerprintMisses) {
 // torch: "mat1 and mat2 must have the same dtype, but got Half and BFloat16": defect (c).
 TEST(CastCache, S6_2_NestedRegionsOfAnotherDtypeGetTheirOwn) {
   const auto w = weight();
-  const Autocast outer(at::kCPU, at::kBFloat16);
+  const Autocast outer(kHere, at::kBFloat16);
   EXPECT_EQ(at::mm(ones(), w).scalar_type(), at::kBFloat16);
   {
-    const Autocast inner(at::kCPU, at::kHalf);
+    const Autocast inner(kHere, at::kHalf);
     EXPECT_EQ(at::mm(ones(), w).scalar_type(), at::kHalf);
   }
   EXPECT_EQ(at::mm(ones(), w).scalar_type(), at::kBFloat16);
@@ -115,10 +117,10 @@ TEST(CastCache, S6_2_NestedRegionsOfAnotherDtypeGetTheirOwn) {
 // torch clears every thread's: defect (b).
 TEST(CastCache, S6_2_AnotherThreadsRegionLeavesItAlone) {
   const auto w = weight();
-  const Autocast autocast(at::kCPU);
+  const Autocast autocast(kHere, at::kBFloat16);
   EXPECT_TRUE(same_cast_twice(w, [&] {
     std::thread([&] {
-      const Autocast its_own(at::kCPU);
+      const Autocast its_own(kHere, at::kBFloat16);
       product(w);
     }).join();
   }));
@@ -128,8 +130,8 @@ TEST(CastCache, S3_2_NothingIsKeptAfterTheOutermostGuardNorAfterAnException) {
   auto w = weight();
   const auto copies = w.use_count();
   try {
-    const Autocast outer(at::kCPU);
-    const Autocast inner(at::kCPU);
+    const Autocast outer(kHere, at::kBFloat16);
+    const Autocast inner(kHere, at::kBFloat16);
     product(w);
     EXPECT_GT(w.use_count(), copies) << "the cast's node holds its weight";
     throw std::runtime_error("the user's");
@@ -140,7 +142,7 @@ TEST(CastCache, S3_2_NothingIsKeptAfterTheOutermostGuardNorAfterAnException) {
 
 TEST(CastCache, S3_4_UnderNoGradThenWithGrad) {
   auto w = weight();
-  const Autocast autocast(at::kCPU);
+  const Autocast autocast(kHere, at::kBFloat16);
   {
     const c10::NoGradGuard no_grad;
     EXPECT_FALSE(at::mm(ones(), w).requires_grad());
@@ -151,30 +153,34 @@ TEST(CastCache, S3_4_UnderNoGradThenWithGrad) {
 
 TEST(CastCache, S3_4_InInferenceModeNothingIsKept) {
   auto w = weight();
-  const Autocast autocast(at::kCPU);
+  const Autocast autocast(kHere, at::kBFloat16);
   {
     const c10::InferenceMode inference;
     EXPECT_EQ(product(w), 4.0);
   }
   EXPECT_TRUE(at::mm(ones(), w).requires_grad());
   const c10::InferenceMode inference;
-  w.data_ptr<float>()[0] = 3.0F;
+  w.data()[0][0] = 3.0F;
   EXPECT_EQ(at::mm(ones(), w)[0][0].item<double>(), 5.0);
 }
 
 TEST(CastCache, AWeightsSuccessorAtTheSameAddressIsNotMistakenForIt) {
-  const Autocast autocast(at::kCPU);
+  const Autocast autocast(kHere, at::kBFloat16);
   for (int i = 1; i < 50; ++i) EXPECT_EQ(product(weight(i)), 2.0 * i);
 }
 
 TEST(CastCache, AfterAStepInsideTheRegionTheNewWeightsAreUsed) {
   torch::nn::Linear linear(2, 2);
+  linear->to(test_device());
   torch::optim::SGD sgd(linear->parameters(), torch::optim::SGDOptions(0.5));
-  const Autocast autocast(at::kCPU);
+  const Autocast autocast(kHere, at::kBFloat16);
   for (int i = 0; i < 3; ++i) {
     sgd.zero_grad();
     linear(ones()).sum().backward();
-    sgd.step();
+    sgd.step();  // raises no version
+    if (!on_cpu()) {
+      for (const auto& weight : linear->parameters()) invalidate(weight);
+    }
     const auto expected =
         at::linear(ones().to(at::kBFloat16), linear->weight.detach().to(at::kBFloat16),
                    linear->bias.detach().to(at::kBFloat16));
@@ -188,7 +194,7 @@ TEST(CastCache, EightThreadsWithWeightsReplacedEachStep) {
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&wrong, t] {
       for (int i = 0; i < 300; ++i) {
-        const Autocast autocast(at::kCPU);
+        const Autocast autocast(kHere, at::kBFloat16);
         const double value = 1 + (i + t) % 7;
         wrong += product(weight(value)) != 2 * value;
       }

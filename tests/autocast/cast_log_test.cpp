@@ -7,6 +7,7 @@
 #include "amp/autocast.h"
 #include "amp/cast_log.h"
 #include "amp/error.h"
+#include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
 namespace amp::tests {
@@ -19,11 +20,11 @@ std::map<std::string, CastCount> by_op(const CastLog& log) {
 }
 
 TEST(CastLog, CountsCallsCastsBytesAndWhatTheCacheServed) {
-  const auto weight = at::ones({4, 8}).requires_grad_();
-  const auto x = at::ones({2, 8});
+  const auto weight = here::ones({4, 8}).requires_grad_();
+  const auto x = here::ones({2, 8});
   const CastLog log;
   {
-    const Autocast autocast(at::kCPU, at::kBFloat16, {.policy = OpPolicy::fast(at::kCPU)});
+    const Autocast autocast(kHere, at::kBFloat16, {.policy = OpPolicy::fast(kHere)});
     auto y = at::linear(x, weight);
     y = at::relu(at::linear(x, weight));
     at::softmax(y, 1);
@@ -54,10 +55,10 @@ TEST(CastLog, WithoutOneNothingIsNotedAndTwoAreRefused) {
 
 TEST(CastLog, ARegionOpenedAfterItsEndKnowsNothingOfIt) {
   { const CastLog log; }
-  const Autocast autocast(at::kCPU);
-  EXPECT_EQ(at::mm(at::ones({2, 2}), at::ones({2, 2})).scalar_type(), at::kBFloat16);
+  const Autocast autocast(kHere, at::kBFloat16);
+  EXPECT_EQ(at::mm(here::ones({2, 2}), here::ones({2, 2})).scalar_type(), at::kBFloat16);
   const CastLog later;
-  at::mm(at::ones({2, 2}), at::ones({2, 2}));
+  at::mm(here::ones({2, 2}), here::ones({2, 2}));
   EXPECT_TRUE(later.counts().empty()) << "this region was opened before";
 }
 

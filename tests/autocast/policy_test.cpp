@@ -8,6 +8,7 @@
 
 #include "amp/autocast.h"
 #include "amp/error.h"
+#include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
 namespace amp::tests {
@@ -21,13 +22,13 @@ const OpPolicy kCpu = OpPolicy::torch(at::kCPU);
 const OpPolicy kCuda = OpPolicy::torch(at::kCUDA);
 
 at::Tensor square(c10::ScalarType dtype = at::kFloat) {
-  return (at::arange(1, 17, at::kFloat) / 4).reshape({4, 4}).to(dtype);
+  return (here::arange(1, 17, at::kFloat) / 4).reshape({4, 4}).to(dtype);
 }
 
 // What `op` gives in a region with this policy.
 template <typename Op>
 c10::ScalarType dtype_under(const OpPolicy& policy, Op op, c10::ScalarType dtype = at::kBFloat16) {
-  const Autocast autocast(at::kCPU, dtype, {.policy = policy});
+  const Autocast autocast(kHere, dtype, {.policy = policy});
   return op().scalar_type();
 }
 
@@ -45,7 +46,7 @@ TEST(Policy, S4_3_CudasRulesWorkOnTheCpu) {
 }
 
 TEST(Policy, S4_3_ABannedOpSaysWhatToUse) {
-  const Autocast autocast(at::kCPU, at::kHalf, {.policy = kCuda});
+  const Autocast autocast(kHere, at::kHalf, {.policy = kCuda});
   EXPECT_THAT(
       [] { at::binary_cross_entropy(square() / 16, square() / 16); },
       ThrowsMessage<UnsupportedError>(AllOf(HasSubstr("binary_cross_entropy is banned"),
@@ -103,12 +104,12 @@ TEST(Policy, S3_3_Fp64IntegersAndInPlaceVariantsAreLeftAlone) {
   EXPECT_EQ(dtype_under(kCuda, [&] { return at::sum(whole); }), at::kLong);
   auto fp32 = square();
   EXPECT_EQ(dtype_under(kCuda, [&] { return fp32.addmm_(square(), square()); }), at::kFloat);
-  auto out = at::empty({4, 4});
+  auto out = here::empty({4, 4});
   EXPECT_EQ(dtype_under(kCuda, [&] { return at::mm_out(out, square(), square()); }), at::kFloat);
 }
 
 TEST(Policy, S3_3_UndefinedAndOptionalTensorsPass) {
-  const Autocast autocast(at::kCPU);
+  const Autocast autocast(kHere, at::kBFloat16);
   EXPECT_EQ(at::linear(square(), square()).scalar_type(), at::kBFloat16);
   EXPECT_EQ(at::linear(square(), square(), at::Tensor()).scalar_type(), at::kBFloat16);
 }
@@ -116,13 +117,13 @@ TEST(Policy, S3_3_UndefinedAndOptionalTensorsPass) {
 TEST(Policy, RegionsNestAndTheInnerPolicyRules) {
   const auto low = square(at::kBFloat16);
   const auto softmax = [&] { return at::softmax(low, 1).scalar_type(); };
-  const Autocast outer(at::kCPU, at::kBFloat16, {.policy = kCuda});
+  const Autocast outer(kHere, at::kBFloat16, {.policy = kCuda});
   EXPECT_EQ(softmax(), at::kFloat);
   {
-    const Autocast inner(at::kCPU);
+    const Autocast inner(kHere, at::kBFloat16, {.policy = kCpu});
     EXPECT_EQ(softmax(), at::kBFloat16);
     {
-      const Autocast off(at::kCPU, {}, {.enabled = false});
+      const Autocast off(kHere, {}, {.enabled = false});
       EXPECT_EQ(at::mm(square(), square()).scalar_type(), at::kFloat);
     }
     EXPECT_EQ(softmax(), at::kBFloat16);
@@ -133,7 +134,7 @@ TEST(Policy, RegionsNestAndTheInnerPolicyRules) {
 // Its forward pass runs softmax on whatever thread it is called on.
 TEST(Policy, AThreadWithTheCallersStateHasItsPolicy) {
   const auto low = square(at::kBFloat16);
-  const Autocast autocast(at::kCPU, at::kBFloat16, {.policy = kCuda});
+  const Autocast autocast(kHere, at::kBFloat16, {.policy = kCuda});
   c10::ScalarType with = at::kLong, without = at::kLong;
   const auto run = at::wrapPropagateTLSState([&] { with = at::softmax(low, 1).scalar_type(); });
   std::thread(run).join();
@@ -143,13 +144,13 @@ TEST(Policy, AThreadWithTheCallersStateHasItsPolicy) {
 }
 
 TEST(Policy, WithoutAGuardOfOursTorchsOwnAutocastIsAsItWas) {
-  at::autocast::set_autocast_enabled(at::kCPU, true);
+  at::autocast::set_autocast_enabled(kHere, true);
   const auto product = at::mm(square(), square()).scalar_type();
   const auto softmax = at::softmax(square(at::kBFloat16), 1).scalar_type();
-  at::autocast::set_autocast_enabled(at::kCPU, false);
+  at::autocast::set_autocast_enabled(kHere, false);
   at::autocast::clear_cache();
-  EXPECT_EQ(product, at::kBFloat16);
-  EXPECT_EQ(softmax, at::kBFloat16);
+  EXPECT_EQ(product, at::autocast::get_autocast_dtype(kHere));
+  EXPECT_EQ(softmax, on_cpu() ? at::kBFloat16 : at::kFloat);
 }
 
 // --- ops that are added ---
@@ -196,7 +197,7 @@ TEST(Policy, AnAtenOpThatTorchDoesNotListFollowsItsRule) {
   EXPECT_EQ(dtype_under(kCpu, run), at::kBFloat16);
   auto leaf = square().requires_grad_();
   {
-    const Autocast autocast(at::kCPU, at::kBFloat16, {.policy = policy});
+    const Autocast autocast(kHere, at::kBFloat16, {.policy = policy});
     at::gelu(at::mm(leaf, leaf)).sum().backward();
   }
   EXPECT_EQ(leaf.grad().scalar_type(), at::kFloat);
@@ -205,19 +206,19 @@ TEST(Policy, AnAtenOpThatTorchDoesNotListFollowsItsRule) {
 // --- guards on threads ---
 
 TEST(Policy, AGuardThatEndsOnAnotherThreadLeavesThatThreadAlone) {
-  auto guard = std::make_unique<Autocast>(at::kCPU);
+  auto guard = std::make_unique<Autocast>(kHere);
   bool enabled_there = true;
   std::thread([&] {
-    const Autocast own(at::kCPU, at::kHalf);
+    const Autocast own(kHere, at::kHalf);
     guard.reset();
-    enabled_there = is_autocast_enabled(at::kCPU) && autocast_dtype(at::kCPU) == at::kHalf;
+    enabled_there = is_autocast_enabled(kHere) && autocast_dtype(kHere) == at::kHalf;
   }).join();
   EXPECT_TRUE(enabled_there);
-  EXPECT_TRUE(is_autocast_enabled(at::kCPU)) << "nobody could end it yet";
-  EXPECT_THAT([] { Autocast(at::kCPU); },
+  EXPECT_TRUE(is_autocast_enabled(kHere)) << "nobody could end it yet";
+  EXPECT_THAT([] { Autocast{kHere}; },
               ThrowsMessage<StateError>(HasSubstr("destroyed on another thread")));
-  EXPECT_FALSE(is_autocast_enabled(at::kCPU));
-  EXPECT_NO_THROW(Autocast(at::kCPU));
+  EXPECT_FALSE(is_autocast_enabled(kHere));
+  EXPECT_NO_THROW(Autocast{kHere});
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "amp/autocast.h"
 #include "tests/cpu_math/op_counter.h"
+#include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
 namespace amp::tests {
@@ -37,8 +38,8 @@ at::Tensor run(const char* function, const at::Tensor& x, const at::Tensor& weig
 }
 
 // 1 + 2^-9, which fp16 holds and bf16 rounds to 1; a row of two of them times threes is 6 + 6 2^-9.
-at::Tensor input() { return at::full({2, 2}, 1.0 + 0x1p-9); }
-at::Tensor weight() { return at::full({2, 2}, 3.0).requires_grad_(); }
+at::Tensor input() { return here::full({2, 2}, 1.0 + 0x1p-9); }
+at::Tensor weight() { return here::full({2, 2}, 3.0).requires_grad_(); }
 constexpr double kExact = 6 + 6 * 0x1p-9, kInBf16 = 6, kInFp16 = kExact;
 static_assert(kInFp16 == 6.01171875);
 
@@ -55,13 +56,13 @@ TEST(TorchScript, EachNestedRegionHasItsDtype) {
   const auto w = weight();
   expect_product(w, at::kFloat, kExact);
   {
-    const Autocast outer(at::kCPU, at::kBFloat16);
+    const Autocast outer(kHere, at::kBFloat16);
     expect_product(w, at::kBFloat16, kInBf16);
     {
-      const Autocast inner(at::kCPU, at::kHalf);
+      const Autocast inner(kHere, at::kHalf);
       expect_product(w, at::kHalf, kInFp16);
       {
-        const Autocast off(at::kCPU, {}, {.enabled = false});
+        const Autocast off(kHere, {}, {.enabled = false});
         expect_product(w, at::kFloat, kExact);
       }
       expect_product(w, at::kHalf, kInFp16);
@@ -74,10 +75,10 @@ TEST(TorchScript, EachNestedRegionHasItsDtype) {
 TEST(TorchScript, EachNestedRegionHasItsPolicy) {
   const auto w = weight();
   const auto dtype = [&] { return run("rows", input(), w).scalar_type(); };
-  const Autocast outer(at::kCPU, at::kBFloat16, {.policy = OpPolicy::unified()});
+  const Autocast outer(kHere, at::kBFloat16, {.policy = OpPolicy::unified()});
   EXPECT_EQ(dtype(), at::kFloat);
   {
-    const Autocast inner(at::kCPU, at::kBFloat16);
+    const Autocast inner(kHere, at::kBFloat16, {.policy = OpPolicy::torch(at::kCPU)});
     EXPECT_EQ(dtype(), at::kBFloat16);
   }
   EXPECT_EQ(dtype(), at::kFloat);
@@ -89,9 +90,9 @@ TEST(TorchScript, OutsideTheExecutorIsAsBefore) {
   const bool before = torch::jit::getGraphExecutorOptimize();
   const auto w = weight();
   try {
-    const Autocast outer(at::kCPU);
+    const Autocast outer(kHere, at::kBFloat16);
     {
-      const Autocast inner(at::kCPU, at::kHalf);
+      const Autocast inner(kHere, at::kHalf);
       run("product", input(), w);
     }
     run("product", input(), w);
@@ -104,7 +105,7 @@ TEST(TorchScript, OutsideTheExecutorIsAsBefore) {
 TEST(TorchScript, TheWeightsCastIsSharedWithCpp) {
   const auto w = weight();
   const auto low = input().to(at::kBFloat16);
-  const Autocast autocast(at::kCPU);
+  const Autocast autocast(kHere, at::kBFloat16);
   at::mm(low, w);
   const OpCounter casts("aten::_to_copy");
   scripted().run_method("loop", low, w, 3);
@@ -114,9 +115,12 @@ TEST(TorchScript, TheWeightsCastIsSharedWithCpp) {
 
 TEST(TorchScript, AWeightThatChangesInsideARegionIsSeen) {
   auto w = weight();
-  const Autocast autocast(at::kCPU, at::kHalf);
+  const Autocast autocast(kHere, at::kHalf);
   expect_product(w, at::kHalf, kInFp16);
-  w.data().fill_(6);
+  {
+    const c10::NoGradGuard no_grad;
+    w.fill_(6);
+  }
   expect_product(w, at::kHalf, 2 * kInFp16);
 }
 
@@ -124,13 +128,13 @@ TEST(TorchScript, AWeightThatChangesInsideARegionIsSeen) {
 TEST(TorchScript, GradientsAreThoseOfCpp) {
   const auto gradient = [](bool in_script, c10::ScalarType outer,
                            std::optional<c10::ScalarType> nested) {
-    const auto w = (at::arange(16).reshape({4, 4}) / 16.0 - 0.4).requires_grad_();
-    const auto x = at::arange(16).reshape({4, 4}) / 7.0;
+    const auto w = (here::arange(16).reshape({4, 4}) / 16.0 - 0.4).requires_grad_();
+    const auto x = here::arange(16).reshape({4, 4}) / 7.0;
     at::Tensor output;
     {
-      const Autocast region(at::kCPU, outer);
+      const Autocast region(kHere, outer);
       std::optional<Autocast> inner;
-      if (nested) inner.emplace(at::kCPU, *nested);
+      if (nested) inner.emplace(kHere, *nested);
       output = x;
       if (in_script) {
         output = scripted().run_method("loop", output, w, 3).toTensor();

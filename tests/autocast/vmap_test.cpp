@@ -8,6 +8,7 @@
 
 #include "amp/autocast.h"
 #include "tests/cpu_math/op_counter.h"
+#include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
 namespace amp::tests {
@@ -43,7 +44,7 @@ constexpr std::int64_t kBatch = 3;
 
 // Integers from -8 to 8: every product and sum below is exact in bf16 and in fp16.
 at::Tensor integers(at::IntArrayRef shape, std::int64_t stride) {
-  const auto index = at::arange(c10::multiply_integers(shape), at::kLong);
+  const auto index = here::arange(c10::multiply_integers(shape), at::kLong);
   return ((index * stride).remainder(17) - 8).reshape(shape).to(at::kFloat);
 }
 
@@ -63,7 +64,7 @@ TEST_P(Vmap, ABatchedInputAndOneWeight) {
   auto w = weight();
   at::Tensor by_linear, by_mm;
   {
-    const Autocast autocast(at::kCPU, GetParam());
+    const Autocast autocast(kHere, GetParam());
     const Level level(kBatch);
     const auto input = level.batched(inputs());
     by_linear = level.stacked(at::linear(input, w));
@@ -81,7 +82,7 @@ TEST_P(Vmap, ABatchOfWeights) {
   auto stacked = stack_of_weights();
   at::Tensor output;
   {
-    const Autocast autocast(at::kCPU, GetParam());
+    const Autocast autocast(kHere, GetParam());
     const Level level(kBatch);
     output = level.stacked(at::linear(level.batched(inputs()), level.batched(stacked)));
   }
@@ -93,14 +94,14 @@ TEST_P(Vmap, ABatchOfWeights) {
 
 TEST_P(Vmap, TwoLevels) {
   const auto w = weight();
-  const Autocast autocast(at::kCPU, GetParam());
+  const Autocast autocast(kHere, GetParam());
   const Level outer(kBatch);
   const auto rows = outer.batched(inputs());
   at::Tensor output;
   {
     const Level inner(5);
     output = inner.stacked(
-        at::mv(at::linear(inner.batched(rows), w).unsqueeze(1), at::ones({1}, GetParam())));
+        at::mv(at::linear(inner.batched(rows), w).unsqueeze(1), here::ones({1}, GetParam())));
   }
   EXPECT_THAT(outer.stacked(output).detach(), IsIdenticalTo(expected(inputs(), w).to(GetParam())));
 }
@@ -108,7 +109,7 @@ TEST_P(Vmap, TwoLevels) {
 // softmax of what fp16 and bf16 can hold, in fp32 as CUDA's list has it.
 TEST_P(Vmap, ThePolicyHoldsInsideALevel) {
   const auto low = inputs().to(GetParam());
-  const Autocast autocast(at::kCPU, GetParam(), {.policy = OpPolicy::unified()});
+  const Autocast autocast(kHere, GetParam(), {.policy = OpPolicy::unified()});
   const Level level(kBatch);
   const auto softmax = level.stacked(at::softmax(level.batched(low), 1));
   EXPECT_THAT(softmax, IsIdenticalTo(at::_softmax(inputs(), 2, false)));
@@ -122,7 +123,7 @@ TEST(VmapCache, TheWeightThatAllShareIsCastOnce) {
   const auto w = weight();
   const auto low = inputs().to(at::kBFloat16);
   const auto wanted = expected(inputs(), w).to(at::kBFloat16);
-  const Autocast autocast(at::kCPU);
+  const Autocast autocast(kHere, at::kBFloat16);
   const OpCounter casts("aten::_to_copy");
   {
     const Level level(kBatch);
@@ -139,7 +140,7 @@ TEST(VmapCache, NothingBatchedIsKept) {
   const auto stacked = stack_of_weights();
   const auto low = inputs().to(at::kBFloat16);
   const auto wanted = expected(inputs(), stacked).to(at::kBFloat16);
-  const Autocast autocast(at::kCPU);
+  const Autocast autocast(kHere, at::kBFloat16);
   const auto holders = stacked.use_count();
   for (int i = 0; i < 3; ++i) {
     const OpCounter casts("aten::_to_copy");

@@ -5,6 +5,7 @@
 #include "amp/autocast.h"
 #include "amp/custom_function.h"
 #include "amp/error.h"
+#include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
 namespace amp::tests {
@@ -14,19 +15,19 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-// What the passes of the last call met.
+// What the passes of the last call met. A device's backward pass has a thread of its own.
 struct Met {
   c10::ScalarType input, forward_mm, backward_mm, backward_softmax;
 };
-thread_local Met met;
+Met met;
 
-at::Tensor ones() { return at::ones({2, 2}); }
+at::Tensor ones() { return here::ones({2, 2}); }
 
 // x * x as a product, so that both passes meet a cast rule.
 struct Square : Function<Square> {
   static at::Tensor forward(AutogradContext* ctx, at::Tensor x,
                             std::optional<c10::ScalarType> cast_inputs) {
-    const CustomForward region(ctx, at::kCPU, cast_inputs);
+    const CustomForward region(ctx, kHere, cast_inputs);
     x = region.cast(x);
     met.input = x.scalar_type();
     ctx->save_for_backward({x});
@@ -47,7 +48,7 @@ TEST(CustomFunction, S3_6_WithoutCastInputsBackwardRunsAsForwardDid) {
   const auto x = ones().requires_grad_();
   at::Tensor y;
   {
-    const Autocast autocast(at::kCPU, at::kBFloat16, {.policy = OpPolicy::torch(at::kCUDA)});
+    const Autocast autocast(kHere, at::kBFloat16, {.policy = OpPolicy::torch(at::kCUDA)});
     y = Square::apply(x, std::nullopt);
   }
   EXPECT_EQ(met.input, at::kFloat);
@@ -56,17 +57,17 @@ TEST(CustomFunction, S3_6_WithoutCastInputsBackwardRunsAsForwardDid) {
   EXPECT_EQ(met.backward_mm, at::kBFloat16) << "although the region has ended";
   EXPECT_EQ(met.backward_softmax, at::kFloat) << "the region's policy, too";
   EXPECT_THAT(values(x.grad()), AreExactly(Values{4, 4, 4, 4}));
-  EXPECT_FALSE(is_autocast_enabled(at::kCPU));
+  EXPECT_FALSE(is_autocast_enabled(kHere));
 }
 
 TEST(CustomFunction, S3_6_WithCastInputsBothPassesRunWithAutocastOff) {
   const auto x = ones().to(at::kBFloat16).requires_grad_();
   {
-    const Autocast autocast(at::kCPU, at::kBFloat16);
+    const Autocast autocast(kHere, at::kBFloat16);
     const auto y = Square::apply(x, at::kFloat);
     EXPECT_EQ(met.input, at::kFloat);
     EXPECT_EQ(met.forward_mm, at::kFloat);
-    EXPECT_TRUE(is_autocast_enabled(at::kCPU)) << "restored";
+    EXPECT_TRUE(is_autocast_enabled(kHere)) << "restored";
     y.sum().backward();  // inside the region
   }
   EXPECT_EQ(met.backward_mm, at::kFloat);
@@ -78,7 +79,7 @@ TEST(CustomFunction, S3_6_OutsideOfAutocastCastInputsDoesNothing) {
   const auto y = Square::apply(x, at::kFloat);
   EXPECT_EQ(met.input, at::kBFloat16);
   {
-    const Autocast autocast(at::kCPU, at::kHalf);
+    const Autocast autocast(kHere, at::kHalf);
     y.to(at::kFloat).sum().backward();
   }
   EXPECT_EQ(met.backward_mm, at::kFloat) << "off, as in the forward pass";
@@ -86,8 +87,8 @@ TEST(CustomFunction, S3_6_OutsideOfAutocastCastInputsDoesNothing) {
 
 TEST(CustomFunction, S3_6_OnlyEligibleTensorsAreCast) {
   AutogradContext context;
-  const Autocast autocast(at::kCPU, at::kBFloat16);
-  const CustomForward region(&context, at::kCPU, at::kFloat);
+  const Autocast autocast(kHere, at::kBFloat16);
+  const CustomForward region(&context, kHere, at::kFloat);
   const std::vector<at::Tensor> given = {ones().to(at::kBFloat16), ones().to(at::kDouble),
                                          ones().to(at::kLong), at::Tensor()};
   const auto cast = region.cast(given);
@@ -101,15 +102,16 @@ TEST(CustomFunction, MisuseIsRefused) {
   AutogradContext context;
   EXPECT_THAT([&] { const CustomBackward region(&context); },
               testing::ThrowsMessage<StateError>(testing::HasSubstr("make a CustomForward")));
-  EXPECT_THAT([&] { const CustomForward region(&context, at::kCPU, at::kLong); },
+  EXPECT_THAT([&] { const CustomForward region(&context, kHere, at::kLong); },
               testing::ThrowsMessage<InvalidArgument>(testing::HasSubstr("got Long")));
 }
 
 TEST(CustomFunction, TheRegionsPolicyCanBeAskedFor) {
-  EXPECT_TRUE(autocast_policy(at::kCUDA) == OpPolicy::torch(at::kCUDA));
-  const Autocast autocast(at::kCPU, at::kBFloat16, {.policy = OpPolicy::unified()});
-  EXPECT_TRUE(autocast_policy(at::kCPU) == OpPolicy::unified());
-  EXPECT_TRUE(autocast_policy(at::kCUDA) == OpPolicy::torch(at::kCUDA));
+  const auto elsewhere = on_cpu() ? at::kCUDA : at::kCPU;
+  EXPECT_TRUE(autocast_policy(elsewhere) == OpPolicy::torch(elsewhere));
+  const Autocast autocast(kHere, at::kBFloat16, {.policy = OpPolicy::unified()});
+  EXPECT_TRUE(autocast_policy(kHere) == OpPolicy::unified());
+  EXPECT_TRUE(autocast_policy(elsewhere) == OpPolicy::torch(elsewhere));
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ extern ScaledLoss scaled_loss;
 extern std::vector<GradScalerState> states;
 extern const c10::DeviceType device;
 extern const bool use_amp;
+extern const std::vector<ScalerTraceStep> trace;
 extern const int i, iters_to_accumulate, accumulation;
 
 torch::Tensor criterion(const torch::Tensor& output, const torch::Tensor& wanted);
@@ -37,6 +38,7 @@ void your_kernel(std::vector<torch::optim::OptimizerParamGroup>& groups,
 #include "autocast.inc"
 #include "coming-from-apex.inc"
 #include "coming-from-pytorch.inc"
+#include "inspect.inc"
 #include "optimizers.inc"
 #include "precision.inc"
 #include "scaler-state.inc"

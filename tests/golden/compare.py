@@ -14,7 +14,7 @@ import sys
 TOLERANCES = {"fp32": 1e-6, "bf16": 5e-4, "fp16": 1e-4}
 APPROXIMATE = ("losses", "weights")
 # Of the largest of the list.
-LOGITS = {"train_logits": 1e-4, "eval_logits": 1e-4}
+LOGITS = {"train_logits": 1e-4, "eval_logits": 1e-4, "gpt_logits": 1e-5, "gpt_gradient_norms": 1e-5}
 
 
 def same_logits(committed, fresh, tolerance):

@@ -34,7 +34,8 @@ NEEDS_PROCESSOR = {"mkldnn_rnn_layer"}
 class Fed:
     """Hands out dtypes: one for the first of a call's tensors, one for the others."""
 
-    def __init__(self, text, low):
+    def __init__(self, text, low, device="cpu"):
+        self.device = device
         tensors, _, output = text.partition(" to ")
         names = {"low": low}
         dtypes = [names.get(name) or getattr(torch, name) for name in tensors.split()]
@@ -53,8 +54,8 @@ def argument(value, fed):
         return value
     kind = next(iter(value))
     if "shape" in value:
-        return torch.tensor(value[kind], dtype=getattr(torch, kind)).reshape(value["shape"])
-    made = autocast_calls.filled(kind, value[kind], fed.take())
+        return torch.tensor(value[kind], dtype=getattr(torch, kind), device=fed.device).reshape(value["shape"])
+    made = autocast_calls.filled(kind, value[kind], fed.take()).to(fed.device)
     return made.refine_names(*value["names"]) if "names" in value else made
 
 
@@ -74,14 +75,14 @@ def dtypes_of(outputs):
     return " ".join("none" if item is None else golden_file.name_of(item.dtype) for item in tensors)
 
 
-def result(op, arguments, text, region):
+def result(op, arguments, text, region, device="cpu"):
     """The dtypes of the op's outputs in a region, or how it fails."""
-    fed = Fed(text, region)
+    fed = Fed(text, region, device)
     values = {key: argument(value, fed) for key, value in arguments.items()}
     if fed.output:
         values["dtype"] = fed.output
     try:
-        with torch.autocast("cpu", dtype=region):
+        with torch.autocast(device, dtype=region):
             return dtypes_of(op(**values))
     except (RuntimeError, TypeError) as error:
         return "fails: not implemented" if "not implemented for" in str(error) else "fails: refused"

@@ -52,6 +52,35 @@ TEST(FusedOptimizer, S6_12_ASkipLeavesUnscaledGradientsAndNothingElse) {
   }
 }
 
+// By an optimizer of ours and by a stock one, divided before or not.
+TEST(FusedOptimizer, ASkipNamesItsParameters) {
+  for (const bool unscale_first : {false, true}) {
+    auto a = parameter({1.0}), b = parameter({1.0, 2.0}), c = parameter({3.0}),
+         d = parameter({4.0});
+    AdamW ours({a, b, c, d});
+    auto stock = sgd({a, b, c, d});
+    for (torch::optim::Optimizer* optimizer : {static_cast<torch::optim::Optimizer*>(&ours),
+                                               static_cast<torch::optim::Optimizer*>(&stock)}) {
+      GradScaler scaler({.init_scale = 8.0});
+      scaler.scale(at::zeros({}));
+      set_gradient(a, {1.0});
+      set_gradient(b, {1.0, kNaN});
+      c.mutable_grad().reset();
+      set_gradient(d, {-kInf});
+      if (unscale_first) scaler.unscale_(*optimizer);
+      const auto found = scaler.step(*optimizer).non_finite_parameters();
+      ASSERT_EQ(found.size(), 2u) << unscale_first;
+      EXPECT_TRUE(found[0].is_same(b));
+      EXPECT_TRUE(found[1].is_same(d));
+      scaler.update();
+      set_gradient(b, {1.0, 1.0});
+      set_gradient(d, {1.0});
+      EXPECT_TRUE(scaler.step(*optimizer).non_finite_parameters().empty());
+      scaler.update();
+    }
+  }
+}
+
 TEST(FusedOptimizer, S6_9_OverflowMadeByUnscalingIsFound) {
   auto weight = parameter({1.0});
   optim::SGD optimizer({weight});

@@ -6,6 +6,7 @@
 
 #include "amp/autocast.h"
 #include "amp/error.h"
+#include "tests/support/here.h"
 #include "tests/support/training.h"
 
 namespace amp::tests {
@@ -137,14 +138,14 @@ TEST(GradScaler, S6_2_AStepBumpsTheVersionsOfWhatItChanged) {
 
 TEST(GradScaler, S6_2_ARegionThatIsStillOpenSeesTheNewWeights) {
   for (const bool enabled : {true, false}) {
-    auto weight = at::full({1, 1}, 2.0).requires_grad_();
+    auto weight = here::full({1, 1}, 2.0).requires_grad_();
     auto optimizer = sgd({weight}, 1.0);
     GradScaler scaler({.init_scale = 8.0, .enabled = enabled});
     const Autocast autocast(test_device().type());
-    const auto input = at::ones({1, 1}, test_device());
+    const auto input = here::ones({1, 1});
     EXPECT_EQ(at::mm(input, weight).item<double>(), 2.0);
     scaler.scale(at::zeros({}));
-    weight.mutable_grad() = at::full({1, 1}, enabled ? 8.0 : 1.0);
+    weight.mutable_grad() = here::full({1, 1}, enabled ? 8.0 : 1.0);
     EXPECT_TRUE(scaler.step(optimizer).stepped());
     EXPECT_EQ(at::mm(input, weight).item<double>(), 1.0) << "and not the cast of the old weight";
   }
@@ -152,8 +153,8 @@ TEST(GradScaler, S6_2_ARegionThatIsStillOpenSeesTheNewWeights) {
 
 TEST(GradScaler, S6_2_UpdateDropsTheCastsToo) {
   Training training;
-  auto weight = at::full({1, 1}, 2.0).requires_grad_();
-  const auto input = at::ones({1, 1}, test_device());
+  auto weight = here::full({1, 1}, 2.0).requires_grad_();
+  const auto input = here::ones({1, 1});
   const Autocast autocast(test_device().type());
   training.backward({1.0, 1.0, 1.0});
   training.scaler.unscale_(training.optimizer);

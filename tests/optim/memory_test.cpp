@@ -7,13 +7,12 @@
 #include "amp/error.h"
 #include "tests/optim/optimizers.h"
 #include "tests/support/allocations.h"
+#include "tests/support/here.h"
 
 namespace amp::tests {
 namespace {
 
 using optim::LowPrecisionWeights;
-
-bool on_cpu() { return test_device().is_cpu(); }
 
 template <typename Kind>
 class Memory : public testing::Test {};

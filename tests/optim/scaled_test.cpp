@@ -30,23 +30,25 @@ std::string saved(const torch::optim::Optimizer& optimizer) {
   return bytes.str();
 }
 
-// Both ways of a step, for every optimizer.
+// Every way of a step, for every optimizer.
 template <typename Kind>
 class Scaled : public testing::Test {
  protected:
   using Optimizer = typename Kind::Optimizer;
   using Options = typename Kind::Options;
 
-  void on_both_paths(const std::function<void()>& test) {
-    test();
-    const optim::ForceAtenPath through_aten;
-    test();
+  void on_every_path(const std::function<void()>& test) {
+    for (const auto path : optim::kPaths) {
+      SCOPED_TRACE(static_cast<int>(path));
+      const optim::ForceAtenPath forced(path);
+      test();
+    }
   }
 };
 TYPED_TEST_SUITE(Scaled, AllKinds);
 
 TYPED_TEST(Scaled, AStepIsTheOneOnUnscaledGradients) {
-  this->on_both_paths([] {
+  this->on_every_path([] {
     for (const auto dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
       auto weight = trained(kShape), expected = trained(kShape);
       const auto options = full_options<typename TypeParam::Options>();
@@ -65,7 +67,7 @@ TYPED_TEST(Scaled, AStepIsTheOneOnUnscaledGradients) {
 }
 
 TYPED_TEST(Scaled, S6_12_ASkipUnscalesTheGradientsAndChangesNothingElse) {
-  this->on_both_paths([] {
+  this->on_every_path([] {
     for (const double found_inf : {1.0, 2.0, -1.0, kInf, kNaN}) {
       for (const auto dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
         auto weight = trained(kShape), low = trained(kShape, at::kBFloat16);
@@ -96,7 +98,7 @@ TYPED_TEST(Scaled, S6_12_ASkipUnscalesTheGradientsAndChangesNothingElse) {
 
 // A skip in the very first step: the moments do not start with it.
 TYPED_TEST(Scaled, ASkipBeforeTheFirstStepLeavesTheFirstStepFirst) {
-  this->on_both_paths([] {
+  this->on_every_path([] {
     auto weight = trained(kShape), expected = trained(kShape);
     const auto options = full_options<typename TypeParam::Options>();
     typename TypeParam::Optimizer optimizer({weight}, options), plain({expected}, options);
@@ -113,7 +115,7 @@ TYPED_TEST(Scaled, ASkipBeforeTheFirstStepLeavesTheFirstStepFirst) {
 }
 
 TYPED_TEST(Scaled, ClippingIsThatOfTorch) {
-  this->on_both_paths([] {
+  this->on_every_path([] {
     auto first = trained({4}), second = trained({2});
     typename TypeParam::Optimizer optimizer({first, second},
                                             full_options<typename TypeParam::Options>());
@@ -133,7 +135,7 @@ TYPED_TEST(Scaled, ClippingIsThatOfTorch) {
 }
 
 TYPED_TEST(Scaled, OneCallIsTheSeparateCalls) {
-  this->on_both_paths([] {
+  this->on_every_path([] {
     auto weight = trained(kShape), expected = trained(kShape);
     const auto options = full_options<typename TypeParam::Options>();
     typename TypeParam::Optimizer optimizer({weight}, options), separate({expected}, options);
@@ -154,7 +156,7 @@ TYPED_TEST(Scaled, OneCallIsTheSeparateCalls) {
 }
 
 TYPED_TEST(Scaled, AnOverflowThatUnscalingMakesIsFoundToo) {
-  this->on_both_paths([] {
+  this->on_every_path([] {
     auto weight = trained({3});
     const auto before = weight.detach().clone();
     typename TypeParam::Optimizer optimizer({weight}, full_options<typename TypeParam::Options>());
@@ -168,7 +170,7 @@ TYPED_TEST(Scaled, AnOverflowThatUnscalingMakesIsFoundToo) {
 }
 
 TYPED_TEST(Scaled, AnOverflowWithClippingLeavesGradientsUnscaledNotClipped) {
-  this->on_both_paths([] {
+  this->on_every_path([] {
     auto weight = trained({3});
     const auto before = weight.detach().clone();
     typename TypeParam::Optimizer optimizer({weight}, full_options<typename TypeParam::Options>());
@@ -205,7 +207,7 @@ TYPED_TEST(Scaled, ResultsThatAreKeptStayWhatTheyWere) {
 }
 
 TYPED_TEST(Scaled, AGradientThatTwoParametersShareIsUnscaledOnce) {
-  this->on_both_paths([] {
+  this->on_every_path([] {
     auto first = trained({3}), second = trained({3});
     typename TypeParam::Optimizer optimizer({first, second},
                                             full_options<typename TypeParam::Options>());

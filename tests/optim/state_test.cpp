@@ -62,9 +62,9 @@ const std::vector<optim::MemoryOptions> kMemories = {
     {.weights = LowPrecisionWeights::nearest}};
 
 TYPED_TEST(State, ATrainingGoesOnBitForBit) {
-  for (const bool through_aten : {false, true}) {
+  for (const auto path : optim::kPaths) {
     for (const auto& memory : kMemories) {
-      const auto force = through_aten ? std::make_unique<optim::ForceAtenPath>() : nullptr;
+      const optim::ForceAtenPath forced(path);
       auto options = full_options<typename TypeParam::Options>(memory);
       Run<TypeParam> whole(options), continued(options);
       for (int i = 0; i < 3; ++i) whole.step(i);

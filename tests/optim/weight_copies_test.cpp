@@ -14,6 +14,7 @@
 #include "amp/grad_scaler.h"
 #include "amp/optim.h"
 #include "amp/train_step.h"
+#include "tests/support/here.h"
 #include "tests/support/mlp.h"
 
 namespace amp::tests {
@@ -23,19 +24,19 @@ namespace {
 const int checks = setenv("AMP_CHECK_COPIES", "1", 1);
 
 at::Tensor weight(std::int64_t rows = 4) {
-  return (at::arange(rows * 4, at::kFloat) / 7).reshape({rows, 4}).clone().requires_grad_();
+  return (here::arange(rows * 4, at::kFloat) / 7).reshape({rows, 4}).clone().requires_grad_();
 }
 
 optim::SGD sgd_of(const at::Tensor& w) { return optim::SGD({w}, {.lr = 0.125}); }
 
 // A forward pass in bf16: x w for x = 1.
 at::Tensor product(const at::Tensor& w) {
-  const Autocast autocast(at::kCPU, at::kBFloat16);
-  return at::mm(at::ones({1, w.size(0)}, at::kBFloat16), w);
+  const Autocast autocast(kHere, at::kBFloat16);
+  return at::mm(here::ones({1, w.size(0)}, at::kBFloat16), w);
 }
 
 at::Tensor product_by_cast(const at::Tensor& w) {
-  return at::mm(at::ones({1, w.size(0)}, at::kBFloat16), w.detach().to(at::kBFloat16));
+  return at::mm(here::ones({1, w.size(0)}, at::kBFloat16), w.detach().to(at::kBFloat16));
 }
 
 void step_once(torch::optim::Optimizer& optimizer, const at::Tensor& w) {
@@ -61,8 +62,8 @@ TEST(WeightCopies, TheForwardPassAfterAStepCastsNoWeight) {
   EXPECT_EQ(casts_of([&] { product(w); }), 0) << "written by the step";
   EXPECT_THAT(product(w), IsIdenticalTo(product_by_cast(w)));
   {
-    const Autocast half(at::kCPU, at::kHalf);
-    EXPECT_EQ(at::mm(at::ones({1, 4}, at::kHalf), w).scalar_type(), at::kHalf);
+    const Autocast half(kHere, at::kHalf);
+    EXPECT_EQ(at::mm(here::ones({1, 4}, at::kHalf), w).scalar_type(), at::kHalf);
   }
   step_once(optimizer, w);
   EXPECT_EQ(casts_of([&] { product(w); }), 1) << "the last one that was asked for is written";
@@ -91,23 +92,34 @@ TEST(WeightCopies, AChangeBehindTheOptimizersBackIsSeen) {
   struct Module : torch::nn::Module {
     explicit Module(at::Tensor w) { register_parameter("w", std::move(w)); }
   };
-  const std::vector<std::pair<const char*, std::function<void(at::Tensor&)>>> changes = {
+  struct Change {
+    const char* name;
+    std::function<void(at::Tensor&)> make;
+    bool leaves_traces = true;  // a new version or new memory; otherwise elements are looked at
+  };
+  const std::vector<Change> changes = {
       {"under no_grad",
        [](at::Tensor& w) {
          const c10::NoGradGuard no_grad;
          w.fill_(4);
        }},
-      {".data()", [](at::Tensor& w) { w.data().fill_(4); }},
+      {".data()", [](at::Tensor& w) { w.data().fill_(4); }, false},
       {"set_data", [](at::Tensor& w) { w.set_data(at::full_like(w.detach(), 4)); }},
-      {"a pointer", [](at::Tensor& w) { std::fill_n(w.data_ptr<float>(), w.numel(), 4.0F); }},
+      {"a pointer",
+       [](at::Tensor& w) {
+         const auto fours = here::full({w.numel()}, 4);
+         at::from_blob(w.data_ptr(), w.sizes(), fours.options()).copy_(fours.view_as(w));
+       },
+       false},
       {"a stock optimizer",
        [](at::Tensor& w) {
          torch::optim::SGD stock({w}, torch::optim::SGDOptions(1.0));
          step_once(stock, w);
-       }},
+       },
+       false},
       {"vector_to_parameters",
        [](at::Tensor& w) {
-         torch::nn::utils::vector_to_parameters(at::full({w.numel()}, 4.0F), {w});
+         torch::nn::utils::vector_to_parameters(here::full({w.numel()}, 4), {w});
        }},
       {"Module::to",
        [](at::Tensor& w) {
@@ -116,7 +128,7 @@ TEST(WeightCopies, AChangeBehindTheOptimizersBackIsSeen) {
          module.to(at::kFloat);
        }},
   };
-  for (const auto& [name, change] : changes) {
+  for (const auto& [name, change, leaves_traces] : changes) {
     SCOPED_TRACE(name);
     auto w = weight();
     auto optimizer = sgd_of(w);
@@ -124,6 +136,10 @@ TEST(WeightCopies, AChangeBehindTheOptimizersBackIsSeen) {
     step_once(optimizer, w);
     product(w);
     change(w);
+    if (!leaves_traces && !on_cpu()) {  // to look at a device's elements would be to wait
+      EXPECT_THROW(product(w), StateError) << "for AMP_CHECK_COPIES";
+      invalidate(w);
+    }
     EXPECT_THAT(product(w), IsIdenticalTo(product_by_cast(w)));
     step_once(optimizer, w);
     EXPECT_THAT(product(w), IsIdenticalTo(product_by_cast(w)));
@@ -131,13 +147,13 @@ TEST(WeightCopies, AChangeBehindTheOptimizersBackIsSeen) {
   }
 }
 
-// A moving average that writes a few elements through a pointer: none of them is looked at.
+// A moving average that writes a few elements through data(): none of them is looked at.
 TEST(WeightCopies, AMissedWriteIsAnErrorWhenChecked_AndInvalidateIsTheCure) {
   auto w = weight(64);
   auto optimizer = sgd_of(w);
   product(w);
   step_once(optimizer, w);
-  w.data_ptr<float>()[1] += 64;
+  w.data()[0][1] += 64;
   EXPECT_THAT([&] { product(w); }, testing::ThrowsMessage<StateError>(testing::AllOf(
                                        testing::HasSubstr("of shape [64, 4]"),
                                        testing::HasSubstr("call amp::invalidate(weight)"))));
@@ -153,10 +169,10 @@ TEST(WeightCopies, ACopyThatAGraphHoldsIsNotOverwritten) {
   product(w);
   step_once(optimizer, w);
   const auto before = w.detach().clone();
-  const auto x = at::ones({1, 4}, at::kBFloat16).requires_grad_();
+  const auto x = here::ones({1, 4}, at::kBFloat16).requires_grad_();
   at::Tensor y;
   {
-    const Autocast autocast(at::kCPU, at::kBFloat16);
+    const Autocast autocast(kHere, at::kBFloat16);
     y = at::mm(x, w);
   }
   step_once(optimizer, w);
@@ -198,7 +214,7 @@ Trained trained(const Recipe& recipe, bool copies) {
     optimizer.zero_grad();
     at::Tensor loss;
     {
-      const Autocast autocast(at::kCPU, recipe.compute_dtype, {.cache_enabled = copies});
+      const Autocast autocast(kHere, recipe.compute_dtype, {.cache_enabled = copies});
       loss = loss_of(model, batch(i));
     }
     scaler.scale(loss).backward();
@@ -241,7 +257,7 @@ TEST(WeightCopies, TrainStepLeavesGradientsInTheComputeDtypeUntilTheStep) {
   EXPECT_EQ(seen, (std::vector{at::kBFloat16, at::kFloat, at::kFloat}));
   at::Tensor loss;
   {
-    const Autocast autocast(at::kCPU);
+    const Autocast autocast(kHere, at::kBFloat16);
     loss = loss_of(model, batch(3));
   }
   loss.backward();

@@ -21,7 +21,7 @@ const std::vector<std::string> kOrder = {
     "version",         "text",        "kernels",      "tensor_lists",  "precision",
     "optim",           "op_policy",   "cpu_math",     "cast_log",      "autocast",
     "custom_function", "grad_scaler", "recipe",       "train_step",    "apex",
-    "checkpoint",      "pickle",      "scaler_state", "model_registry"};
+    "inspect",         "checkpoint",      "pickle",      "scaler_state", "model_registry"};
 const std::vector<std::string> kForAll = {"error", "export"};  // headers of no concept
 
 struct Include {
@@ -106,6 +106,17 @@ TEST(Structure, ArithmeticIsFreeOfTorchHeaders) {
        {"src/grad_scaler/scale_rule.h", "src/grad_scaler/scale_rule.cpp",
         "include/amp/precision/format.h", "src/precision/format.cpp", "src/precision/grid.h",
         "src/precision/grid.cpp"}) {
+    const auto includes = includes_in(source_tree() / file);
+    EXPECT_FALSE(includes.empty()) << file;
+    EXPECT_THAT(shown(includes, is_torch), testing::IsEmpty());
+  }
+}
+
+TEST(Structure, ADiagnosisIsFreeOfTorchHeaders) {
+  for (const auto* file :
+       {"include/amp/inspect/diagnosis.h", "src/inspect/diagnose.cpp", "src/inspect/growth.h",
+        "src/inspect/growth.cpp", "src/inspect/words.h", "src/inspect/words.cpp",
+        "src/inspect/diagnosis_json.h", "src/inspect/diagnosis_json.cpp"}) {
     const auto includes = includes_in(source_tree() / file);
     EXPECT_FALSE(includes.empty()) << file;
     EXPECT_THAT(shown(includes, is_torch), testing::IsEmpty());

@@ -75,14 +75,14 @@ TEST(TrainStep, S8_9_ClipsDoublesInDouble) {
 
 // The 3-4-5 triangle, with row 1 in two parts: 1 + 2 = 3.
 TEST(TrainStep, S8_9_ClipsSparseGradientsByWhatTheyAddUpTo) {
-  const auto table = at::zeros({4, 1}).requires_grad_();
+  const auto table = at::zeros({4, 1}).to(test_device()).requires_grad_();
   Model model({table});
   auto optimizer = sgd({table}, 1.0);
   auto recipe = Recipe::fp32();
   recipe.max_grad_norm = 2.5;
   TrainStep train_step(model, optimizer, recipe);
   const auto report = train_step([&] {
-    const auto rows = at::embedding(table, at::tensor({1, 1, 3}), -1, false, /*sparse=*/true);
+    const auto rows = at::embedding(table, at::tensor({1, 1, 3}).to(test_device()), -1, false, /*sparse=*/true);
     return (rows.view(-1) * tensor({1.0, 2.0, 4.0})).sum();
   });
   EXPECT_EQ(report.grad_norm(), 5.0);

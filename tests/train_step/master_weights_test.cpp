@@ -22,6 +22,7 @@ class NormedImpl : public torch::nn::Module {
   NormedImpl() {
     register_module("linear", linear);
     register_module("norm", norm);
+    to(test_device());
   }
   at::Tensor forward(const at::Tensor& input) { return norm(linear(input)); }
   torch::nn::Linear linear{6, 4};
@@ -40,7 +41,9 @@ TEST(MasterWeights, O2HasFp16WeightsAndFp32MastersInTheOptimizer) {
   NormedImpl model;
   const auto first = model.linear->weight.detach().clone();
   torch::optim::SGD optimizer(model.parameters(), torch::optim::SGDOptions(0.1));
-  TrainStep step(model, optimizer, Recipe::O2());
+  auto recipe = Recipe::O2();
+  recipe.scaler.init_scale = 64;
+  TrainStep step(model, optimizer, recipe);
   EXPECT_EQ(dtype_of(model, "linear.weight"), at::kHalf);
   EXPECT_EQ(dtype_of(model, "norm.weight"), at::kFloat);
   EXPECT_EQ(dtype_of(model, "norm.running_var"), at::kFloat);
@@ -51,6 +54,9 @@ TEST(MasterWeights, O2HasFp16WeightsAndFp32MastersInTheOptimizer) {
   EXPECT_THAT(masters[0], IsIdenticalTo(first));
   EXPECT_THAT(at::Tensor(model.linear->weight), IsIdenticalTo(first.to(at::kHalf)));
   EXPECT_EQ(masters[2].unsafeGetTensorImpl(), model.norm->weight.unsafeGetTensorImpl());
+  // Its batch norm is fp32, its input fp16.
+  EXPECT_TRUE(step([&] { return model.forward(batch(0).inputs).square().mean(); }).stepped());
+  EXPECT_FALSE(at::equal(masters[0], first));
 }
 
 TEST(MasterWeights, BatchNormIsConvertedWhenAsked) {
@@ -139,6 +145,7 @@ TEST(MasterWeights, ASkippedStepChangesNeitherMasterNorModel) {
 TEST(MasterWeights, SmallUpdatesSurvive) {
   const auto moved = [](const Recipe& recipe) {
     auto model = torch::nn::Linear(1, 1);
+    model->to(test_device());
     {
       at::NoGradGuard no_grad;
       model->weight.fill_(1.0);

@@ -71,6 +71,10 @@ class AMP_API FusedOptimizer : public torch::optim::Optimizer, public ScaledStep
   // has a gradient.
   StepOutcome examine(const at::Tensor& inv_scale);
 
+  // Of the parameters on the CPU, those whose gradient was Inf or NaN, scaled or unscaled, when a
+  // first pass last looked, in the order of the groups. Its flags are kept by parameter anyway.
+  const std::vector<at::Tensor>& non_finite_parameters() const;
+
   bool takes_scaled_gradients() const override { return true; }
   void scaled_step(const at::Tensor& inv_scale, const at::Tensor& found_inf) override;
 

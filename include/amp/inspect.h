@@ -1,0 +1,135 @@
+// Inspector: which op or parameter overflows, underflows or goes non-finite first, and where.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "amp/cast_log.h"
+#include "amp/export.h"
+#include "amp/inspect/diagnosis.h"
+#include "amp/inspect/records.h"
+#include "amp/inspect/replay.h"
+#include "amp/precision.h"
+#include "amp/train_step.h"
+
+namespace amp {
+
+enum class InspectLevel : std::uint8_t {
+  off,      // nothing; costs nothing
+  steps,    // of a skipped step: the parameters whose gradients were not finite
+  sampled,  // every N-th step as `full`, the others as `steps`
+  full,     // every op of every step
+};
+
+struct InspectorOptions {
+  InspectLevel level = InspectLevel::full;
+  std::int64_t every = 100;  // >= 1; of `sampled`: the steps whose number it divides
+  bool histograms = true;    // exponents and format rates; off: amax and counts alone
+  std::vector<Format> formats = {Format::fp16, Format::bf16, Format::e4m3, Format::e5m2};
+  // Compute a low-precision op of the backward pass again in fp32 where much of its output is zero
+  // or subnormal, to tell what was flushed from what is zero. Each op of a module once in so many
+  // recorded steps; 0: never.
+  std::int64_t flush_every = 10;
+  std::int64_t history = 10'000;  // >= 1: steps whose evidence is kept, the last ones
+};
+
+// Watches a training step by step, and changes none of its values.
+//
+//   amp::Inspector inspector(*model);
+//   for (std::int64_t step = 0; step < steps; ++step) {
+//     inspector.begin_step(step, train_step.scaler().get_scale());
+//     inspector.end_step(train_step([&] { return loss_of(next_batch()); }));
+//     if (inspector.first_non_finite()) break;
+//   }
+//   std::cout << inspector.diagnosis().sentence << "\n";
+//
+// In a recorded step it sees, through at::RecordFunction, each op that computes, with its inputs and
+// outputs, in the forward and in the backward pass; a backward op has the name and the module of the
+// forward op whose derivative it is. Several micro-batches may lie in one step. In other steps no
+// callback is installed. Ops of the optimizer are not recorded.
+//
+// An op belongs to the module of the parameter among its inputs (also through views and casts), or
+// to that of the innermost ModuleScope; otherwise to the parent of the module before it, or to that
+// one's next child without parameters whose type has the op's name (ReLU for relu).
+//
+// begin_step and end_step belong on one thread, which the forward pass runs on. Threads of the
+// backward pass and those that take over its at::ThreadLocalState are seen too. Several Inspectors
+// may record at once, at most 16 in the process. In a recorded step TorchScript runs without its
+// optimising executor, and the step waits for the device.
+class AMP_API Inspector {
+ public:
+  // The model and what is inside must outlive the Inspector. Throws InvalidArgument for options
+  // outside of their ranges. A model without parameters is allowed.
+  explicit Inspector(torch::nn::Module& model, InspectorOptions options = {});
+  explicit Inspector(torch::jit::Module& model, InspectorOptions options = {});
+  // For a plain function. A parameter's module is its name up to the last dot.
+  explicit Inspector(NamedTensors parameters, InspectorOptions options = {});
+  ~Inspector();
+  Inspector(Inspector&&) noexcept;
+  Inspector& operator=(Inspector&&) noexcept;
+
+  // More names for parameters, by identity or memory: TrainStep::weights() of an O2 recipe, whose
+  // masters stand in the optimizer in the parameters' places.
+  void add_names(const NamedTensors& tensors);
+
+  // Begins a step. loss_scale: what the loss will be multiplied by. A step that was not ended, because
+  // something threw, is ended first, as failed.
+  void begin_step(std::int64_t step, double loss_scale = 1);
+  // Ends it; StateError without begin_step. After a skip, the parameters whose gradients were not
+  // finite are taken from the step; a bare flag looks at the gradients, if they are still there.
+  void end_step(bool skipped = false);
+  void end_step(const StepResult& result);
+  void end_step(const StepReport& report);
+  // Ends a step in which something threw: the message of a target out of range becomes evidence.
+  void fail_step(const std::string& what);
+
+  bool recording() const;                    // between begin_step and end_step of a recorded step
+  const std::vector<OpRecord>& ops() const;  // of the last recorded step, in the order of calls
+  std::vector<OpSummary> summary() const;    // of all recorded steps, in the order of first calls
+  const std::vector<ParameterRecord>& parameters() const;
+  std::vector<CastCount> casts() const;  // made by autocast in all recorded steps
+  // Of the first step in which there was one. Rare fp16 overflows that a dynamic scale is there for
+  // are among them.
+  std::optional<FirstNonFinite> first_non_finite() const;
+
+  const Evidence& evidence() const;
+  void set_dynamic_scaling(bool dynamic);  // whether the loss scale follows overflows; default true
+  Diagnosis diagnosis() const;             // diagnose(evidence())
+  // {"diagnosis", "steps": [...], "ops": [...], "parameters": [...], "casts": [...]}: summary(), with
+  // histograms as {"lowest": exponent, "counts": [...]}.
+  std::string to_json() const;
+  void clear();  // forgets everything that was recorded
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// While it lives, the ops of this thread belong to this module, unless a parameter says otherwise.
+// Costs some nanoseconds without an Inspector.
+//
+//   at::Tensor forward(const at::Tensor& x) { amp::ModuleScope scope(*this); ... }
+class AMP_API ModuleScope {
+ public:
+  explicit ModuleScope(const torch::nn::Module& module);  // by the name the Inspector knows it by
+  explicit ModuleScope(std::string name);
+  ~ModuleScope();
+  ModuleScope(const ModuleScope&) = delete;
+  ModuleScope& operator=(const ModuleScope&) = delete;
+
+  const void* module() const { return module_; }  // null if it was made from a name
+  const std::string& name() const { return name_; }
+  const ModuleScope* outer() const { return outer_; }
+
+ private:
+  const void* module_ = nullptr;
+  std::string name_;
+  const ModuleScope* outer_;
+};
+
+}  // namespace amp

@@ -1,0 +1,111 @@
+// From what was seen in a training to what is wrong with it, without tensors.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "amp/export.h"
+
+namespace amp {
+
+enum class Pass : std::uint8_t { forward, backward };
+
+// Where the first value of a step came from that is not finite and went on to its loss or gradients.
+struct FirstNonFinite {
+  enum class Origin : std::uint8_t {
+    op,         // the op made it from finite numbers
+    data,       // it was in a tensor that no op of the step made: an input or a target
+    target,     // a class or an index out of range, whatever became of it
+    parameter,  // a weight had it before the step began
+    gradient,   // a parameter's gradient has it; which op made it was not recorded
+  };
+  Origin origin = Origin::op;
+  std::int64_t step = 0;
+  Pass pass = Pass::forward;
+  std::string op;         // OpRecord's; of the forward pass in a backward one: "sqrt"
+  std::string called_as;  // "linear"
+  std::string module;     // "blocks.3.attn"
+  std::string parameter;  // the one whose gradient was first, or that was not finite; may be empty
+  std::string dtype;      // of the op's output: "fp16"
+  std::vector<std::string> culprits = {};  // all parameters whose gradient was not finite
+  double input_amax = 0;                   // of the op's finite inputs
+  double output_amax = 0;                  // of its finite outputs
+  double loss_scale = 1;
+  bool inputs_finite = true;  // born here, not handed on
+  // The op computed again on the same inputs in a wider format (fp32 for fp16, else fp64):
+  bool evaluated = false;        // it was
+  bool finite_in_wide = false;   // and its output was finite
+  double wide_amax = 0;          // the largest |x| of that
+  bool is_loss_scaling = false;  // the op multiplied the loss by the loss scale
+  bool in_cast = false;          // autocast's cast of an input of `called_as`
+  std::string detail = {};       // of data and targets: "class 12 of 10"
+};
+
+// One step, as far as it was recorded.
+struct StepEvidence {
+  std::int64_t step = 0;
+  bool recorded = false;  // its ops were looked at
+  bool skipped = false;
+  double loss_scale = 1;
+  std::optional<double> loss = {};           // unscaled; not finite if it was not
+  std::optional<double> weight_amax = {};    // over all parameters, before the step
+  std::optional<double> gradient_amax = {};  // of the parameters, unscaled, of the finite numbers
+  std::optional<double> forward_amax = {};   // of what the forward pass's ops gave
+  std::optional<double> backward_amax =
+      {};  // of what the backward pass's ops gave, times the scale
+  // The share of the gradient numbers of fp16 ops that are zero there and not in fp32, in the op that
+  // loses most, of those that were computed again.
+  double flushed = 0;
+  std::string flushed_op = {}, flushed_module = {};
+  double flushed_amax = 0;  // of that op's output in fp32, times the loss scale
+  std::optional<FirstNonFinite> non_finite = {};
+};
+
+struct Evidence {
+  std::vector<StepEvidence> steps;  // in their order; some may be missing
+  bool dynamic_scaling = true;      // the loss scale follows the overflows
+};
+
+enum class Verdict : std::uint8_t {
+  clean,             // nothing is wrong; a rare skipped step is not
+  forward_overflow,  // finite inputs, and a result beyond the format's range
+  scale_overflow,    // the gradients overflow at this loss scale and would not at 1
+  underflow,         // gradients are flushed to zero that fp32 keeps: the loss scale is too small
+  model_nan,         // the model computes what has no finite value in any format: log(0), 0/0
+  bad_data,          // an input or a target is not finite, or a target out of range
+  divergence,        // loss and weights grow until any format overflows: the learning rate
+};
+
+// "forward_overflow"
+AMP_API const char* name_of(Verdict verdict);
+
+struct Diagnosis {
+  Verdict verdict = Verdict::clean;
+  std::int64_t step = -1;  // -1: none
+  Pass pass = Pass::forward;
+  std::string op, module, parameter;
+  double amax = 0;  // the number that tells: what overflowed, what was flushed, how large it grew
+  double loss_scale = 1;
+  std::string remedy;    // one clause: "keep this op in fp32 or use bf16"
+  std::string sentence;  // the whole of it: step, op, number, format, pass, remedy
+};
+
+// The verdict on a training, by the first rule that holds:
+//   bad_data          the first fault's origin is data or a target;
+//   divergence        a weight was not finite before its step; or loss and weights have grown by much
+//                     more than they were when the fault came; or grew so without one;
+//   model_nan         the op gives no finite number in a wider format either;
+//   scale_overflow    a gradient overflows, and times 1/S fits; not if that was rare and went by;
+//   forward_overflow  the op is finite in a wider format;
+//   underflow         most of an op's gradients are flushed to zero that fp32 keeps;
+//   clean.
+// A pure function; does not throw. Empty evidence is clean.
+AMP_API Diagnosis diagnose(const Evidence& evidence);
+
+// {"verdict", "step", "pass", "op", "module", "parameter", "amax", "loss_scale", "remedy",
+// "sentence"}; null for what does not apply, and for a number that is not finite.
+AMP_API std::string to_json(const Diagnosis& diagnosis);
+
+}  // namespace amp

@@ -1,0 +1,79 @@
+// A diagnosis and its evidence as JSON values.
+#include "src/inspect/diagnosis_json.h"
+
+#include <cmath>
+
+namespace amp {
+namespace inspect {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
+
+const char* name_of_pass(Pass pass) { return pass == Pass::forward ? "forward" : "backward"; }
+
+const char* name_of(FirstNonFinite::Origin origin) {
+  switch (origin) {
+    case FirstNonFinite::Origin::op:
+      return "op";
+    case FirstNonFinite::Origin::data:
+      return "data";
+    case FirstNonFinite::Origin::target:
+      return "target";
+    case FirstNonFinite::Origin::parameter:
+      return "parameter";
+    case FirstNonFinite::Origin::gradient:
+      return "gradient";
+  }
+  return "op";
+}
+
+}  // namespace
+
+Json number_or_null(std::optional<double> number) {
+  return number.has_value() && std::isfinite(*number) ? Json(*number) : Json();
+}
+
+Json json_of(const Diagnosis& diagnosis) {
+  const bool at_step = diagnosis.step >= 0;
+  return {{"verdict", amp::name_of(diagnosis.verdict)},
+          {"step", at_step ? Json(diagnosis.step) : Json()},
+          {"pass", at_step ? Json(name_of_pass(diagnosis.pass)) : Json()},
+          {"op", text_or_null(diagnosis.op)},
+          {"module", text_or_null(diagnosis.module)},
+          {"parameter", text_or_null(diagnosis.parameter)},
+          {"amax", at_step ? number_or_null(diagnosis.amax) : Json()},
+          {"loss_scale", number_or_null(diagnosis.loss_scale)},
+          {"remedy", text_or_null(diagnosis.remedy)},
+          {"sentence", diagnosis.sentence}};
+}
+
+Json json_of(const FirstNonFinite& found) {
+  return {{"origin", name_of(found.origin)},
+          {"step", found.step},
+          {"pass", name_of_pass(found.pass)},
+          {"op", text_or_null(found.op)},
+          {"called_as", text_or_null(found.called_as)},
+          {"module", text_or_null(found.module)},
+          {"parameter", text_or_null(found.parameter)},
+          {"culprits", found.culprits},
+          {"dtype", text_or_null(found.dtype)},
+          {"input_amax", number_or_null(found.input_amax)},
+          {"output_amax", number_or_null(found.output_amax)},
+          {"loss_scale", number_or_null(found.loss_scale)},
+          {"inputs_finite", found.inputs_finite},
+          {"finite_in_wide", found.evaluated ? Json(found.finite_in_wide) : Json()},
+          {"wide_amax", found.evaluated ? number_or_null(found.wide_amax) : Json()},
+          {"in_cast", found.in_cast},
+          {"detail", text_or_null(found.detail)}};
+}
+
+}  // namespace inspect
+
+std::string to_json(const Diagnosis& diagnosis) {
+  return inspect::json_of(diagnosis).dump(1, ' ', false,
+                                          nlohmann::ordered_json::error_handler_t::replace);
+}
+
+}  // namespace amp

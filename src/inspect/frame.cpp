@@ -1,0 +1,25 @@
+// What of an op's name tells how it treats its arguments.
+#include "src/inspect/frame.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace amp::inspect {
+
+bool writes_self(const std::string& op) { return op.ends_with('_') && !op.ends_with("__"); }
+
+bool ignores_self(const std::string& op) {
+  static constexpr std::array<std::string_view, 12> kAll = {
+      "copy_",   "zero_",      "fill_",      "normal_", "uniform_",    "random_",
+      "resize_", "bernoulli_", "geometric_", "set_",    "log_normal_", "exponential_"};
+  return std::ranges::find(kAll, op) != kAll.end();
+}
+
+bool sets_constant(const std::string& op) { return op != "copy_" && ignores_self(op); }
+
+bool leaves_unset(const std::string& op) {
+  return op.starts_with("empty") || op.starts_with("new_empty") || op == "resize_";
+}
+
+}  // namespace amp::inspect

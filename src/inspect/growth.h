@@ -1,0 +1,29 @@
+// How much loss and weights have grown over a training.
+#pragma once
+
+#include <cstddef>
+
+#include "amp/inspect/diagnosis.h"
+
+namespace amp::inspect {
+
+struct Growth {
+  double loss = 1;    // the largest of the last three over the first
+  double weight = 1;  // the largest |w| now over that of the first step that was recorded
+  double last_loss = 0, last_weight = 0;
+
+  // So much that what overflowed did because of it. A learning rate that is far too large takes a few
+  // steps at most from one of these numbers to the next.
+  bool explains_overflow() const {
+    return weight >= 10 || loss >= 10 || (weight >= 3 && loss >= 3);
+  }
+  // Without a fault, to call it one: a hard batch alone does not bring this about.
+  bool is_divergence() const {
+    return loss >= 1000 || (loss >= 10 && weight >= 3) || weight >= 1000;
+  }
+};
+
+// Over the steps before `end`, and the weights that step `end` began with.
+Growth growth_until(const Evidence& evidence, std::size_t end);
+
+}  // namespace amp::inspect

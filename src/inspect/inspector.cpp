@@ -1,0 +1,288 @@
+// Inspector: which steps are recorded, and what is kept of them.
+#include "amp/inspect.h"
+
+#include <torch/csrc/jit/python/update_graph_executor_opt.h>
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "amp/error.h"
+#include "src/autocast/log.h"
+#include "src/cpu_math/single_copy.h"
+#include "src/inspect/names.h"
+#include "src/inspect/recorder.h"
+#include "src/inspect/report.h"
+
+namespace amp {
+namespace {
+
+const InspectorOptions& checked(const InspectorOptions& options) {
+  const auto require = [](bool holds, const char* rule, std::int64_t value) {
+    if (!holds)
+      throw InvalidArgument(std::string("Inspector: ") + rule + ", got " + std::to_string(value));
+  };
+  require(options.every >= 1, "every must be >= 1", options.every);
+  require(options.history >= 1, "history must be >= 1", options.history);
+  require(options.flush_every >= 0, "flush_every must be >= 0", options.flush_every);
+  return options;
+}
+
+// TorchScript without its optimising executor, whose backward pass has one node for many ops.
+class PlainExecutor {
+ public:
+  PlainExecutor() : was_on_(torch::jit::getGraphExecutorOptimize()) {
+    torch::jit::setGraphExecutorOptimize(false);
+  }
+  ~PlainExecutor() { torch::jit::setGraphExecutorOptimize(was_on_); }
+  PlainExecutor(const PlainExecutor&) = delete;
+  PlainExecutor& operator=(const PlainExecutor&) = delete;
+
+ private:
+  bool was_on_;
+};
+
+void raise(std::optional<double>& largest, double value) {
+  largest = std::max(largest.value_or(0), value);
+}
+
+}  // namespace
+
+struct Inspector::Impl {
+  InspectorOptions options;
+  inspect::Names names;
+  inspect::Recorder recorder;
+  bool in_step = false;
+  StepEvidence now;
+  std::optional<PlainExecutor> executor;
+  std::optional<CastLog> cast_log;
+
+  Evidence evidence;
+  std::vector<OpSummary> summaries;
+  using Site = std::tuple<std::string, std::string, std::string, Pass>;
+  std::map<Site, std::size_t> sites;
+  std::map<std::pair<std::string, CastRule>, CastCount> casts;
+
+  Impl(inspect::Names model, const InspectorOptions& given)
+      : options(checked(given)), names(std::move(model)), recorder(names, options) {
+    cpu_math::check_single_copy();
+  }
+
+  bool records(std::int64_t step) const {
+    return options.level == InspectLevel::full ||
+           (options.level == InspectLevel::sampled && step % options.every == 0);
+  }
+
+  void begin(std::int64_t step, double loss_scale) {
+    if (in_step) end();
+    if (options.level == InspectLevel::off) return;
+    in_step = true;
+    now = {.step = step, .loss_scale = loss_scale};
+    if (!records(step)) return;
+    now.recorded = true;
+    executor.emplace();
+    if (autocast::log_here() == nullptr) cast_log.emplace();
+    recorder.start(loss_scale);
+  }
+
+  void stop_recording() {
+    if (!recorder.is_recording()) return;
+    recorder.stop();
+    executor.reset();
+    if (cast_log.has_value()) {
+      for (const auto& count : cast_log->counts()) {
+        auto& sum = casts[{count.op, count.rule}];
+        sum.op = count.op;
+        sum.rule = count.rule;
+        sum.calls += count.calls;
+        sum.casts += count.casts;
+        sum.bytes += count.bytes;
+        sum.served += count.served;
+      }
+      cast_log.reset();
+    }
+    take_recorded();
+  }
+
+  void take_recorded() {
+    for (const auto& op : recorder.trace().ops) {
+      add(op);
+      raise(op.pass == Pass::forward ? now.forward_amax : now.backward_amax,
+            op.output.statistics.amax);
+    }
+    for (const auto& parameter : recorder.parameters()) {
+      raise(now.weight_amax, parameter.weight.statistics.amax);
+      if (parameter.gradients > 0) raise(now.gradient_amax, parameter.gradient_amax());
+    }
+    if (!now.loss.has_value()) now.loss = recorder.loss();
+    const auto& flushed = recorder.flushed();
+    now.flushed = flushed.share;
+    now.flushed_op = flushed.op;
+    now.flushed_module = flushed.module;
+    now.flushed_amax = flushed.amax;
+    std::vector<std::string> parameters;
+    for (const auto& parameter : names.parameters()) parameters.push_back(parameter.name);
+    now.non_finite = inspect::first_non_finite(recorder.trace(), parameters);
+  }
+
+  void add(const OpRecord& op) {
+    const auto [place, is_new] =
+        sites.try_emplace({op.module, op.op, op.called_as, op.pass}, summaries.size());
+    if (is_new) summaries.push_back({op.op, op.called_as, op.module, op.dtype, op.pass});
+    auto& sum = summaries[place->second];
+    ++sum.calls;
+    sum.dtype = op.dtype;
+    sum.input_amax = std::max(sum.input_amax, op.input_amax);
+    sum.output.add(op.output);
+  }
+
+  void end(bool skipped = false, const std::vector<at::Tensor>& culprits = {}) {
+    stop_recording();
+    in_step = false;
+    now.skipped = skipped;
+    if (skipped) note_culprits(culprits);
+    if (now.non_finite.has_value()) {
+      now.non_finite->step = now.step;
+      now.non_finite->loss_scale = now.loss_scale;
+    }
+    auto& steps = evidence.steps;
+    if (static_cast<std::int64_t>(steps.size()) >= 2 * options.history)
+      steps.erase(steps.begin(), steps.end() - static_cast<std::ptrdiff_t>(options.history));
+    steps.push_back(std::move(now));
+    now = {};
+  }
+
+  // Of a step whose ops were not recorded, the parameters are all that is known.
+  void note_culprits(const std::vector<at::Tensor>& given) {
+    auto culprits = given.empty() ? found_in_gradients() : given;
+    if (culprits.empty()) return;
+    if (!now.non_finite.has_value()) {
+      now.non_finite.emplace();
+      now.non_finite->origin = FirstNonFinite::Origin::gradient;
+      now.non_finite->pass = Pass::backward;
+    }
+    auto& listed = now.non_finite->culprits;
+    if (!listed.empty()) return;
+    for (const auto& culprit : culprits) listed.push_back(names.name_of(culprit));
+    if (now.non_finite->parameter.empty()) now.non_finite->parameter = listed.front();
+  }
+
+  std::vector<at::Tensor> found_in_gradients() const {
+    std::vector<at::Tensor> found;
+    for (const auto& parameter : names.parameters()) {
+      const auto& gradient = parameter.tensor.grad();
+      if (!inspect::has_numbers(gradient)) continue;
+      const auto values = gradient.is_sparse() ? gradient._values() : gradient;
+      const auto seen = statistics(values);
+      if (seen.infs + seen.nans > 0) found.push_back(parameter.tensor);
+    }
+    return found;
+  }
+
+  void require_step() const {
+    if (!in_step && options.level != InspectLevel::off)
+      throw StateError(
+          "Inspector: end_step() without begin_step(); begin the step before its forward pass");
+  }
+};
+
+Inspector::Inspector(torch::nn::Module& model, InspectorOptions options)
+    : impl_(std::make_unique<Impl>(inspect::Names(model), options)) {}
+Inspector::Inspector(torch::jit::Module& model, InspectorOptions options)
+    : impl_(std::make_unique<Impl>(inspect::Names(model), options)) {}
+Inspector::Inspector(NamedTensors parameters, InspectorOptions options)
+    : impl_(std::make_unique<Impl>(inspect::Names(parameters), options)) {}
+Inspector::~Inspector() {
+  if (impl_ != nullptr) impl_->stop_recording();
+}
+Inspector::Inspector(Inspector&&) noexcept = default;
+Inspector& Inspector::operator=(Inspector&&) noexcept = default;
+
+void Inspector::add_names(const NamedTensors& tensors) { impl_->names.add(tensors); }
+
+void Inspector::begin_step(std::int64_t step, double loss_scale) {
+  if (!(loss_scale > 0) || !std::isfinite(loss_scale)) {
+    throw InvalidArgument("Inspector: loss_scale must be positive and finite, got " +
+                          std::to_string(loss_scale));
+  }
+  impl_->begin(step, loss_scale);
+}
+
+void Inspector::end_step(bool skipped) {
+  impl_->require_step();
+  if (impl_->in_step) impl_->end(skipped);
+}
+
+void Inspector::end_step(const StepResult& result) {
+  impl_->require_step();
+  if (impl_->in_step) impl_->end(result.skipped(), result.non_finite_parameters());
+}
+
+void Inspector::end_step(const StepReport& report) {
+  impl_->require_step();
+  if (!impl_->in_step) return;
+  // A loss on a device is waited for in recorded steps alone, and a skip by every step that asks.
+  const auto& loss = report.loss();
+  if (loss.defined() && (loss.is_cpu() || impl_->now.recorded))
+    impl_->now.loss = loss.item<double>();
+  impl_->end(report.skipped(), report.result().non_finite_parameters());
+}
+
+void Inspector::fail_step(const std::string& what) {
+  impl_->require_step();
+  if (!impl_->in_step) return;
+  impl_->stop_recording();
+  // CPU kernels check targets; in a step that was not recorded their message is all there is.
+  if (!impl_->now.non_finite.has_value() && what.find("out of bounds") != std::string::npos) {
+    FirstNonFinite found;
+    found.origin = FirstNonFinite::Origin::target;
+    found.detail = what.substr(0, what.find('\n'));
+    impl_->now.non_finite = std::move(found);
+  }
+  impl_->end();
+}
+
+bool Inspector::recording() const { return impl_->recorder.is_recording(); }
+const std::vector<OpRecord>& Inspector::ops() const { return impl_->recorder.trace().ops; }
+std::vector<OpSummary> Inspector::summary() const { return impl_->summaries; }
+const std::vector<ParameterRecord>& Inspector::parameters() const {
+  return impl_->recorder.parameters();
+}
+
+std::vector<CastCount> Inspector::casts() const {
+  std::vector<CastCount> counts;
+  for (const auto& [key, count] : impl_->casts) counts.push_back(count);
+  std::ranges::stable_sort(counts, [](const CastCount& a, const CastCount& b) {
+    return std::pair(a.bytes, a.calls) > std::pair(b.bytes, b.calls);
+  });
+  return counts;
+}
+
+std::optional<FirstNonFinite> Inspector::first_non_finite() const {
+  for (const auto& step : impl_->evidence.steps) {
+    if (step.non_finite.has_value()) return step.non_finite;
+  }
+  return std::nullopt;
+}
+
+const Evidence& Inspector::evidence() const { return impl_->evidence; }
+void Inspector::set_dynamic_scaling(bool dynamic) { impl_->evidence.dynamic_scaling = dynamic; }
+Diagnosis Inspector::diagnosis() const { return diagnose(impl_->evidence); }
+
+std::string Inspector::to_json() const {
+  return inspect::report({diagnosis(), impl_->evidence, impl_->summaries, parameters(), casts()});
+}
+
+void Inspector::clear() {
+  const bool dynamic = impl_->evidence.dynamic_scaling;
+  impl_->evidence = {};
+  impl_->evidence.dynamic_scaling = dynamic;
+  impl_->summaries.clear();
+  impl_->sites.clear();
+  impl_->casts.clear();
+}
+
+}  // namespace amp

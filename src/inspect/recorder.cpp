@@ -1,0 +1,260 @@
+// The callbacks of a recorded step, and how ops find their modules.
+#include "src/inspect/recorder.h"
+
+#include <ATen/SequenceNumber.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <torch/csrc/autograd/graph_task.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+
+#include "amp/error.h"
+#include "src/inspect/frame.h"
+#include "src/inspect/module_scope.h"
+#include "src/inspect/quiet.h"
+
+namespace amp::inspect {
+namespace {
+
+// A callback is a plain function, and LibTorch takes a thread's callbacks to the threads of its
+// backward pass: so each Recorder that records has a number, and each number its own functions.
+constexpr int kSlots = 16;
+std::array<std::atomic<Recorder*>, kSlots> slots{};
+thread_local std::array<Frame*, kSlots> innermost{};
+
+template <int slot>
+std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& function) {
+  auto* recorder = slots[slot].load(std::memory_order_acquire);
+  return recorder == nullptr ? nullptr : recorder->before(function, slot);
+}
+
+template <int slot>
+void on_end(const at::RecordFunction& function, at::ObserverContext* context) {
+  if (context == nullptr) return;
+  auto& frame = *static_cast<Frame*>(context);
+  innermost[slot] = frame.outer;
+  auto* recorder = slots[slot].load(std::memory_order_acquire);
+  if (recorder != nullptr) recorder->after(function, frame);
+}
+
+template <int... slot>
+constexpr auto callbacks(std::integer_sequence<int, slot...>) {
+  return std::array{std::pair(&on_start<slot>, &on_end<slot>)...};
+}
+constexpr auto kCallbacks = callbacks(std::make_integer_sequence<int, kSlots>());
+
+int take_slot(Recorder* recorder) {
+  for (int slot = 0; slot < kSlots; ++slot) {
+    Recorder* free = nullptr;
+    if (slots[static_cast<std::size_t>(slot)].compare_exchange_strong(free, recorder)) return slot;
+  }
+  throw StateError("Inspector: 16 of them record at once already; end a step of another one first");
+}
+
+// What runs below autograd is part of the op that autograd sees.
+bool is_below_autograd(const Frame* outer) {
+  if (c10::InferenceMode::is_enabled()) return outer != nullptr;
+  return c10::impl::tls_is_dispatch_key_excluded(c10::DispatchKey::AutogradFunctionality);
+}
+
+bool in_backward() { return torch::autograd::get_current_graph_task_id() != -1; }
+
+template <typename Values>
+bool needs_gradient(const Values& inputs) {
+  bool needed = false;
+  for_each_tensor(inputs, [&](const at::Tensor& tensor) { needed |= tensor.requires_grad(); });
+  return needed;
+}
+
+// After a backward pass: what is not a forward pass's is the clipping's and the optimizer's.
+bool begins_forward(const at::RecordFunction& function) {
+  return c10::GradMode::is_enabled() && needs_gradient(function.inputs());
+}
+
+std::string without_namespace(const char* name) {
+  constexpr const char* kAten = "aten::";
+  return std::strncmp(name, kAten, 6) == 0 ? name + 6 : name;
+}
+
+}  // namespace
+
+void Recorder::start(double loss_scale) {
+  const Quiet quiet;
+  summary_options_ = {options_.histograms, options_.formats};
+  trace_.clear();
+  origins_.clear();
+  forwards_.clear();
+  inside_.clear();
+  last_module_ = -1;
+  seen_backward_ = false;
+  evaluations_ = 0;
+  last_scalar_ = -1;
+  scalar_.reset();
+  loss_.reset();
+  flushed_ = {};
+  loss_scale_ = loss_scale;
+  ++recorded_steps_;
+  names_.locate();
+  slot_ = take_slot(this);
+  look_at_parameters();
+  const auto [start, end] = kCallbacks[static_cast<std::size_t>(slot_)];
+  callback_ = at::addThreadLocalCallback(
+      at::RecordFunctionCallback(start, end)
+          .needsInputs(true)
+          .needsOutputs(true)
+          .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
+}
+
+void Recorder::stop() {
+  if (slot_ < 0) return;
+  at::removeCallback(callback_);
+  for (auto& [parameter, hook] : hooks_) parameter.remove_hook(hook);
+  hooks_.clear();
+  slots[static_cast<std::size_t>(slot_)].store(nullptr, std::memory_order_release);
+  innermost[static_cast<std::size_t>(slot_)] = nullptr;
+  slot_ = -1;
+  origins_.clear();
+}
+
+void Recorder::look_at_parameters() {
+  const auto& all = names_.parameters();
+  parameters_.assign(all.size(), {});
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto& tensor = all[i].tensor;
+    auto& record = parameters_[i];
+    record.name = all[i].name;
+    record.loss_scale = loss_scale_;
+    if (!has_numbers(tensor)) continue;
+    record.weight = summary_of(tensor.detach(), summary_options_);
+    Origin origin{.parameter = static_cast<int>(i)};
+    origin.take(record.weight.statistics);
+    origins_.set(tensor, origin);
+    if (!tensor.requires_grad() || !tensor.is_leaf()) continue;
+    const auto number = static_cast<int>(i);
+    auto handle = tensor;
+    const auto hook = handle.register_hook([this, number](const at::Tensor& gradient) {
+      on_gradient(number, gradient);
+      return at::Tensor();  // the gradient stays what it is
+    });
+    hooks_.emplace_back(tensor, hook);
+  }
+}
+
+std::unique_ptr<at::ObserverContext> Recorder::before(const at::RecordFunction& function,
+                                                      int slot) {
+  auto*& top = innermost[static_cast<std::size_t>(slot)];
+  const bool is_node = function.scope() == at::RecordScope::BACKWARD_FUNCTION;
+  if (!is_node && is_below_autograd(top)) return nullptr;
+  auto frame = std::make_unique<Frame>();
+  frame->slot = slot;
+  frame->outer = top;
+  frame->is_node = is_node;
+  frame->is_backward = is_node || in_backward();
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_node) {
+      begin_node(function, *frame);
+    } else {
+      if (seen_backward_ && !frame->is_backward && !begins_forward(function)) return nullptr;
+      begin_op(function, *frame);
+    }
+  }
+  top = frame.get();
+  return frame;
+}
+
+void Recorder::begin_node(const at::RecordFunction& function, Frame& frame) {
+  if (!seen_backward_) {
+    seen_backward_ = true;
+    if (last_scalar_ >= 0) trace_.losses.push_back(last_scalar_);
+    loss_ = scalar_;
+  }
+  const Sequence sequence{function.forwardThreadId(), static_cast<std::uint64_t>(function.seqNr())};
+  auto found = forwards_.find(sequence);
+  if (found == forwards_.end()) {
+    found = inside_.find(sequence);
+    if (found == inside_.end()) {
+      frame.op = frame.called_as = function.name();
+      return;
+    }
+  }
+  frame.op = found->second.op;
+  frame.called_as = found->second.called_as;
+  frame.module = found->second.module;
+  frame.in_cast = found->second.in_cast;
+}
+
+void Recorder::begin_op(const at::RecordFunction& function, Frame& frame) {
+  if (!frame.is_backward && seen_backward_) {  // the next micro-batch
+    seen_backward_ = false;
+    last_scalar_ = -1;
+    last_module_ = -1;
+  }
+  frame.op = without_namespace(function.name());
+  const auto inputs = function.inputs();
+  frame.inputs.assign(inputs.begin(), inputs.end());
+  const bool inside = frame.outer != nullptr && !frame.outer->is_node;
+  if (inside) frame.outer->has_children = true;
+  frame.root = inside ? frame.outer->root : &frame;
+  place(frame);
+  if (!frame.is_backward) {
+    note_forward(function, frame);
+    if (!inside || frame.outer->op != frame.op) check_targets(frame);
+  }
+  // What it overwrites is needed if it has to be computed again.
+  if (writes_self(frame.op) && !ignores_self(frame.op) && !frame.inputs.empty() &&
+      frame.inputs[0].isTensor() && has_numbers(frame.inputs[0].toTensor())) {
+    const Quiet quiet;
+    const auto& self = frame.inputs[0].toTensor();
+    origin_of(self);
+    frame.self = self;
+    frame.inputs[0] = self.detach().clone();
+  }
+}
+
+void Recorder::place(Frame& frame) {
+  if (frame.outer != nullptr && frame.outer->by_parameter) {
+    frame.by_parameter = true;
+    frame.module = frame.outer->module;
+  }
+  for_each_tensor(frame.inputs, [&](const at::Tensor& tensor) {
+    if (frame.parameter < 0) frame.parameter = names_.parameter_of(tensor);
+  });
+  if (frame.parameter >= 0 && !frame.by_parameter) {
+    frame.by_parameter = true;
+    frame.module = names_.parameters()[static_cast<std::size_t>(frame.parameter)].module;
+    if (!frame.is_backward) last_module_ = frame.module;
+  }
+  if (frame.by_parameter) return;
+  if (frame.outer != nullptr && frame.outer->module >= 0) {
+    frame.module = frame.outer->module;
+    return;
+  }
+  if (frame.is_backward) return;
+  frame.module = scoped_module(names_);
+  if (frame.module >= 0) return;
+  frame.module = names_.after(last_module_, frame.op);
+  const auto& modules = names_.modules();
+  const bool is_its_own =
+      frame.module > kRoot && !modules[static_cast<std::size_t>(frame.module)].has_parameters;
+  if (is_its_own) last_module_ = frame.module;
+}
+
+// A node's number is that of the counter when the op was called; the last op that was called at a
+// count made the node. In a custom function the counter stands one further, and nothing is counted.
+void Recorder::note_forward(const at::RecordFunction& function, const Frame& frame) {
+  const auto count = at::sequence_number::peek();
+  const auto& root = *frame.root;
+  const Forward forward{frame.op, root.op, frame.module,
+                        frame.op == "_to_copy" && &root != &frame && root.op != "to"};
+  if (!c10::GradMode::is_enabled()) {
+    if (count > 0) inside_.try_emplace({function.threadId(), count - 1}, forward);
+    return;
+  }
+  if (needs_gradient(frame.inputs)) forwards_[{function.threadId(), count}] = forward;
+}
+
+}  // namespace amp::inspect

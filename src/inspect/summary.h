@@ -1,0 +1,25 @@
+// The numbers of tensors, counted.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "amp/inspect/records.h"
+
+namespace amp::inspect {
+
+struct SummaryOptions {
+  bool histograms = true;
+  std::vector<Format> formats;
+};
+
+// Whether there are numbers to count: fp32, fp16, bf16 or fp64 in memory of its own, not empty.
+bool has_numbers(const at::Tensor& tensor);
+
+// Of a tensor that has numbers; a sparse one's values. A pass or two at memory speed.
+TensorSummary summary_of(const at::Tensor& tensor, const SummaryOptions& options);
+
+const char* dtype_name(c10::ScalarType dtype);  // "fp16"; torch's own name for others
+
+}  // namespace amp::inspect

@@ -1,0 +1,109 @@
+// The way back from what is not finite to where it was born.
+#include "src/inspect/trace.h"
+
+#include <algorithm>
+
+namespace amp::inspect {
+namespace {
+
+const TraceNode& node_of(const Trace& trace, int op) {
+  return trace.nodes[static_cast<std::size_t>(op)];
+}
+
+// The input that an op's output is to be blamed on; null if the op itself is.
+//
+// A NaN comes from a NaN, or from an Inf that overflowed somewhere. Where every Inf is a mask (the
+// -inf of masked scores, say), it was the op that made a NaN of it.
+const Origin* blamed_input(const TraceNode& node) {
+  const auto& bad = node.bad_inputs;
+  const auto has_nan = std::ranges::find_if(bad, &Origin::nan);
+  if (node.nan && has_nan != bad.end()) return &*has_nan;
+  const auto unmasked = std::ranges::find_if(bad, [](const auto& o) { return !o.constant; });
+  if (unmasked != bad.end()) return &*unmasked;
+  return node.nan || bad.empty() ? nullptr : &bad.front();
+}
+
+void take_op(FirstNonFinite& found, const Trace& trace, int op,
+             const std::vector<std::string>& names) {
+  const auto& record = trace.ops[static_cast<std::size_t>(op)];
+  const auto& node = node_of(trace, op);
+  found.pass = record.pass;
+  found.op = record.op;
+  found.called_as = record.called_as;
+  found.module = record.module;
+  found.dtype = record.dtype;
+  found.input_amax = record.input_amax;
+  found.output_amax = record.output.statistics.amax;
+  found.inputs_finite = record.inputs_finite;
+  found.in_cast = record.in_cast;
+  found.evaluated = node.evaluated;
+  found.finite_in_wide = node.finite_in_wide;
+  found.wide_amax = node.wide_amax;
+  found.is_loss_scaling = node.is_loss_scaling;
+  found.parameter =
+      node.parameter >= 0 ? names[static_cast<std::size_t>(node.parameter)] : std::string();
+}
+
+FirstNonFinite walk_back(const Trace& trace, int op, const std::vector<std::string>& names) {
+  FirstNonFinite found;
+  while (true) {
+    take_op(found, trace, op, names);
+    const auto* input = blamed_input(node_of(trace, op));
+    if (input == nullptr) return found;
+    if (input->op < 0) {
+      found.origin =
+          input->parameter >= 0 ? FirstNonFinite::Origin::parameter : FirstNonFinite::Origin::data;
+      if (input->parameter >= 0)
+        found.parameter = names[static_cast<std::size_t>(input->parameter)];
+      found.detail = input->nan ? "NaN" : "Inf";
+      return found;
+    }
+    op = input->op;  // an earlier one
+  }
+}
+
+bool is_bad(const Trace& trace, int op) {
+  const auto& node = node_of(trace, op);
+  return node.nan || node.inf;
+}
+
+// The first op of the backward pass that made what is not finite, where the gradient's own memory
+// does not lead to one.
+int first_in_backward(const Trace& trace) {
+  for (std::size_t i = 0; i < trace.ops.size(); ++i) {
+    const bool born = is_bad(trace, static_cast<int>(i)) && trace.nodes[i].bad_inputs.empty();
+    if (born && trace.ops[i].pass == Pass::backward) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+}  // namespace
+
+std::optional<FirstNonFinite> first_non_finite(const Trace& trace,
+                                               const std::vector<std::string>& names) {
+  if (trace.target.has_value()) return trace.target;
+  for (const int loss : trace.losses) {
+    if (is_bad(trace, loss)) return walk_back(trace, loss, names);
+  }
+  if (trace.losses.empty() && !trace.ops.empty()) {  // a forward pass alone
+    const int last = static_cast<int>(trace.ops.size()) - 1;
+    return is_bad(trace, last) ? std::optional(walk_back(trace, last, names)) : std::nullopt;
+  }
+  if (trace.bad_gradients.empty()) return std::nullopt;
+
+  const int op = trace.gradient_origins.front().op >= 0 ? trace.gradient_origins.front().op
+                                                        : first_in_backward(trace);
+  FirstNonFinite found;
+  if (op >= 0 && is_bad(trace, op)) {
+    found = walk_back(trace, op, names);
+  } else {
+    found.origin = FirstNonFinite::Origin::gradient;
+    found.pass = Pass::backward;
+  }
+  for (const int parameter : trace.bad_gradients)
+    found.culprits.push_back(names[static_cast<std::size_t>(parameter)]);
+  if (found.parameter.empty()) found.parameter = found.culprits.front();
+  return found;
+}
+
+}  // namespace amp::inspect

@@ -1,0 +1,40 @@
+// The ops of one step, and the way back from what is not finite to where it was born.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "amp/inspect/records.h"
+#include "src/inspect/origins.h"
+
+namespace amp::inspect {
+
+// Beside an OpRecord: what a search for the culprit needs.
+struct TraceNode {
+  std::vector<Origin> bad_inputs = {};  // those that are not finite
+  bool nan = false, inf = false;        // in the output
+  bool constant = false;                // put there on purpose
+  bool evaluated = false, finite_in_wide = false;
+  double wide_amax = 0;
+  bool is_loss_scaling = false;
+  int parameter = -1;  // among the inputs
+};
+
+struct Trace {
+  std::vector<OpRecord> ops;
+  std::vector<TraceNode> nodes;               // one for each op
+  std::vector<int> losses;                    // the op that each backward pass began with
+  std::vector<int> bad_gradients = {};        // parameters, in the order in which they got one
+  std::vector<Origin> gradient_origins = {};  // of these
+  std::optional<FirstNonFinite> target = {};  // out of range
+
+  void clear() { *this = {}; }
+};
+
+// Where the first value came from that is not finite and went on to a loss or, if every loss was
+// finite, to a parameter's gradient. Not what was masked on the way. `names`: of the parameters.
+std::optional<FirstNonFinite> first_non_finite(const Trace& trace,
+                                               const std::vector<std::string>& names);
+
+}  // namespace amp::inspect

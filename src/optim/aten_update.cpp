@@ -1,0 +1,190 @@
+// The passes of a step by ATen: the update, parameter by parameter or many at once.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/where.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "src/optim/aten_path.h"
+#include "src/optim/aten_step.h"
+#include "src/optim/low_precision.h"
+#include "src/optim/same_kind.h"
+#include "src/optim/tensor_store.h"
+
+namespace amp::optim {
+namespace {
+
+using Item = AtenStep::Item;
+
+ParameterState& state_of(const Item& item) { return *item.entry->slot->state; }
+at::Tensor parameter_of(const Item& item) { return item.entry->slot->parameter.detach(); }
+
+// int64, {steps, momentum_steps}: on the device from now on.
+at::Tensor counters_on_device(const ParameterState& state, c10::Device device) {
+  if (state.device_counters.defined()) return state.device_counters;
+  const auto& [steps, momentum_steps] = state.counters;
+  return on_device(at::tensor({steps, momentum_steps}, c10::kLong), device);
+}
+
+// Those of the step to come.
+at::Tensor next_counters(const at::Tensor& counters, const Buffers& buffers) {
+  auto next = counters.clone();
+  next.narrow(0, 0, buffers.first ? 2 : 1).add_(1);
+  return next;
+}
+
+at::Tensor chosen(const at::Tensor& skip, const at::Tensor& old, const at::Tensor& next) {
+  return skip.defined() ? at::where(skip, old, next) : next;
+}
+
+// One item's update: its operands, and their new values' way back.
+class Update {
+ public:
+  Update(const Item& item, const MemoryOptions& memory, const at::Tensor& step)
+      : state_(state_of(item)),
+        memory_(memory),
+        parameter_(parameter_of(item)),
+        round_{parameter_, {memory.seed, 0, item.entry->slot->number, 0}, step} {
+    const auto dtype = arithmetic_dtype(parameter_);
+    const auto widened = [&](const at::Tensor& moment) {
+      return moment.defined() ? moment.to(dtype) : moment;
+    };
+    now.gradient = in_order(item.gradient);
+    now.weight = in_order(value_of(parameter_, state_, memory));
+    now.first = widened(state_.first);
+    now.second = widened(state_.second);
+    now.largest = widened(state_.largest);
+    now.stored = [this, dtype](const at::Tensor& moment, kernels::Stream stream) {
+      return memory_.bf16_moments ? round_(moment, c10::kBFloat16, stream).to(dtype) : moment;
+    };
+  }
+  Update(const Update&) = delete;
+  Update& operator=(const Update&) = delete;
+
+  // What was computed in place is there already.
+  void store(const at::Tensor& skip) const {
+    const Writer write(skip);
+    const auto moment = [&](const at::Tensor& target, const at::Tensor& value, auto stream) {
+      // Rounding what is rounded already changes nothing.
+      if (target.defined() && !value.is_same(target)) write(target, now.stored(value, stream));
+    };
+    moment(state_.first, now.first, kernels::Stream::first);
+    moment(state_.second, now.second, kernels::Stream::second);
+    moment(state_.largest, now.largest, kernels::Stream::largest);
+    if (!now.weight.is_alias_of(parameter_))
+      write_weight(write, parameter_, state_, memory_.weights, now.weight, round_);
+  }
+
+  TensorOperands now;
+
+ private:
+  // In the parameter's order of dimensions, to the last stride, which calls over lists want.
+  at::Tensor in_order(const at::Tensor& values) const {
+    if (values.strides() == parameter_.strides()) return values;
+    return at::empty_like(parameter_, values.options()).copy_(values);
+  }
+
+  ParameterState& state_;
+  const MemoryOptions& memory_;
+  at::Tensor parameter_;
+  RandomRounding round_;
+};
+
+void update_one(const Algorithm& algorithm, const OptimizerOptions& options, const Item& item,
+                const at::Tensor& skip) {
+  auto& state = state_of(item);
+  const auto device = item.gradient.device();
+  const auto counters = counters_on_device(state, device);
+  const auto next = next_counters(counters, algorithm.buffers(options));
+  const auto numbers = next.to(c10::kDouble);
+  Update update(item, algorithm.memory(options), next[0]);
+  update.now.step = numbers[0];
+  update.now.momentum_step = numbers[1];
+  algorithm.update(options, update.now);
+  const auto skip_here = skip.defined() ? on_device(skip, device) : skip;
+  update.store(skip_here);
+  state.device_counters = chosen(skip_here, counters, next);
+}
+
+// Items that one call updates: of one group, device and dtype, and of one count of steps.
+class UpdateList {
+ public:
+  UpdateList(const OptimizerOptions& options, const Item& first)
+      : options_(options), first_(first) {}
+
+  bool takes(const OptimizerOptions& options, const Item& item) const {
+    const auto &state = state_of(item), &other = state_of(first_);
+    const bool same_count =
+        state.device_counters.defined() || other.device_counters.defined()
+            ? state.device_counters.is_same(other.device_counters)
+            : state.counters.steps == other.counters.steps &&
+                  state.counters.momentum_steps == other.counters.momentum_steps;
+    return same_count && &options == &options_ &&
+           item.gradient.device() == first_.gradient.device() &&
+           item.gradient.scalar_type() == first_.gradient.scalar_type();
+  }
+  void add(const Item& item) { items_.push_back(&item); }
+
+  void run(const Algorithm& algorithm, const at::Tensor& skip) const {
+    const auto device = first_.gradient.device();
+    const auto counters = counters_on_device(state_of(first_), device);
+    const auto next = next_counters(counters, algorithm.buffers(options_));
+    const auto skip_here = skip.defined() ? on_device(skip, device) : skip;
+    const auto step = next[0];
+    std::vector<std::unique_ptr<Update>> updates;
+    TensorLists lists;
+    for (const auto* item : items_) {
+      auto& update =
+          updates.emplace_back(std::make_unique<Update>(*item, algorithm.memory(options_), step));
+      add_to(lists, update->now, algorithm.buffers(options_));
+    }
+    lists.steps.assign(items_.size(), step.to(c10::kFloat));
+    if (skip_here.defined()) lists.found_inf = skip_here.to(c10::kFloat);
+    algorithm.update_lists(options_, lists);
+    const auto after = chosen(skip_here, counters, next);
+    for (std::size_t i = 0; i < items_.size(); ++i) {
+      updates[i]->store(skip_here);
+      state_of(*items_[i]).device_counters = after;
+    }
+  }
+
+ private:
+  static void add_to(TensorLists& lists, const TensorOperands& one, const Buffers& buffers) {
+    lists.gradients.push_back(one.gradient);
+    lists.weights.push_back(one.weight);
+    if (buffers.first) lists.first.push_back(one.first);
+    if (buffers.second) lists.second.push_back(one.second);
+    if (buffers.largest) lists.largest.push_back(one.largest);
+  }
+
+  const OptimizerOptions& options_;
+  const Item& first_;
+  std::vector<const Item*> items_;
+};
+
+bool wants_lists(const at::Tensor& parameter) {
+  return aten_path() == AtenPath::lists ||
+         (aten_path() == AtenPath::where_needed && !parameter.is_cpu());
+}
+
+}  // namespace
+
+void AtenStep::update(const Algorithm& algorithm, const Groups& groups,
+                      const at::Tensor& skip) const {
+  std::vector<UpdateList> lists;
+  for (const auto& item : items_) {
+    const auto& options = groups[item.entry->slot->group].options();
+    if (!wants_lists(item.gradient) || !algorithm.takes_lists(options)) {
+      update_one(algorithm, options, item, skip);
+      continue;
+    }
+    const auto list = std::find_if(lists.begin(), lists.end(),
+                                   [&](const UpdateList& l) { return l.takes(options, item); });
+    (list == lists.end() ? lists.emplace_back(options, item) : *list).add(item);
+  }
+  for (const auto& list : lists) list.run(algorithm, skip);
+}
+
+}  // namespace amp::optim
