@@ -61,8 +61,8 @@ at::Tensor reordered(const at::Tensor& x, const at::Tensor& order) {
   return x.gather(1, order.unsqueeze(2).expand_as(x));
 }
 
-// One LSTM forward in time and one backward. A packed sequence would do the same, but its op has no
-// oneDNN kernel on the CPU.
+// One LSTM forward in time and one backward. One of two directions over a packed sequence would do the
+// same, but has neither a oneDNN kernel on the CPU nor the fast policy's low-precision one.
 class BothWays : public nn::Module {
  public:
   BothWays(std::int64_t inputs, std::int64_t width)

@@ -69,8 +69,8 @@ TEST_F(CommandLine, OptionsMustBeKnownAndHaveValues) {
 TEST_F(CommandLine, NamesMustBeKnown) {
   expect_usage(
       {"train", "--model", "vgg"},
-      "--model must be mlp, cnn, resnet18, gpt, lstm, LIBRARY.so with a model of your own or FILE.pt of "
-      "TorchScript, got 'vgg'");
+      "--model must be mlp, cnn, resnet18, gpt, lstm, seq2seq, speech, LIBRARY.so with a model of your own "
+      "or FILE.pt of TorchScript, got 'vgg'");
   expect_usage({"train", "--optimizer", "lion"},
                "--optimizer must be sgd, adam, adamw or lamb, got 'lion'");
   expect_usage(
