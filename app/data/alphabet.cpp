@@ -35,7 +35,8 @@ Alphabet Alphabet::of(std::span<const std::string> texts) {
 }
 
 Alphabet::Alphabet(std::vector<std::string> characters) : characters_(std::move(characters)) {
-  if (characters_.empty()) throw amp::InvalidArgument("Alphabet: there must be characters, got none");
+  if (characters_.empty())
+    throw amp::InvalidArgument("Alphabet: there must be characters, got none");
   for (const auto& character : characters_) {
     const auto label = static_cast<std::int32_t>(labels_.size()) + 1;
     if (!labels_.emplace(character, label).second)

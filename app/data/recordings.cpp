@@ -43,7 +43,8 @@ std::string read_transcript(const fs::path& path, const fs::path& sound) {
   const MappedFile file(path);
   check_utf8(file.bytes(), path);
   auto text = tidy(file.bytes());
-  if (text.empty()) throw amp::IoError(path, "the transcript must not be empty; write what is said");
+  if (text.empty())
+    throw amp::IoError(path, "the transcript must not be empty; write what is said");
   return text;
 }
 
@@ -83,7 +84,8 @@ std::vector<fs::path> sounds_in(const fs::path& folder) {
     if (entry->path().extension() == ".wav") sounds.push_back(entry->path());
   }
   if (error) throw amp::IoError(folder, "cannot be examined: " + error.message());
-  std::ranges::sort(sounds, {}, [](const fs::path& path) -> const auto& { return path.native(); });
+  std::ranges::sort(
+      sounds, {}, [](const fs::path& path) -> const auto& { return path.native(); });
   return sounds;
 }
 

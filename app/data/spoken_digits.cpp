@@ -23,10 +23,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kState = 0x646967697473;  // of the numbers that the utterances are drawn from
-constexpr std::array kVoices = {"en-us",    "en-us+f2", "en-us+m3", "en-us+f4",
-                                "en-gb",    "en-gb+m7", "en-gb+f3", "en-gb-x-rp",
-                                "en-gb-scotland", "en-029"};
+constexpr std::uint64_t kState =
+    0x646967697473;  // of the numbers that the utterances are drawn from
+constexpr std::array kVoices = {"en-us",    "en-us+f2", "en-us+m3",   "en-us+f4",       "en-gb",
+                                "en-gb+m7", "en-gb+f3", "en-gb-x-rp", "en-gb-scotland", "en-029"};
 
 // Exit status of a program with these arguments, its outputs thrown away; -1 if it cannot be started.
 int run(const std::vector<std::string>& arguments) {
@@ -53,17 +53,18 @@ std::string spaced(const std::string& digits) {
 }
 
 void speak(const DigitUtterance& utterance, const fs::path& sound) {
-  const int status = run({"espeak-ng", "-v", utterance.voice, "-s", std::to_string(utterance.speed),
-                          "-p", std::to_string(utterance.pitch), "-w", sound.string(),
-                          spaced(utterance.digits)});
+  const int status =
+      run({"espeak-ng", "-v", utterance.voice, "-s", std::to_string(utterance.speed), "-p",
+           std::to_string(utterance.pitch), "-w", sound.string(), spaced(utterance.digits)});
   std::error_code error;
   if (status == 0 && fs::file_size(sound, error) > 0 && !error) return;
-  throw amp::IoError("spoken-digits",
-                     "the command espeak-ng must speak, and it " +
-                         (status < 0 ? std::string("cannot be started")
-                                     : "ended with status " + std::to_string(status)) +
-                         "; install Debian's package espeak-ng, or give --data a folder of NAME.wav "
-                         "with NAME.txt");
+  throw amp::IoError(
+      "spoken-digits",
+      "the command espeak-ng must speak, and it " +
+          (status < 0 ? std::string("cannot be started")
+                      : "ended with status " + std::to_string(status)) +
+          "; install Debian's package espeak-ng, or give --data a folder of NAME.wav "
+          "with NAME.txt");
 }
 
 std::string name_of(std::int64_t i) {

@@ -21,7 +21,7 @@ static_assert(std::endian::native == std::endian::little, "a WAV file's numbers 
 constexpr std::uint16_t kPcm = 1, kFloat = 3, kExtensible = 0xfffe;
 constexpr std::size_t kChunkHeader = 8;
 // The end of a format's GUID in WAVEFORMATEXTENSIBLE; its begin is the format's number.
-constexpr std::array<unsigned char, 14> kGuidTail = {0, 0, 0, 0, 0x10, 0, 0x80,
+constexpr std::array<unsigned char, 14> kGuidTail = {0, 0, 0,    0, 0x10, 0,    0x80,
                                                      0, 0, 0xaa, 0, 0x38, 0x9b, 0x71};
 
 struct Format {
@@ -44,19 +44,21 @@ bool is_supported(const Format& format) {
 
 void check(const Format& format, const fs::path& path) {
   if (!is_supported(format))
-    throw amp::IoError(path, "must be PCM of 8, 16, 24 or 32 bits or floating point of 32 or 64, got "
-                             "format " +
-                                 std::to_string(format.kind) + " of " + std::to_string(format.bits) +
-                                 " bits; convert it to 16-bit PCM");
+    throw amp::IoError(path,
+                       "must be PCM of 8, 16, 24 or 32 bits or floating point of 32 or 64, got "
+                       "format " +
+                           std::to_string(format.kind) + " of " + std::to_string(format.bits) +
+                           " bits; convert it to 16-bit PCM");
   if (format.channels < 1 || format.channels > 64)
     throw amp::IoError(path, "must have 1 to 64 channels, got " + std::to_string(format.channels));
   if (format.rate < 1'000 || format.rate > 768'000)
-    throw amp::IoError(path, "must have 1,000 to 768,000 samples a second, got " +
-                                 std::to_string(format.rate));
+    throw amp::IoError(
+        path, "must have 1,000 to 768,000 samples a second, got " + std::to_string(format.rate));
   if (format.frame_bytes == format.channels * format.bits / 8) return;
   throw amp::IoError(path, "is damaged: its samples of " + std::to_string(format.channels) +
-                               " channels of " + std::to_string(format.bits) + " bits cannot take " +
-                               std::to_string(format.frame_bytes) + " bytes");
+                               " channels of " + std::to_string(format.bits) +
+                               " bits cannot take " + std::to_string(format.frame_bytes) +
+                               " bytes");
 }
 
 Format parse_format(std::string_view chunk, const fs::path& path) {
@@ -91,7 +93,8 @@ float sample_at(std::string_view data, std::size_t offset, const Format& format)
       return static_cast<float>(high * 65536 + low) / 8388608;
     }
     default:
-      return static_cast<float>(static_cast<double>(number_at<std::int32_t>(data, offset)) / 2147483648.0);
+      return static_cast<float>(static_cast<double>(number_at<std::int32_t>(data, offset)) /
+                                2147483648.0);
   }
 }
 
@@ -106,7 +109,8 @@ Sound decoded(std::string_view data, const Format& format, const fs::path& path)
       sum += sample_at(data, i * format.frame_bytes + c * sample_bytes, format);
     sound.samples[i] = static_cast<float>(sum / format.channels);
     if (!std::isfinite(sound.samples[i]))
-      throw amp::IoError(path, "sample " + std::to_string(i) + " must be finite; the file is damaged");
+      throw amp::IoError(path,
+                         "sample " + std::to_string(i) + " must be finite; the file is damaged");
   }
   return sound;
 }
@@ -123,10 +127,12 @@ Sound parse_wav(std::string_view bytes, const fs::path& path) {
     at += kChunkHeader;
     if (size > bytes.size() - at)
       throw amp::IoError(path, "is cut short: a chunk should have " + std::to_string(size) +
-                                   " bytes, and " + std::to_string(bytes.size() - at) + " are there");
+                                   " bytes, and " + std::to_string(bytes.size() - at) +
+                                   " are there");
     if (name == "fmt ") format = parse_format(bytes.substr(at, size), path);
     if (name == "data") {
-      if (format.rate == 0) throw amp::IoError(path, "is damaged: its samples come before their format");
+      if (format.rate == 0)
+        throw amp::IoError(path, "is damaged: its samples come before their format");
       return decoded(bytes.substr(at, size), format, path);
     }
     at = std::min(at + size + size % 2, bytes.size());  // chunks begin at even places

@@ -52,8 +52,8 @@ class Attention : public nn::Module {
         output_(register_module("output", nn::Linear(options.width, options.width))) {}
 
   // mask: bool, broadcast to [batch, heads, time of x, time of `to`]; true: look there.
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& to, const c10::optional<at::Tensor>& mask,
-                     bool causal) {
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& to,
+                     const c10::optional<at::Tensor>& mask, bool causal) {
     const auto batch = x.size(0), size = x.size(2) / heads_;
     const auto query = query_(x).view({batch, x.size(1), heads_, size}).transpose(1, 2);
     const auto parts = key_value_(to).view({batch, to.size(1), 2, heads_, size}).unbind(2);
@@ -134,8 +134,8 @@ class DecoderBlock : public nn::Module {
 // [time, width], in fp32 whatever the model computes in: bf16 has neither all numbers above 256 nor
 // their angles.
 at::Tensor positions(std::int64_t time, std::int64_t width, const at::TensorOptions& options) {
-  const auto rates =
-      at::exp(at::arange(0, width, 2, options) * (-std::log(kLongestWave) / static_cast<double>(width)));
+  const auto rates = at::exp(at::arange(0, width, 2, options) *
+                             (-std::log(kLongestWave) / static_cast<double>(width)));
   const auto angles = at::arange(time, options).unsqueeze(1) * rates;
   return at::stack({at::sin(angles), at::cos(angles)}, 2).flatten(1);
 }
@@ -181,7 +181,8 @@ Seq2seq::Seq2seq(const Seq2seqOptions& options)
 at::Tensor Seq2seq::embedded(const at::Tensor& tokens) {
   const auto rows = embedding_(tokens);
   const auto where = positions(tokens.size(1), options_.width, tokens.options().dtype(c10::kFloat));
-  return drop_(rows * std::sqrt(static_cast<double>(options_.width)) + where.to(rows.scalar_type()));
+  return drop_(rows * std::sqrt(static_cast<double>(options_.width)) +
+               where.to(rows.scalar_type()));
 }
 
 at::Tensor Seq2seq::forward(const at::Tensor& source, const at::Tensor& target) {

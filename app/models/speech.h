@@ -16,12 +16,12 @@
 namespace ampersand {
 
 struct SpeechOptions {
-  std::int64_t bands = 40;    // of a frame of the spectrogram
-  std::int64_t labels = 11;   // characters and CTC's blank, label 0
+  std::int64_t bands = 40;     // of a frame of the spectrogram
+  std::int64_t labels = 11;    // characters and CTC's blank, label 0
   std::int64_t channels = 32;  // of the convolutions
-  std::int64_t layers = 2;    // of the LSTM
-  std::int64_t width = 128;   // of a cell's state, in each direction
-  double dropout = 0;         // of each layer's input and of the last one's output
+  std::int64_t layers = 2;     // of the LSTM
+  std::int64_t width = 128;    // of a cell's state, in each direction
+  double dropout = 0;          // of each layer's input and of the last one's output
 };
 
 // x = relu(conv2(relu(conv1(frames)))), each 3 x 3 over time and bands with stride 2, so that a

@@ -20,7 +20,8 @@ at::Tensor next_tokens(Model& model, const at::Tensor& sources, const at::Tensor
   auto logits = model.forward({sources, targets}).select(1, -1).to(c10::kFloat);
   if (!at::isfinite(logits).all().item<bool>())
     throw amp::NumericalError(
-        "the model's logits are inf or nan; its training has diverged, or --precision is too narrow");
+        "the model's logits are inf or nan; its training has diverged, or --precision is too "
+        "narrow");
   for (const auto mark : {marks.begin, marks.padding})
     logits.select(1, mark).fill_(-std::numeric_limits<float>::infinity());
   return logits.argmax(1);

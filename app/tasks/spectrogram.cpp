@@ -62,8 +62,10 @@ at::Tensor spectrogram(const Sound& sound) {
   const auto spectrum =
       at::stft(samples, size, hop, window, shape, /*center=*/true, "reflect", /*normalized=*/false,
                /*onesided=*/true, /*return_complex=*/true);
-  const auto energy = spectrum.abs().square().t() / shape.square().sum() / static_cast<double>(size);
-  const auto bands = at::matmul(energy, triangles(energy.size(1), rate / static_cast<double>(size)));
+  const auto energy =
+      spectrum.abs().square().t() / shape.square().sum() / static_cast<double>(size);
+  const auto bands =
+      at::matmul(energy, triangles(energy.size(1), rate / static_cast<double>(size)));
   return normalised(at::log(bands + kLeastEnergy)).contiguous();
 }
 

@@ -16,8 +16,7 @@ SpeechBatches::SpeechBatches(const std::vector<Spoken>& set, std::int64_t batch_
   if (batch_size < 1)
     throw amp::InvalidArgument("SpeechBatches: batch_size must be at least 1, got " +
                                std::to_string(batch_size));
-  if (set.empty())
-    throw amp::InvalidArgument("SpeechBatches: there must be recordings, got none");
+  if (set.empty()) throw amp::InvalidArgument("SpeechBatches: there must be recordings, got none");
 }
 
 void SpeechBatches::shuffle(std::uint64_t seed, std::uint64_t epoch) {

@@ -38,15 +38,16 @@ std::int64_t rows_needed(const std::vector<std::int32_t>& labels) {
 Spoken heard(const Recording& recording, const Alphabet& alphabet) {
   Spoken spoken{.frames = {}, .labels = alphabet.encode(recording.text, recording.transcript)};
   spoken.frames = spectrogram(read_wav(recording.sound));
-  const auto rows = Speech::output_length(spoken.frames.size(0)), needed = rows_needed(spoken.labels);
+  const auto rows = Speech::output_length(spoken.frames.size(0)),
+             needed = rows_needed(spoken.labels);
   if (rows >= needed) return spoken;
   std::ostringstream seconds;
   seconds << static_cast<double>(spoken.frames.size(0)) * kFrameSeconds;
-  throw amp::IoError(recording.sound,
-                     "is too short for its transcript: " + seconds.str() + " s are " +
-                         std::to_string(rows) + " rows of output, and CTC needs " +
-                         std::to_string(needed) + " for '" + recording.text +
-                         "'; correct the transcript or leave the recording out");
+  throw amp::IoError(recording.sound, "is too short for its transcript: " + seconds.str() +
+                                          " s are " + std::to_string(rows) +
+                                          " rows of output, and CTC needs " +
+                                          std::to_string(needed) + " for '" + recording.text +
+                                          "'; correct the transcript or leave the recording out");
 }
 
 std::span<const Recording> first(std::span<const Recording> recordings, std::int64_t limit) {
@@ -85,7 +86,8 @@ SpeechTask::SpeechTask(const Settings& settings, std::optional<Alphabet> alphabe
   for (const auto& recording : test) test_names_.push_back(recording.sound.filename().string());
 }
 
-SpeechTask::SpeechTask(const Settings& settings) : SpeechTask(settings, std::optional<Alphabet>{}) {}
+SpeechTask::SpeechTask(const Settings& settings)
+    : SpeechTask(settings, std::optional<Alphabet>{}) {}
 
 SpeechTask::SpeechTask(const Settings& settings, const json& state)
     : SpeechTask(settings,
@@ -116,7 +118,8 @@ std::unique_ptr<Model> SpeechTask::make_model() const {
 // Built-in models alone hear, and theirs fit every alphabet.
 void SpeechTask::check_model(Model& model) const { check_parameters(model, settings_.model); }
 
-Evaluation SpeechTask::evaluate(Model& model, const Batches& test, const amp::Recipe& recipe) const {
+Evaluation SpeechTask::evaluate(Model& model, const Batches& test,
+                                const amp::Recipe& recipe) const {
   return evaluate_speech(model, test, recipe);
 }
 
@@ -137,15 +140,15 @@ std::string SpeechTask::predictions(Model& model, const amp::Recipe& recipe) con
 
 std::vector<std::string> SpeechTask::showpieces(Model& model, const amp::Recipe& recipe,
                                                 std::uint64_t) const {
-  const std::vector<Spoken> few(test_.begin(),
-                                test_.begin() + std::ssize(std::span(test_).first(
-                                                    std::min(kShowpieces, test_.size()))));
+  const std::vector<Spoken> few(
+      test_.begin(),
+      test_.begin() + std::ssize(std::span(test_).first(std::min(kShowpieces, test_.size()))));
   std::vector<std::string> lines;
-  transcribe(model, SpeechBatches(few, std::ssize(few), recipe.compute_dtype), recipe,
-             [&](const auto& heard, const auto& said) {
-               lines.push_back("said " + alphabet_->decode(said) + ", heard " +
-                               alphabet_->decode(heard));
-             });
+  transcribe(
+      model, SpeechBatches(few, std::ssize(few), recipe.compute_dtype), recipe,
+      [&](const auto& heard, const auto& said) {
+        lines.push_back("said " + alphabet_->decode(said) + ", heard " + alphabet_->decode(heard));
+      });
   return lines;
 }
 

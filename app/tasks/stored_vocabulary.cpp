@@ -17,9 +17,10 @@ json vocabulary_json(const Vocabulary& vocabulary) {
 
 Vocabulary stored_vocabulary(const json& state) {
   const auto& stored = state.at("vocabulary");
-  auto vocabulary = stored.at("kind") == "bytes"
-                        ? Vocabulary::bytes()
-                        : Vocabulary::from_merges(stored.at("merges").get<std::vector<TokenPair>>());
+  auto vocabulary =
+      stored.at("kind") == "bytes"
+          ? Vocabulary::bytes()
+          : Vocabulary::from_merges(stored.at("merges").get<std::vector<TokenPair>>());
   check_fingerprint(vocabulary, stored.at("fingerprint"), "the model of this run");
   return vocabulary;
 }

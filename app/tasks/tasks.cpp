@@ -27,8 +27,8 @@ namespace fs = std::filesystem;
 enum class Kind { images, text, translation, speech };
 
 const std::map<std::string, Kind> kModels = {
-    {"mlp", Kind::images}, {"cnn", Kind::images},          {"resnet18", Kind::images},
-    {"gpt", Kind::text},   {"lstm", Kind::text},           {"seq2seq", Kind::translation},
+    {"mlp", Kind::images},   {"cnn", Kind::images}, {"resnet18", Kind::images},
+    {"gpt", Kind::text},     {"lstm", Kind::text},  {"seq2seq", Kind::translation},
     {"speech", Kind::speech}};
 // The built-in data; of each kind the first is what its models learn from by default.
 const std::vector<std::pair<std::string, Kind>> kData = {{"fashion-mnist", Kind::images},

@@ -129,7 +129,8 @@ std::string TranslationTask::continued(Model& model, const amp::Recipe& recipe,
     throw amp::InvalidArgument("--tokens must be >= 1, got " + std::to_string(how.tokens));
   if (how.temperature != 1 || how.top_k != 0)
     throw amp::InvalidArgument(
-        "--temperature and --top-k say how tokens are drawn, and a translation takes the likeliest; "
+        "--temperature and --top-k say how tokens are drawn, and a translation takes the "
+        "likeliest; "
         "leave them out");
   const auto tokens = text_.vocabulary.encode(how.prompt);
   const std::vector<std::int64_t> wide(tokens.begin(), tokens.end());

@@ -43,7 +43,9 @@ class TranslationTask : public Task {
 
  private:
   TranslationTask(const Settings& settings, std::optional<Vocabulary> vocabulary);
-  PairMarks marks() const { return {text_.begin_token(), text_.end_token(), text_.padding_token()}; }
+  PairMarks marks() const {
+    return {text_.begin_token(), text_.end_token(), text_.padding_token()};
+  }
   // Of the first pairs of the test part.
   std::vector<std::string> translated(Model& model, const amp::Recipe& recipe,
                                       std::int64_t count) const;

@@ -61,8 +61,9 @@ TEST_F(Recordings, NeedTranscripts) {
                            "or spoken-digits");
   EXPECT_FALSE(names_recordings(folder_.path().string()));
   write("a.wav", "");
-  EXPECT_EQ(refusal(), where("a.txt") + ": no such transcript of a.wav; write what is said in it, or "
-                                        "list it in transcripts.tsv");
+  EXPECT_EQ(refusal(), where("a.txt") +
+                           ": no such transcript of a.wav; write what is said in it, or "
+                           "list it in transcripts.tsv");
   write("a.txt", " \n");
   EXPECT_EQ(refusal(), where("a.txt") + ": the transcript must not be empty; write what is said");
   write("a.txt", "caf\xE9");
@@ -91,7 +92,9 @@ TEST(AlphabetOf, TextsIsInOrderAndTwoWay) {
   EXPECT_EQ(error_of([&] { alphabet.encode("abc", "x.txt"); }),
             "x.txt: the transcript has the character 'c', which is not of the model's alphabet, ' "
             "ab\xC3\xA9'; write it with these");
-  EXPECT_EQ(error_of<amp::InvalidArgument>([] { Alphabet({"a", "a"}); }),
+  EXPECT_EQ(error_of<amp::InvalidArgument>([] {
+              Alphabet({"a", "a"});
+            }),
             "Alphabet: each character must be there once, got 'a' twice");
   EXPECT_EQ(error_of<amp::InvalidArgument>([] { Alphabet({}); }),
             "Alphabet: there must be characters, got none");

@@ -101,8 +101,9 @@ TEST(Seq2seqModel, RefusesWhatDoesNotFit) {
   EXPECT_EQ(error_of<amp::InvalidArgument>([] { small()->forward(row({13}), row({1})); }),
             "Seq2seq: tokens must be from 0 to 12, the vocabulary's last, got 13; encode the text "
             "with the vocabulary that the model was made for");
-  EXPECT_EQ(error_of<amp::InvalidArgument>(
-                [] { small()->forward(row({1}), at::cat({row({1}), row({2})})); }),
+  EXPECT_EQ(error_of<amp::InvalidArgument>([] {
+              small()->forward(row({1}), at::cat({row({1}), row({2})}));
+            }),
             "Seq2seq: source and target must have as many rows, got 1 and 2");
   EXPECT_EQ(error_of<amp::InvalidArgument>([] { Seq2seq({.width = 10, .heads = 4}); }),
             "Seq2seq: width must be even and a multiple of heads, got 10 and 4");
@@ -148,7 +149,8 @@ TEST(PairBatches, AnEpochHasEachPairOnceInAnOrderOfSeedAndEpoch) {
     for (int i = 0; i < 3; ++i) order.push_back(listed(one.get(i).inputs.at(0)).front());
     other.shuffle(3, 1);
     other.shuffle(7, epoch);
-    for (int i = 0; i < 3; ++i) EXPECT_TRUE(at::equal(other.get(i).inputs[1], one.get(i).inputs[1]));
+    for (int i = 0; i < 3; ++i)
+      EXPECT_TRUE(at::equal(other.get(i).inputs[1], one.get(i).inputs[1]));
     orders.insert(order);
     std::ranges::sort(order);
     EXPECT_EQ(order, (Tokens{'a', 'e', 'i'}));

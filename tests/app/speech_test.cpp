@@ -89,15 +89,19 @@ TEST(SpeechModel, LooksBothWays) {
 }
 
 TEST(SpeechModel, RefusesWhatDoesNotFit) {
-  EXPECT_EQ(error_of<amp::InvalidArgument>(
-                [] { small()->forward(at::rand({1, 4, 7}), lengths_of({4})); }),
-            "Speech: frames must be floating-point [batch, time, 8], not empty, got Float [1, 4, 7]");
-  EXPECT_EQ(error_of<amp::InvalidArgument>(
-                [] { small()->forward(at::rand({1, 4, 8}), lengths_of({4, 4})); }),
+  EXPECT_EQ(
+      error_of<amp::InvalidArgument>([] {
+        small()->forward(at::rand({1, 4, 7}), lengths_of({4}));
+      }),
+      "Speech: frames must be floating-point [batch, time, 8], not empty, got Float [1, 4, 7]");
+  EXPECT_EQ(error_of<amp::InvalidArgument>([] {
+              small()->forward(at::rand({1, 4, 8}), lengths_of({4, 4}));
+            }),
             "Speech: lengths must be Long [1], one for each recording, got Long [2]");
   for (const std::int64_t wrong : {0, 5}) {
-    EXPECT_EQ(error_of<amp::InvalidArgument>(
-                  [&] { small()->forward(at::rand({1, 4, 8}), lengths_of({wrong})); }),
+    EXPECT_EQ(error_of<amp::InvalidArgument>([&] {
+                small()->forward(at::rand({1, 4, 8}), lengths_of({wrong}));
+              }),
               "Speech: lengths must be from 1 to 4, the frames that are there, got " +
                   std::to_string(wrong));
   }
@@ -111,16 +115,16 @@ TEST(SpeechModel, RefusesWhatDoesNotFit) {
 // 3^3 over three rows one, 1 0 1, says "11".
 TEST(CtcLoss, CountsPaths) {
   const auto logits = at::zeros({2, 3, 3});
-  const auto loss = ctc_loss(logits, {2, 3}, at::tensor(Labels{1, 0, 1, 1}, c10::kLong).view({2, 2}),
-                             lengths_of({1, 2}));
+  const auto loss = ctc_loss(
+      logits, {2, 3}, at::tensor(Labels{1, 0, 1, 1}, c10::kLong).view({2, 2}), lengths_of({1, 2}));
   EXPECT_NEAR(loss.item<double>(), (std::log(9.0 / 3) / 1 + std::log(27.0 / 1) / 2) / 2, 1e-6);
 }
 
 TEST(CtcLoss, IsTakenInFp32) {
   for (const auto dtype : {c10::kHalf, c10::kBFloat16}) {
     const auto logits = at::zeros({1, 2, 3}, dtype).requires_grad_();
-    const auto loss = ctc_loss(logits, {2}, at::tensor(Labels{1}, c10::kLong).view({1, 1}),
-                               lengths_of({1}));
+    const auto loss =
+        ctc_loss(logits, {2}, at::tensor(Labels{1}, c10::kLong).view({1, 1}), lengths_of({1}));
     EXPECT_EQ(loss.scalar_type(), c10::kFloat);
     EXPECT_NEAR(loss.item<double>(), std::log(3.0), 1e-6);
     loss.backward();
@@ -270,7 +274,8 @@ TEST(Spectrogram, IsNormalised) {
   const auto frames = spectrogram(noise);
   EXPECT_LT(frames.mean(0).abs().max().item<double>(), 1e-4);
   EXPECT_NEAR(frames.square().mean().item<double>(), 1, 1e-4);
-  for (auto& sample : noise.samples) sample *= 0.25F;  // how loud it is does not matter, but for the floor
+  for (auto& sample : noise.samples)
+    sample *= 0.25F;  // how loud it is does not matter, but for the floor
   EXPECT_LT((spectrogram(noise) - frames).abs().max().item<double>(), 0.02);
 }
 

@@ -32,8 +32,10 @@ TEST(Wav, PcmIsFromMinusOneToBelowOne) {
             (Samples{-1, 0, 0.5, 127.0F / 128}));
   EXPECT_EQ(samples_of(1, 1, 16, little_endian(0x8000, 2) + little_endian(0x4000, 2)),
             (Samples{-1, 0.5}));
-  EXPECT_EQ(samples_of(1, 1, 24, little_endian(0x800000, 3) + little_endian(0xe00000, 3) + little_endian(1, 3)),
-            (Samples{-1, -0.25, 1.0F / 8388608}));
+  EXPECT_EQ(
+      samples_of(1, 1, 24,
+                 little_endian(0x800000, 3) + little_endian(0xe00000, 3) + little_endian(1, 3)),
+      (Samples{-1, -0.25, 1.0F / 8388608}));
   EXPECT_EQ(samples_of(1, 1, 32, little_endian(0x80000000, 4) + little_endian(0x20000000, 4)),
             (Samples{-1, 0.25}));
 }
@@ -46,8 +48,9 @@ TEST(Wav, FloatingPointIsAsItIs) {
 }
 
 TEST(Wav, ChannelsAreAveraged) {
-  EXPECT_EQ(samples_of(1, 2, 16, little_endian(0x4000, 2) + little_endian(0, 2) +
-                                     little_endian(0x8000, 2) + little_endian(0x8000, 2)),
+  EXPECT_EQ(samples_of(1, 2, 16,
+                       little_endian(0x4000, 2) + little_endian(0, 2) + little_endian(0x8000, 2) +
+                           little_endian(0x8000, 2)),
             (Samples{0.25, -1}));
 }
 
@@ -69,7 +72,8 @@ TEST(Wav, OtherChunksArePassedOver) {
 }
 
 TEST(Wav, WhatIsNoWavIsRefused) {
-  const std::string none = "x.wav: is no WAV file: it must begin with RIFF and WAVE; convert it to WAV";
+  const std::string none =
+      "x.wav: is no WAV file: it must begin with RIFF and WAVE; convert it to WAV";
   EXPECT_EQ(refusal(""), none);
   EXPECT_EQ(refusal("RIFF"), none);
   EXPECT_EQ(refusal("fLaC and many bytes more"), none);
@@ -93,9 +97,10 @@ TEST(Wav, ContradictionsAreRefused) {
   wrong[12] = 3;
   EXPECT_EQ(refusal(wav(wrong, "123")),
             "x.wav: is damaged: its samples of 1 channels of 16 bits cannot take 3 bytes");
-  EXPECT_EQ(refusal(wav(wav_format(2, 1, 8000, 4), "12")),
-            "x.wav: must be PCM of 8, 16, 24 or 32 bits or floating point of 32 or 64, got format 2 "
-            "of 4 bits; convert it to 16-bit PCM");
+  EXPECT_EQ(
+      refusal(wav(wav_format(2, 1, 8000, 4), "12")),
+      "x.wav: must be PCM of 8, 16, 24 or 32 bits or floating point of 32 or 64, got format 2 "
+      "of 4 bits; convert it to 16-bit PCM");
   const auto nan = std::numeric_limits<float>::quiet_NaN();
   EXPECT_EQ(refusal(wav(wav_format(3, 1, 8000, 32),
                         little_endian(0, 4) + little_endian(std::bit_cast<std::uint32_t>(nan), 4))),

@@ -33,8 +33,8 @@ at::Tensor ctc(const Speech& given, bool lengths_are_tensors) {
 }
 
 const std::vector<OpPolicy>& cpu_policies() {
-  static const std::vector<OpPolicy> policies = {OpPolicy::torch(at::kCPU), OpPolicy::fast(at::kCPU),
-                                                 OpPolicy::unified()};
+  static const std::vector<OpPolicy> policies = {OpPolicy::torch(at::kCPU),
+                                                 OpPolicy::fast(at::kCPU), OpPolicy::unified()};
   return policies;
 }
 
@@ -113,7 +113,8 @@ TEST(RecurrentCells, ComputeInLowPrecisionNearFp32) {
       for (const auto dtype : {at::kHalf, at::kBFloat16}) {
         const Autocast autocast(at::kCPU, dtype, {.policy = policy});
         const auto low = cell.forward(input);
-        const double tolerance = dtype == at::kHalf ? 4e-3 : 3e-2;  // some roundings of values below 1
+        const double tolerance =
+            dtype == at::kHalf ? 4e-3 : 3e-2;  // some roundings of values below 1
         EXPECT_LT((low.to(at::kFloat) - wide).abs().max().item<double>(), tolerance)
             << cell.name << ' ' << policy.name() << ' ' << dtype;
         EXPECT_FALSE(at::equal(low.to(at::kFloat), wide)) << cell.name << ": nothing was rounded";

@@ -27,11 +27,12 @@ class Domains : public ProgramTest {
     }
   }
   // A training of a few steps of a tiny model.
-  Outcome train(const std::string& model, const std::string& data, const Arguments& more = {}) const {
-    return run(joined({"train", "--model", model, "--data", data, "--layers", "1", "--width", "8",
-                       "--batch-size", "4", "--steps", "3", "--threads", "1", "--output", "run",
-                       "--cpu-fp32-engine", "stock"},
-                      more));
+  Outcome train(const std::string& model, const std::string& data,
+                const Arguments& more = {}) const {
+    return run(joined(
+        {"train", "--model", model, "--data", data, "--layers", "1", "--width", "8", "--batch-size",
+         "4", "--steps", "3", "--threads", "1", "--output", "run", "--cpu-fp32-engine", "stock"},
+        more));
   }
   void expect_refused(const Outcome& outcome, int status, const std::string& begin,
                       const std::string& part = "") const {
@@ -48,7 +49,8 @@ TEST_F(Domains, TranslationIsTrainedTestedAndTranslates) {
   EXPECT_EQ(results["settings"]["train_samples"], 36);
   EXPECT_EQ(results["settings"]["test_samples"], 4);
   // "<0>" to "<9>" are 4 tokens with their end, "<10>" to "<35>" 5.
-  EXPECT_NEAR(results["settings"]["tokens_per_sample"].get<double>(), (10 * 4 + 26 * 5) / 36.0, 1e-9);
+  EXPECT_NEAR(results["settings"]["tokens_per_sample"].get<double>(), (10 * 4 + 26 * 5) / 36.0,
+              1e-9);
   const auto& trained = results["runs"][0];
   EXPECT_TRUE(trained["perplexity"].is_number());
   EXPECT_TRUE(trained["bits_per_byte"].is_number());
@@ -82,7 +84,8 @@ TEST_F(Domains, SpeechIsTrainedAndTested) {
   const auto predicted = run({"predict", "run", "--threads", "1"}).out;
   EXPECT_TRUE(predicted.starts_with("recording,said,heard\n\"7.wav\",\"b a\",\"")) << predicted;
   EXPECT_EQ(std::ranges::count(predicted, '\n'), 4);
-  expect_refusal_like(run({"predict", "run", "--prompt", "a"}), 2, "--prompt is for models of text");
+  expect_refusal_like(run({"predict", "run", "--prompt", "a"}), 2,
+                      "--prompt is for models of text");
 
   // Other recordings: with a character that the model does not write.
   write_recordings("others");
@@ -139,10 +142,12 @@ TEST_F(Domains, ModelAndDataMustMatch) {
 }
 
 TEST_F(Domains, SpokenDigitsNeedTheSynthesiser) {
-  expect_refusal(run({"train", "--model", "speech"}, {{"PATH", "/nowhere"}, {"XDG_CACHE_HOME", path("cache").string()}}),
-                 3,
-                 "spoken-digits: the command espeak-ng must speak, and it cannot be started; install "
-                 "Debian's package espeak-ng, or give --data a folder of NAME.wav with NAME.txt");
+  expect_refusal(
+      run({"train", "--model", "speech"},
+          {{"PATH", "/nowhere"}, {"XDG_CACHE_HOME", path("cache").string()}}),
+      3,
+      "spoken-digits: the command espeak-ng must speak, and it cannot be started; install "
+      "Debian's package espeak-ng, or give --data a folder of NAME.wav with NAME.txt");
 }
 
 }  // namespace
