@@ -59,7 +59,8 @@ amp::RegisteredModel make_language_model(const std::string& name, const amp::Mod
     throw amp::InvalidArgument("--model " + name +
                                " learns from text, and --data has images; give --data kjv, a text "
                                "file or a folder of them");
-  return name == "gpt" ? made<Gpt>(gpt_options(shape, sizes)) : made<LstmModel>(lstm_options(shape, sizes));
+  return name == "gpt" ? made<Gpt>(gpt_options(shape, sizes))
+                       : made<LstmModel>(lstm_options(shape, sizes));
 }
 
 }  // namespace ampersand

@@ -174,6 +174,17 @@ const AmpersandCurves = (() => {
     return { chart: lineChart(datasets, y, show) };
   }
 
+  // What fp16 loses of the gradients at the loss scale of the run, as `--gradient-range` measures it.
+  function gradientsLost(series, theme) {
+    const measured = (run) => ({ ...run, history: run.gradients?.history });
+    const runs = series.map((one) => ({ ...one, runs: one.runs.map(measured) }));
+    const read = (entry) => 100 * number(entry.activations?.lost_scaled);
+    const datasets = lines(runs, theme, read, nestedMarkers);
+    if (!datasets.length) return null;
+    const y = { min: 0, suggestedMax: 10, ticks: { callback: short }, title: axisTitle("Gradients lost (%)") };
+    return { chart: lineChart(datasets, y, (value) => `${grouped(value, 2)} %`) };
+  }
+
   function powerOfTwo(exponent) {
     const raised = String(exponent).replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);
     return `2${raised.replace("-", "⁻")}`;
@@ -221,5 +232,5 @@ const AmpersandCurves = (() => {
     return { chart: lineChart(datasets, y, (value) => grouped(2 ** value)) };
   }
 
-  return { trainLoss, quality, lossScale };
+  return { trainLoss, quality, gradientsLost, lossScale };
 })();

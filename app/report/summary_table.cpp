@@ -99,7 +99,16 @@ Cell test_loss_cell(const Table&, const PrecisionResults& column) {
   return mean_cell(column, "test_loss", loss);
 }
 
-Cell speed_cell(const Table&, const PrecisionResults& column) {
+Cell bits_per_byte_cell(const Table&, const PrecisionResults& column) {
+  const auto bits = mean_of(column, "bits_per_byte");
+  if (!bits) return {};
+  return {.value = grouped(bits->value, 3)};
+}
+
+// Models of text are timed in tokens.
+Cell speed_cell(const Table& table, const PrecisionResults& column) {
+  if (const auto tokens = mean_of(column, "tokens_per_second"); table.perplexity && tokens)
+    return {.value = grouped(tokens->value)};
   const auto speed = speed_of(column);
   if (!speed) return {};
   return {.value = grouped(*speed, *speed < 100 ? 1 : 0)};
@@ -170,13 +179,18 @@ std::vector<Measure> quality_measures(bool perplexity) {
   }
   measures.push_back(
       {"Difference to fp32", "and whether chance could explain it", difference_cell, true});
+  if (perplexity)
+    measures.push_back({"Bits per byte", "of UTF-8; lower is better", bits_per_byte_cell});
   measures.push_back({"Final train loss", "lower is better", train_loss_cell});
   measures.push_back({"Test loss", "lower is better", test_loss_cell});
   return measures;
 }
 
-std::vector<Measure> cost_measures() {
-  return {{"Speed", "samples per second; higher is better", speed_cell},
+std::vector<Measure> cost_measures(bool perplexity) {
+  return {{"Speed",
+           perplexity ? "tokens per second; higher is better"
+                      : "samples per second; higher is better",
+           speed_cell},
           {"Speed against fp32", "above 1 is faster", speed_ratio_cell, true},
           {"Peak memory", "MB; 1 MB = 1,000,000 bytes", peak_memory_cell},
           {"Activations", "MB of numbers kept for backward", activations_cell},
@@ -252,7 +266,7 @@ std::string summary_table(const Json& results) {
   }
   return "<div class=\"scroll\"><table class=\"summary\">\n" + table_head(table) +
          status_row(table) + render(quality_measures(table.perplexity), table) +
-         render(cost_measures(), table) + render(scaling_measures(), table) + "</table></div>\n";
+         render(cost_measures(table.perplexity), table) + render(scaling_measures(), table) + "</table></div>\n";
 }
 
 }  // namespace ampersand::report

@@ -14,7 +14,9 @@ std::vector<at::Tensor> moved(const std::vector<at::Tensor>& tensors, c10::Devic
 
 }  // namespace
 
-Batch Batch::to(c10::Device device) const { return {moved(inputs, device), moved(targets, device)}; }
+Batch Batch::to(c10::Device device) const {
+  return {moved(inputs, device), moved(targets, device)};
+}
 
 std::int64_t Batches::samples_of(std::int64_t i) const {
   return std::min(batch_size(), samples() - i * batch_size());

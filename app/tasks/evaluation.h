@@ -11,7 +11,7 @@
 namespace ampersand {
 
 struct Evaluation {
-  double loss = 0;  // mean over samples, or over tokens
+  double loss = 0;                      // mean over samples, or over tokens
   std::optional<double> accuracy = {};  // share that is right
   // Of text: exp(loss), and bits for each byte of UTF-8.
   std::optional<double> perplexity = {}, bits_per_byte = {};

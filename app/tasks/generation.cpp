@@ -22,8 +22,9 @@ void check(const Continuation& how) {
   if (how.tokens < 1)
     throw amp::InvalidArgument("--tokens must be >= 1, got " + std::to_string(how.tokens));
   if (!(how.temperature >= 0) || !std::isfinite(how.temperature))
-    throw amp::InvalidArgument("--temperature must be finite and >= 0 (0: the likeliest token), got " +
-                               std::to_string(how.temperature));
+    throw amp::InvalidArgument(
+        "--temperature must be finite and >= 0 (0: the likeliest token), got " +
+        std::to_string(how.temperature));
   if (how.top_k < 0)
     throw amp::InvalidArgument("--top-k must be >= 0 (0: all tokens), got " +
                                std::to_string(how.top_k));
@@ -70,7 +71,8 @@ std::vector<std::int64_t> generate(Model& model, const amp::Recipe& recipe,
     const auto logits = model.forward({tokens.to(device)}).select(1, -1)[0].to(c10::kFloat).cpu();
     if (!at::isfinite(logits).all().item<bool>())
       throw amp::NumericalError(
-          "the model's logits are inf or nan; its training has diverged, or --precision is too narrow");
+          "the model's logits are inf or nan; its training has diverged, or --precision is too "
+          "narrow");
     // 53 bits, the same on every platform; std::uniform_real_distribution need not be.
     const double u = static_cast<double>(generator() >> 11) * 0x1p-53;
     prompt.push_back(next_token(logits, how, u));

@@ -18,7 +18,8 @@
 namespace ampersand {
 namespace {
 
-void check(const ImageSet& set, const PixelStatistics& statistics, const ImageBatchOptions& options) {
+void check(const ImageSet& set, const PixelStatistics& statistics,
+           const ImageBatchOptions& options) {
   if (options.batch_size < 1) {
     throw amp::InvalidArgument("ImageBatches: batch_size must be at least 1, got " +
                                std::to_string(options.batch_size));

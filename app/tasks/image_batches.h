@@ -25,7 +25,8 @@ class ImageBatches : public Batches {
   //
   // Throws amp::InvalidArgument for a batch size below 1, another dtype, and statistics of another
   // number of channels.
-  ImageBatches(const ImageSet& set, const PixelStatistics& statistics, const ImageBatchOptions& options);
+  ImageBatches(const ImageSet& set, const PixelStatistics& statistics,
+               const ImageBatchOptions& options);
 
   std::int64_t samples() const override { return static_cast<std::int64_t>(order_.size()); }
   std::int64_t batch_size() const override { return options_.batch_size; }

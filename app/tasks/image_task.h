@@ -2,8 +2,8 @@
 #pragma once
 
 #include "app/data/image_set.h"
-#include "app/tasks/task.h"
 #include "app/settings/settings.h"
+#include "app/tasks/task.h"
 
 namespace ampersand {
 

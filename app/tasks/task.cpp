@@ -6,8 +6,8 @@
 namespace ampersand {
 
 std::string Task::continued(Model&, const amp::Recipe&, const Continuation&) const {
-  throw amp::InvalidArgument("--prompt is for models of text, and this one was trained on " + noun() +
-                             "; leave it out");
+  throw amp::InvalidArgument("--prompt is for models of text, and this one was trained on " +
+                             noun() + "; leave it out");
 }
 
 }  // namespace ampersand

@@ -17,8 +17,8 @@ namespace ampersand {
 struct Continuation {
   std::string prompt;
   std::int64_t tokens = 200;
-  double temperature = 1;   // 0: always the likeliest token
-  std::int64_t top_k = 0;   // draw from the k likeliest; 0: from all
+  double temperature = 1;  // 0: always the likeliest token
+  std::int64_t top_k = 0;  // draw from the k likeliest; 0: from all
   std::uint64_t seed = 0;
 };
 
@@ -45,7 +45,8 @@ class Task {
   // Throws amp::InvalidArgument for a model that does not fit, as ampersand::check_model does.
   virtual void check_model(Model& model) const = 0;
 
-  virtual Evaluation evaluate(Model& model, const Batches& test, const amp::Recipe& recipe) const = 0;
+  virtual Evaluation evaluate(Model& model, const Batches& test,
+                              const amp::Recipe& recipe) const = 0;
 
   // What a checkpoint must remember, so that stored_task makes this task again.
   virtual nlohmann::json state() const = 0;

@@ -60,15 +60,13 @@ std::string TextTask::noun() const {
 }
 
 json TextTask::about() const {
-  return {{"tokens_per_sample", shape_.context},
-          {"vocabulary_size", data_.vocabulary.size()},
-          {"train_tokens", data_.train.size()},
-          {"test_tokens", data_.test.size()},
-          {"train_bytes", data_.train.bytes()},
-          {"test_bytes", data_.test.bytes()}};
+  return {{"tokens_per_sample", shape_.context}, {"vocabulary_size", data_.vocabulary.size()},
+          {"train_tokens", data_.train.size()},  {"test_tokens", data_.test.size()},
+          {"train_bytes", data_.train.bytes()},  {"test_bytes", data_.test.bytes()}};
 }
 
-std::unique_ptr<Batches> TextTask::training_batches(std::int64_t batch_size, c10::ScalarType) const {
+std::unique_ptr<Batches> TextTask::training_batches(std::int64_t batch_size,
+                                                    c10::ScalarType) const {
   return std::make_unique<TextBatches>(data_.train, shape_.context, batch_size, true);
 }
 

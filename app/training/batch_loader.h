@@ -28,7 +28,7 @@ class BatchLoader {
 
   Batches& batches_;
   std::int64_t threads_;
-  std::int64_t next_ = 0;             // to be begun
+  std::int64_t next_ = 0;                // to be begun
   std::deque<std::future<Batch>> made_;  // in order
 };
 

@@ -33,9 +33,8 @@ class Watch {
  public:
   explicit Watch(ExponentHistogram& histogram) {
     target_ = &histogram;
-    handle_ = at::addGlobalCallback(at::RecordFunctionCallback(&count)
-                                        .needsInputs(true)
-                                        .scopes({at::RecordScope::BACKWARD_FUNCTION}));
+    handle_ = at::addGlobalCallback(at::RecordFunctionCallback(&count).needsInputs(true).scopes(
+        {at::RecordScope::BACKWARD_FUNCTION}));
   }
   ~Watch() {
     at::removeCallback(handle_);
@@ -97,8 +96,7 @@ json histogram_json(const ExponentHistogram& histogram) {
 
 json shares(const ExponentHistogram& histogram, int scale_exponent) {
   constexpr int kEnd = ExponentHistogram::kHighest + 1;
-  const auto finite =
-      numbers_in(histogram, ExponentHistogram::kLowest, kEnd) + histogram.zero;
+  const auto finite = numbers_in(histogram, ExponentHistogram::kLowest, kEnd) + histogram.zero;
   const auto total = finite + histogram.inf + histogram.nan;
   const auto share = [&](std::int64_t n) {
     return total == 0 ? 0.0 : static_cast<double>(n) / static_cast<double>(total);

@@ -1,8 +1,8 @@
 // LibTorch's random numbers as they were.
 #include "app/training/saved_generator.h"
 
-#include <ATen/Context.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 
 namespace ampersand {

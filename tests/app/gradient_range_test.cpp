@@ -2,6 +2,7 @@
 #include "app/training/gradient_range.h"
 
 #include <ATen/Context.h>
+#include <ATen/ops/mul.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/tensor.h>
@@ -21,7 +22,7 @@ class Linear : public Model {
   at::Tensor forward(const std::vector<at::Tensor>&) override {
     buffer_.add_(1);
     at::rand({1});
-    return weight_ * factors_;
+    return at::mul(weight_, factors_);
   }
   std::vector<at::Tensor> parameters() const override { return {weight_}; }
   std::vector<at::Tensor> buffers() const override { return {buffer_}; }

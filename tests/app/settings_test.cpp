@@ -37,7 +37,7 @@ void expect_refused(Value Settings::* field, const std::string& rule,
   }
 }
 
-TEST(Settings, DefaultsAreFine) { EXPECT_NO_THROW(check_settings({})); }
+TEST(Settings, DefaultsAreFine) { EXPECT_NO_THROW(check_settings(Settings())); }
 
 TEST(Settings, LearningRate) {
   expect_accepted(&Settings::learning_rate, {1e-300, 0.05, 1e30});

@@ -61,7 +61,9 @@ class TextTaskTest : public ::testing::Test {
     settings.context = 4;
     settings.held_out = 0.5;
     settings.vocabulary = vocabulary;
-    settings.sizes = {.layers = 1, .width = 8, .heads = 2};
+    settings.sizes.layers = 1;
+    settings.sizes.width = 8;
+    settings.sizes.heads = 2;
     return settings;
   }
 
@@ -78,15 +80,14 @@ TEST_F(TextTaskTest, TargetsAreTheTokensThatFollow) {
   EXPECT_EQ(batch.inputs.at(0)[0][0].item<int>(), 'A');
   EXPECT_EQ(batch.inputs.at(0)[4][3].item<int>(), 'T');
   EXPECT_EQ(batch.targets.at(0)[4][3].item<int>(), 'U');
-  EXPECT_TRUE(batch.targets.at(0).equal(batch.inputs.at(0) + 1));
+  EXPECT_TRUE(batch.targets.at(0).equal(batch.inputs.at(0).add(1)));
 }
 
 // Of 256 tokens that are all alike each costs log2(256) = 8 bits.
 TEST_F(TextTaskTest, ALossIsBitsForEachByte) {
   const TextTask task(settings_for(kTwoLines));
   Counting alike(256, 0);
-  const auto result =
-      task.evaluate(alike, *task.test_batches(c10::kFloat), amp::Recipe::fp32());
+  const auto result = task.evaluate(alike, *task.test_batches(c10::kFloat), amp::Recipe::fp32());
   EXPECT_NEAR(result.loss, std::log(256.0), 1e-5);
   EXPECT_NEAR(result.perplexity.value(), 256, 1e-2);
   EXPECT_NEAR(result.bits_per_byte.value(), 8, 1e-5);
@@ -100,8 +101,7 @@ TEST_F(TextTaskTest, BitsPerByteCountBytesNotTokens) {
   const TextTask task(settings_for(text + "\n" + text + "\n", "bpe-257"));
   ASSERT_EQ(task.about().at("vocabulary_size"), 257);
   Counting alike(257, 0);
-  const auto result =
-      task.evaluate(alike, *task.test_batches(c10::kFloat), amp::Recipe::fp32());
+  const auto result = task.evaluate(alike, *task.test_batches(c10::kFloat), amp::Recipe::fp32());
   EXPECT_NEAR(result.bits_per_byte.value(), std::log2(257.0) / 2, 1e-4);
 }
 
@@ -134,9 +134,8 @@ TEST_F(TextTaskTest, ContinuesAPrompt) {
   EXPECT_EQ(task.continued(certain, amp::Recipe::fp32(), {.prompt = "abc", .tokens = 5}),
             "abcdefgh");
   EXPECT_EQ(certain.longest, 4);  // never more than the context
-  EXPECT_EQ(error_of<amp::InvalidArgument>([&] {
-              task.continued(certain, amp::Recipe::fp32(), {.prompt = "ab\xff"});
-            }),
+  EXPECT_EQ(error_of<amp::InvalidArgument>(
+                [&] { task.continued(certain, amp::Recipe::fp32(), {.prompt = "ab\xff"}); }),
             "--prompt is not UTF-8 from byte 2 on; give text in UTF-8");
 }
 
@@ -201,15 +200,24 @@ TEST(Tasks, AModelAndItsDataMustMatch) {
   settings.data = "fashion-mnist";
   EXPECT_EQ(error_of<amp::InvalidArgument>([&] { make_task(settings); }),
             "--model gpt learns from text, and --data fashion-mnist has images; give --data kjv, a "
-            "text file or a folder of them");
+            "text file or a folder of them, or --model cnn or resnet18");
   settings.model = "cnn";
   settings.data = "kjv";
   EXPECT_EQ(error_of<amp::InvalidArgument>([&] { make_task(settings); }),
-            "--model cnn learns from images, and --data kjv is text; give --data fashion-mnist, "
+            "--model cnn learns from images, and --data kjv has text; give --data fashion-mnist, "
             "cifar-10 or a folder of images, or --model gpt or lstm");
 }
 
 TEST(Tasks, DefaultsSuitTheModel) {
+  for (const auto& [model, data, batch] :
+       {std::tuple{"seq2seq", "numbers", 64}, {"speech", "spoken-digits", 16}}) {
+    Settings settings;
+    settings.model = model;
+    complete_settings(settings);
+    EXPECT_EQ(settings.data, data);
+    EXPECT_EQ(settings.optimizer, "adamw");
+    EXPECT_EQ(settings.batch_size, batch);
+  }
   Settings settings;
   settings.model = "lstm";
   settings.given = {"--lr"};
