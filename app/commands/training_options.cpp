@@ -22,7 +22,7 @@ namespace ampersand {
 namespace {
 
 void add_size_options(CLI::App& command, Settings& s) {
-  const std::string group = "Models of text";
+  const std::string group = "Models of text and speech";
   const auto size = [&](const char* name, std::int64_t& field, const char* meaning) {
     command.add_option(name, field, meaning)->group(group);
   };
@@ -31,8 +31,8 @@ void add_size_options(CLI::App& command, Settings& s) {
                   "Shape of gpt: gpt2, gpt2-medium, gpt2-large or gpt2-xl (default: 6 layers of 384)")
       ->group(group);
   size("--layers", s.sizes.layers, "Layers (default: by model)");
-  size("--width", s.sizes.width, "Width of gpt's residual stream, of lstm's cells");
-  size("--heads", s.sizes.heads, "Heads of gpt's attention");
+  size("--width", s.sizes.width, "Width of a transformer's residual stream, of an LSTM's cells");
+  size("--heads", s.sizes.heads, "Heads of a transformer's attention");
   size("--embedding", s.sizes.embedding, "Width of lstm's embedding (default: --width)");
   size("--projection", s.sizes.projection, "Project the output of lstm's cells to this width");
   command.add_option("--dropout", s.sizes.dropout, "Share of values set to 0 while training")
@@ -46,10 +46,10 @@ void add_size_options(CLI::App& command, Settings& s) {
       ->group(group);
   command
       .add_option("--vocabulary", s.vocabulary,
-                  "bytes; bpe-N: byte pairs learned from the text; or a vocabulary's file")
+                  "Of text: bytes; bpe-N: byte pairs learned from it; or a vocabulary's file")
       ->capture_default_str()
       ->group(group);
-  command.add_option("--held-out", s.held_out, "Share of a text, at its end, for testing")
+  command.add_option("--held-out", s.held_out, "Share of text or recordings, at the end, for testing")
       ->capture_default_str()
       ->group(group);
 }
@@ -57,17 +57,20 @@ void add_size_options(CLI::App& command, Settings& s) {
 void add_model_options(CLI::App& command, Settings& s) {
   command
       .add_option("--model", s.model,
-                  "Of images: mlp, cnn or resnet18; of text: gpt or lstm; LIBRARY.so[:NAME] with a "
-                  "model of your own; FILE.pt of TorchScript (loading either runs it)")
+                  "Of images: mlp, cnn or resnet18; of text: gpt or lstm; of translations: seq2seq; of "
+                  "recordings: speech; LIBRARY.so[:NAME] with a model of your own; FILE.pt of "
+                  "TorchScript (loading either runs it)")
       ->capture_default_str();
   command.add_option("--data", s.data,
                      "fashion-mnist, cifar-10, or a folder of IDX or CIFAR-10 files, plain or .gz; "
-                     "kjv, a UTF-8 file or a folder of them (default: fashion-mnist, kjv for text)");
+                     "kjv, a UTF-8 file or a folder of them; numbers, NAME.src with NAME.tgt, or FILE.tsv of "
+                     "translations; spoken-digits or a folder of NAME.wav with NAME.txt (default: the "
+                     "first that suits the model)");
   command.add_option("--train-samples", s.train_samples,
-                     "Use the first N training images or windows of text; 0: all")
+                     "Use the first N training images, windows of text, pairs or recordings; 0: all")
       ->capture_default_str();
   command.add_option("--test-samples", s.test_samples,
-                     "Use the first N test images or windows of text; 0: all")
+                     "Use the first N test images, windows of text, pairs or recordings; 0: all")
       ->capture_default_str();
   command.add_option("--init", s.init,
                      "Weights to begin with: a safetensors file, for gpt also in GPT-2's layout");

@@ -73,7 +73,9 @@ class Cnn : public nn::Module {
 
 }  // namespace
 
-std::vector<std::string> builtin_model_names() { return {"mlp", "cnn", "resnet18", "gpt", "lstm"}; }
+std::vector<std::string> builtin_model_names() {
+  return {"mlp", "cnn", "resnet18", "gpt", "lstm", "seq2seq", "speech"};
+}
 
 void register_builtin_models() {
   static const bool once = [] {

@@ -6,44 +6,34 @@
 #include "amp/error.h"
 #include "app/models/gpt.h"
 #include "app/models/lstm.h"
+#include "app/models/size_options.h"
 
 namespace ampersand {
 namespace {
 
-void set(std::int64_t& field, std::int64_t given) {
-  if (given != 0) field = given;
-}
-
-// model: the one that has the option.
-void refuse(bool given, const char* option, const char* model) {
-  if (!given) return;
-  throw amp::InvalidArgument(std::string(option) + " is an option of --model " + model +
-                             "; leave it out");
-}
-
 GptOptions gpt_options(const amp::ModelShape& shape, const ModelSizes& sizes) {
-  refuse(sizes.embedding != 0, "--embedding", "lstm");
-  refuse(sizes.projection != 0, "--projection", "lstm");
-  refuse(sizes.tied, "--tied", "lstm (gpt's output is tied unless --untied is given)");
+  refuse_size(sizes.embedding != 0, "--embedding", "lstm");
+  refuse_size(sizes.projection != 0, "--projection", "lstm");
+  refuse_size(sizes.tied, "--tied", "lstm (gpt's output is tied unless --untied is given)");
   auto options = sizes.preset.empty() ? GptOptions{} : gpt_preset(sizes.preset);
   options.vocabulary = shape.vocabulary;
   options.context = shape.context;
-  set(options.layers, sizes.layers);
-  set(options.width, sizes.width);
-  set(options.heads, sizes.heads);
+  take_size(options.layers, sizes.layers);
+  take_size(options.width, sizes.width);
+  take_size(options.heads, sizes.heads);
   options.dropout = sizes.dropout;
   options.tied = !sizes.untied;
   return options;
 }
 
 LstmOptions lstm_options(const amp::ModelShape& shape, const ModelSizes& sizes) {
-  refuse(!sizes.preset.empty(), "--size", "gpt");
-  refuse(sizes.heads != 0, "--heads", "gpt");
-  refuse(sizes.untied, "--untied", "gpt (lstm's output is untied unless --tied is given)");
+  refuse_size(!sizes.preset.empty(), "--size", "gpt");
+  refuse_size(sizes.heads != 0, "--heads", "gpt");
+  refuse_size(sizes.untied, "--untied", "gpt (lstm's output is untied unless --tied is given)");
   LstmOptions options;
   options.vocabulary = shape.vocabulary;
-  set(options.layers, sizes.layers);
-  set(options.hidden, sizes.width);
+  take_size(options.layers, sizes.layers);
+  take_size(options.hidden, sizes.width);
   options.projection = sizes.projection;
   options.embedding = sizes.embedding != 0                  ? sizes.embedding
                       : sizes.tied && sizes.projection != 0 ? sizes.projection

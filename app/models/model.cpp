@@ -4,45 +4,35 @@
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
-#include <torch/nn/module.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <sstream>
 
-#include "amp/checkpoint.h"
 #include "amp/error.h"
 #include "app/models/builtin.h"
 #include "app/models/language_models.h"
+#include "app/models/module_model.h"
 #include "app/models/plug_in.h"
 #include "app/models/script_model.h"
+#include "app/models/seq2seq.h"
+#include "app/models/speech.h"
 
 namespace ampersand {
 namespace {
 
 namespace fs = std::filesystem;
 
-class ModuleModel : public Model {
+class RegisteredModuleModel : public ModuleModel<> {
  public:
-  explicit ModuleModel(amp::RegisteredModel model) : model_(std::move(model)) {}
+  explicit RegisteredModuleModel(amp::RegisteredModel model)
+      : ModuleModel(model.module), model_(std::move(model)) {}
 
   at::Tensor forward(const std::vector<at::Tensor>& inputs) override {
     return model_.forward(inputs.at(0));
   }
   at::Tensor loss(const at::Tensor& outputs, const std::vector<at::Tensor>& targets) override {
     return model_.loss ? model_.loss(outputs, targets.at(0)) : Model::loss(outputs, targets);
-  }
-  torch::nn::Module* module() override { return model_.module.get(); }
-  std::vector<at::Tensor> parameters() const override { return model_.module->parameters(); }
-  std::vector<at::Tensor> buffers() const override { return model_.module->buffers(); }
-  void train(bool on) override { model_.module->train(on); }
-  void to(c10::Device device) override { model_.module->to(device); }
-  void load(const amp::NamedTensors& weights) override {
-    amp::load_weights(*model_.module, weights);
-  }
-  std::unique_ptr<amp::TrainStep> train_step(torch::optim::Optimizer& optimizer,
-                                             const amp::Recipe& recipe) override {
-    return std::make_unique<amp::TrainStep>(*model_.module, optimizer, recipe);
   }
 
  private:
@@ -108,7 +98,7 @@ at::Tensor Model::loss(const at::Tensor& outputs, const std::vector<at::Tensor>&
 }
 
 std::unique_ptr<Model> model_of(amp::RegisteredModel model) {
-  return std::make_unique<ModuleModel>(std::move(model));
+  return std::make_unique<RegisteredModuleModel>(std::move(model));
 }
 
 void check_model_name(const std::string& what) {
@@ -126,6 +116,8 @@ std::unique_ptr<Model> make_model(const std::string& what, const amp::ModelShape
   check_model_name(what);
   register_builtin_models();
   if (is_language_model(what)) return model_of(make_language_model(what, shape, sizes));
+  if (what == "seq2seq") return make_seq2seq(shape, sizes);
+  if (what == "speech") return make_speech(shape, sizes);
   if (is_path(what) && !is_plug_in(what)) return load_script_model(what);
   const auto name = is_plug_in(what) ? load_plug_in(what) : what;
   return model_of(amp::make_registered_model(name, shape));

@@ -11,6 +11,7 @@
 #include "amp/error.h"
 #include "app/data/utf8.h"
 #include "app/tasks/generation.h"
+#include "app/tasks/stored_vocabulary.h"
 #include "app/tasks/text_batches.h"
 
 namespace ampersand {
@@ -31,24 +32,6 @@ TextOptions text_options(const Settings& settings, std::optional<Vocabulary> voc
     options.limit_train = (settings.train_samples + 1) * settings.context;
   if (settings.test_samples > 0) options.limit_test = settings.test_samples * settings.context + 1;
   return options;
-}
-
-json vocabulary_json(const Vocabulary& vocabulary) {
-  auto merges = json::array();
-  for (const auto& [left, right] : vocabulary.merges()) merges.push_back({left, right});
-  return {{"kind", vocabulary.kind() == Vocabulary::Kind::bytes ? "bytes" : "bpe"},
-          {"fingerprint", vocabulary.fingerprint()},
-          {"merges", merges}};
-}
-
-Vocabulary stored_vocabulary(const json& state) {
-  const auto& stored = state.at("vocabulary");
-  auto vocabulary =
-      stored.at("kind") == "bytes"
-          ? Vocabulary::bytes()
-          : Vocabulary::from_merges(stored.at("merges").get<std::vector<TokenPair>>());
-  check_fingerprint(vocabulary, stored.at("fingerprint"), "the model of this run");
-  return vocabulary;
 }
 
 }  // namespace

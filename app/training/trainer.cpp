@@ -36,6 +36,15 @@ std::int64_t bytes_of(const amp::NamedTensors& tensors) {
   return bytes;
 }
 
+// Images and spectrograms come in the recipe's dtype, which outside of autocast does not go with fp32
+// weights.
+Batch widened(Batch batch) {
+  for (auto& input : batch.inputs) {
+    if (input.is_floating_point()) input = input.to(c10::kFloat);
+  }
+  return batch;
+}
+
 class Training {
  public:
   Training(const RunPlan& plan, const Settings& settings, const Task& task, const EventSink& sink)
@@ -192,13 +201,13 @@ class Training {
     send(event);
   }
 
-  at::Tensor loss_of_batch() {
-    return model_->loss(model_->forward(batch_.inputs), batch_.targets);
+  at::Tensor loss_of(const Batch& batch) {
+    return model_->loss(model_->forward(batch.inputs), batch.targets);
   }
 
   amp::StepReport plain_step(const std::function<void()>& after_forward) {
     return (*train_step_)([&] {
-      auto loss = loss_of_batch();
+      auto loss = loss_of(batch_);
       after_forward();
       loss_ = loss.item<double>();
       return loss;
@@ -245,7 +254,8 @@ class Training {
   // Where the gradients of this micro-batch lie when nothing is rounded: a backward pass of its own,
   // in fp32 with the weights as they are, which leaves no trace in the training.
   void measure_gradients() {
-    const auto range = gradient_range(*model_, device_, [&] { return loss_of_batch(); });
+    const auto batch = widened(batch_);
+    const auto range = gradient_range(*model_, device_, [&] { return loss_of(batch); });
     auto event = gradient_range_json(range, train_step_->scaler().get_scale());
     event.update({{"event", "gradients"}, {"step", step_}});
     send(event);

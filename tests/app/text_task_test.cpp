@@ -200,15 +200,24 @@ TEST(Tasks, AModelAndItsDataMustMatch) {
   settings.data = "fashion-mnist";
   EXPECT_EQ(error_of<amp::InvalidArgument>([&] { make_task(settings); }),
             "--model gpt learns from text, and --data fashion-mnist has images; give --data kjv, a "
-            "text file or a folder of them");
+            "text file or a folder of them, or --model cnn or resnet18");
   settings.model = "cnn";
   settings.data = "kjv";
   EXPECT_EQ(error_of<amp::InvalidArgument>([&] { make_task(settings); }),
-            "--model cnn learns from images, and --data kjv is text; give --data fashion-mnist, "
+            "--model cnn learns from images, and --data kjv has text; give --data fashion-mnist, "
             "cifar-10 or a folder of images, or --model gpt or lstm");
 }
 
 TEST(Tasks, DefaultsSuitTheModel) {
+  for (const auto& [model, data, batch] :
+       {std::tuple{"seq2seq", "numbers", 64}, {"speech", "spoken-digits", 16}}) {
+    Settings settings;
+    settings.model = model;
+    complete_settings(settings);
+    EXPECT_EQ(settings.data, data);
+    EXPECT_EQ(settings.optimizer, "adamw");
+    EXPECT_EQ(settings.batch_size, batch);
+  }
   Settings settings;
   settings.model = "lstm";
   settings.given = {"--lr"};

@@ -30,7 +30,7 @@ TEST_F(CommandLine, HelpNamesTheSubcommands) {
 TEST_F(CommandLine, HelpOfTrainNamesItsOptionsAndDefaults) {
   const auto help = run({"train", "--help"}).out;
   for (const std::string option :
-       {"--model TEXT=cnn", "--data TEXT=fashion-mnist", "--precision TEXT=fp32", "--optimizer",
+       {"--model TEXT=cnn", "--data TEXT", "--precision TEXT=fp32", "--optimizer",
         "--lr FLOAT=0.05", "--batch-size INT=128", "--epochs INT=3", "--steps", "--accumulation",
         "--max-grad-norm", "--loss-scale", "--device TEXT=cpu", "--seed INT=0", "--threads",
         "--output", "--overwrite"}) {
@@ -69,8 +69,8 @@ TEST_F(CommandLine, OptionsMustBeKnownAndHaveValues) {
 TEST_F(CommandLine, NamesMustBeKnown) {
   expect_usage(
       {"train", "--model", "vgg"},
-      "--model must be mlp, cnn, resnet18, gpt, lstm, LIBRARY.so with a model of your own or FILE.pt of "
-      "TorchScript, got 'vgg'");
+      "--model must be mlp, cnn, resnet18, gpt, lstm, seq2seq, speech, LIBRARY.so with a model of your own "
+      "or FILE.pt of TorchScript, got 'vgg'");
   expect_usage({"train", "--optimizer", "lion"},
                "--optimizer must be sgd, adam, adamw or lamb, got 'lion'");
   expect_usage(

@@ -154,7 +154,7 @@ TEST_F(Text, OptionsOfAnotherModelAreRefused) {
                  "--heads is an option of --model gpt; leave it out");
   expect_refusal_like(run(gpt("run", {"--width", "15"})), 2, "", "heads");
   expect_refusal(run({"train", "--model", "cnn", "--data", "text.txt"}), 2,
-                 "--model cnn learns from images, and --data text.txt is text; give --data "
+                 "--model cnn learns from images, and --data text.txt has text; give --data "
                  "fashion-mnist, cifar-10 or a folder of images, or --model gpt or lstm");
 }
 

@@ -37,6 +37,15 @@ TEST_F(Train, EpochsDecideHowLong) {
   EXPECT_EQ(run_of("two")["steps"], 8);
 }
 
+// The images of a bf16 run are bf16, and gradients are measured in fp32.
+TEST_F(Train, MeasuresGradientsInEveryPrecision) {
+  for (const std::string precision : {"bf16", "fp16"}) {
+    const auto metrics =
+        metrics_of(precision, {"--precision", precision, "--gradient-range", "2"});
+    EXPECT_EQ(field_of(events_of(metrics, "gradients"), "step"), (std::vector<Json>{1, 3}));
+  }
+}
+
 TEST_F(Train, StepsDecideInstead) {
   const auto metrics = metrics_of("few", {"--steps", "3"});
   EXPECT_EQ(field_of(events_of(metrics, "step"), "step"), (std::vector<Json>{1, 2, 3}));

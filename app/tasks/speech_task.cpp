@@ -1,0 +1,155 @@
+// Writing down what is said in recordings.
+#include "app/tasks/speech_task.h"
+
+#include <algorithm>
+#include <span>
+#include <sstream>
+#include <utility>
+
+#include "amp/error.h"
+#include "app/data/held_out.h"
+#include "app/data/recordings.h"
+#include "app/models/speech.h"
+#include "app/tasks/csv.h"
+#include "app/tasks/spectrogram.h"
+#include "app/tasks/transcription.h"
+
+namespace ampersand {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::int64_t kTestBatch = 32;
+constexpr std::size_t kShowpieces = 3;
+
+Alphabet alphabet_of(const std::vector<Recording>& recordings) {
+  std::vector<std::string> texts;
+  for (const auto& recording : recordings) texts.push_back(recording.text);
+  return Alphabet::of(texts);
+}
+
+// Rows that CTC needs: one a label, and a blank between two that are the same.
+std::int64_t rows_needed(const std::vector<std::int32_t>& labels) {
+  auto rows = std::ssize(labels);
+  for (std::size_t i = 1; i < labels.size(); ++i) rows += labels[i] == labels[i - 1] ? 1 : 0;
+  return rows;
+}
+
+Spoken heard(const Recording& recording, const Alphabet& alphabet) {
+  Spoken spoken{.frames = {}, .labels = alphabet.encode(recording.text, recording.transcript)};
+  spoken.frames = spectrogram(read_wav(recording.sound));
+  const auto rows = Speech::output_length(spoken.frames.size(0)),
+             needed = rows_needed(spoken.labels);
+  if (rows >= needed) return spoken;
+  std::ostringstream seconds;
+  seconds << static_cast<double>(spoken.frames.size(0)) * kFrameSeconds;
+  throw amp::IoError(recording.sound, "is too short for its transcript: " + seconds.str() +
+                                          " s are " + std::to_string(rows) +
+                                          " rows of output, and CTC needs " +
+                                          std::to_string(needed) + " for '" + recording.text +
+                                          "'; correct the transcript or leave the recording out");
+}
+
+std::span<const Recording> first(std::span<const Recording> recordings, std::int64_t limit) {
+  if (limit <= 0) return recordings;
+  return recordings.first(std::min(recordings.size(), static_cast<std::size_t>(limit)));
+}
+
+std::vector<Spoken> all_heard(std::span<const Recording> recordings, const Alphabet& alphabet) {
+  std::vector<Spoken> set;
+  for (const auto& recording : recordings) set.push_back(heard(recording, alphabet));
+  return set;
+}
+
+std::int64_t frames_of(const std::vector<Spoken>& set) {
+  std::int64_t frames = 0;
+  for (const auto& spoken : set) frames += spoken.frames.size(0);
+  return frames;
+}
+
+}  // namespace
+
+SpeechTask::SpeechTask(const Settings& settings, std::optional<Alphabet> alphabet)
+    : settings_(settings), alphabet_(std::move(alphabet)) {
+  check_split("SpeechTask", settings.held_out, {settings.train_samples, settings.test_samples});
+  const auto recordings = find_recordings(settings.data);
+  if (!alphabet_) alphabet_ = alphabet_of(recordings);
+  const auto training = train_share(recordings.size(), settings.held_out);
+  if (training == 0 || training == recordings.size())
+    throw amp::IoError(settings.data, "must have recordings for training and for testing, got " +
+                                          std::to_string(recordings.size()) +
+                                          " in all; give more, or another --held-out");
+  const auto all = std::span(recordings);
+  const auto test = first(all.subspan(training), settings.test_samples);
+  train_ = all_heard(first(all.first(training), settings.train_samples), *alphabet_);
+  test_ = all_heard(test, *alphabet_);
+  for (const auto& recording : test) test_names_.push_back(recording.sound.filename().string());
+}
+
+SpeechTask::SpeechTask(const Settings& settings)
+    : SpeechTask(settings, std::optional<Alphabet>{}) {}
+
+SpeechTask::SpeechTask(const Settings& settings, const json& state)
+    : SpeechTask(settings,
+                 std::optional(Alphabet(state.at("alphabet").get<std::vector<std::string>>()))) {}
+
+json SpeechTask::about() const {
+  return {{"alphabet", alphabet_->characters()},
+          {"train_frames", frames_of(train_)},
+          {"test_frames", frames_of(test_)}};
+}
+
+std::unique_ptr<Batches> SpeechTask::training_batches(std::int64_t batch_size,
+                                                      c10::ScalarType dtype) const {
+  return std::make_unique<SpeechBatches>(train_, batch_size, dtype);
+}
+
+std::unique_ptr<Batches> SpeechTask::test_batches(c10::ScalarType dtype) const {
+  return std::make_unique<SpeechBatches>(test_, kTestBatch, dtype);
+}
+
+std::unique_ptr<Model> SpeechTask::make_model() const {
+  amp::ModelShape shape;
+  shape.height = kBands;
+  shape.classes = alphabet_->labels();
+  return ampersand::make_model(settings_.model, shape, settings_.sizes);
+}
+
+// Built-in models alone hear, and theirs fit every alphabet.
+void SpeechTask::check_model(Model& model) const { check_parameters(model, settings_.model); }
+
+Evaluation SpeechTask::evaluate(Model& model, const Batches& test,
+                                const amp::Recipe& recipe) const {
+  return evaluate_speech(model, test, recipe);
+}
+
+json SpeechTask::state() const {
+  return {{"task", "speech"}, {"alphabet", alphabet_->characters()}};
+}
+
+std::string SpeechTask::predictions(Model& model, const amp::Recipe& recipe) const {
+  std::string lines = "recording,said,heard\n";
+  auto name = test_names_.begin();
+  transcribe(model, *test_batches(recipe.compute_dtype), recipe,
+             [&](const auto& heard, const auto& said) {
+               lines += csv_field(*name++) + ',' + csv_field(alphabet_->decode(said)) + ',' +
+                        csv_field(alphabet_->decode(heard)) + '\n';
+             });
+  return lines;
+}
+
+std::vector<std::string> SpeechTask::showpieces(Model& model, const amp::Recipe& recipe,
+                                                std::uint64_t) const {
+  const std::vector<Spoken> few(
+      test_.begin(),
+      test_.begin() + std::ssize(std::span(test_).first(std::min(kShowpieces, test_.size()))));
+  std::vector<std::string> lines;
+  transcribe(
+      model, SpeechBatches(few, std::ssize(few), recipe.compute_dtype), recipe,
+      [&](const auto& heard, const auto& said) {
+        lines.push_back("said " + alphabet_->decode(said) + ", heard " + alphabet_->decode(heard));
+      });
+  return lines;
+}
+
+}  // namespace ampersand

@@ -1,0 +1,16 @@
+// A vocabulary in what a checkpoint remembers of a task.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "app/data/vocabulary.h"
+
+namespace ampersand {
+
+nlohmann::json vocabulary_json(const Vocabulary& vocabulary);
+
+// The one that vocabulary_json has put into a task's state as "vocabulary". Throws
+// amp::InvalidArgument where it does not fit its fingerprint.
+Vocabulary stored_vocabulary(const nlohmann::json& state);
+
+}  // namespace ampersand

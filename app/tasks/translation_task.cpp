@@ -1,0 +1,152 @@
+// Translating lines of text.
+#include "app/tasks/translation_task.h"
+
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "amp/error.h"
+#include "app/data/utf8.h"
+#include "app/tasks/csv.h"
+#include "app/tasks/greedy_translation.h"
+#include "app/tasks/stored_vocabulary.h"
+
+namespace ampersand {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::int64_t kTestBatch = 100;
+constexpr std::int64_t kPredicted = 100;
+constexpr std::int64_t kShowpieces = 3;
+
+ParallelOptions parallel_options(const Settings& settings, std::optional<Vocabulary> vocabulary) {
+  return {.vocabulary = settings.vocabulary,
+          .given = std::move(vocabulary),
+          .held_out = settings.held_out,
+          .limit_train = settings.train_samples,
+          .limit_test = settings.test_samples};
+}
+
+std::string text_of(const Vocabulary& vocabulary, std::span<const std::int32_t> tokens) {
+  return vocabulary.decode(tokens);
+}
+
+}  // namespace
+
+TranslationTask::TranslationTask(const Settings& settings, std::optional<Vocabulary> vocabulary)
+    : settings_(settings),
+      text_(load_parallel_text(settings.data, parallel_options(settings, std::move(vocabulary)))) {}
+
+TranslationTask::TranslationTask(const Settings& settings)
+    : TranslationTask(settings, std::optional<Vocabulary>{}) {}
+
+TranslationTask::TranslationTask(const Settings& settings, const json& state)
+    : TranslationTask(settings, std::optional(stored_vocabulary(state))) {}
+
+double TranslationTask::tokens_per_sample() const {
+  const auto pairs = static_cast<double>(text_.train.size());
+  return (static_cast<double>(text_.train.target_tokens()) + pairs) / pairs;
+}
+
+json TranslationTask::about() const {
+  return {{"tokens_per_sample", tokens_per_sample()},
+          {"vocabulary_size", text_.vocabulary.size()},
+          {"longest_source", text_.train.longest_source()},
+          {"longest_target", text_.train.longest_target()}};
+}
+
+std::unique_ptr<Batches> TranslationTask::training_batches(std::int64_t batch_size,
+                                                           c10::ScalarType) const {
+  return std::make_unique<PairBatches>(text_.train, marks(), batch_size);
+}
+
+std::unique_ptr<Batches> TranslationTask::test_batches(c10::ScalarType) const {
+  return std::make_unique<PairBatches>(text_.test, marks(), kTestBatch);
+}
+
+std::unique_ptr<Model> TranslationTask::make_model() const {
+  amp::ModelShape shape;
+  shape.vocabulary = text_.tokens();
+  return ampersand::make_model(settings_.model, shape, settings_.sizes);
+}
+
+// Built-in models alone translate, and theirs fit every vocabulary.
+void TranslationTask::check_model(Model& model) const { check_parameters(model, settings_.model); }
+
+Evaluation TranslationTask::evaluate(Model& model, const Batches& test,
+                                     const amp::Recipe& recipe) const {
+  return evaluate_tokens(model, test, recipe, text_.test.target_bytes() + text_.test.size());
+}
+
+json TranslationTask::state() const {
+  return {{"task", "translation"}, {"vocabulary", vocabulary_json(text_.vocabulary)}};
+}
+
+void TranslationTask::save_beside(const std::filesystem::path& folder) const {
+  text_.vocabulary.save(folder / "vocabulary.json");
+}
+
+std::vector<std::string> TranslationTask::decoded(
+    const std::vector<std::vector<std::int64_t>>& texts) const {
+  std::vector<std::string> lines;
+  for (const auto& tokens : texts)
+    lines.push_back(text_.vocabulary.decode(std::span<const std::int64_t>(tokens)));
+  return lines;
+}
+
+std::vector<std::string> TranslationTask::translated(Model& model, const amp::Recipe& recipe,
+                                                     std::int64_t count) const {
+  const auto batch = PairBatches(text_.test, marks(), count).get(0);
+  const auto most = std::max(text_.train.longest_target(), text_.test.longest_target());
+  return decoded(translate(model, recipe, batch.inputs.at(0), marks(), most));
+}
+
+std::string TranslationTask::predictions(Model& model, const amp::Recipe& recipe) const {
+  std::string lines = "source,target,translated\n";
+  const auto translations = translated(model, recipe, kPredicted);
+  for (std::size_t k = 0; k < translations.size(); ++k) {
+    const auto pair = static_cast<std::int64_t>(k);
+    lines += csv_field(text_of(text_.vocabulary, text_.test.source(pair))) + ',' +
+             csv_field(text_of(text_.vocabulary, text_.test.target(pair))) + ',' +
+             csv_field(translations[k]) + '\n';
+  }
+  return lines;
+}
+
+std::string TranslationTask::continued(Model& model, const amp::Recipe& recipe,
+                                       const Continuation& how) const {
+  if (how.prompt.empty())
+    throw amp::InvalidArgument("--prompt is empty, and there is nothing to translate; give a text");
+  if (const auto offset = find_invalid_utf8(how.prompt))
+    throw amp::InvalidArgument("--prompt is not UTF-8 from byte " + std::to_string(*offset) +
+                               " on; give text in UTF-8");
+  if (how.tokens < 1)
+    throw amp::InvalidArgument("--tokens must be >= 1, got " + std::to_string(how.tokens));
+  if (how.temperature != 1 || how.top_k != 0)
+    throw amp::InvalidArgument(
+        "--temperature and --top-k say how tokens are drawn, and a translation takes the "
+        "likeliest; "
+        "leave them out");
+  const auto tokens = text_.vocabulary.encode(how.prompt);
+  const std::vector<std::int64_t> wide(tokens.begin(), tokens.end());
+  const auto source = at::tensor(wide, c10::kLong).unsqueeze(0);
+  return decoded(translate(model, recipe, source, marks(), how.tokens)).front();
+}
+
+std::vector<std::string> TranslationTask::showpieces(Model& model, const amp::Recipe& recipe,
+                                                     std::uint64_t) const {
+  std::vector<std::string> lines;
+  const auto translations = translated(model, recipe, kShowpieces);
+  for (std::size_t k = 0; k < translations.size(); ++k) {
+    const auto source = text_.test.source(static_cast<std::int64_t>(k));
+    lines.push_back(text_of(text_.vocabulary, source) + ": " + translations[k]);
+  }
+  return lines;
+}
+
+}  // namespace ampersand
