@@ -32,7 +32,7 @@ constexpr std::int64_t kSteps = 200;
 
 struct DoctorOptions {
   Settings settings;
-  std::string precision = "fp16";
+  std::string precision = "fp32";
   std::string run;         // a folder to go on from; empty: a new training
   std::int64_t every = 1;  // records the ops of every N-th micro-batch
 };
