@@ -174,9 +174,9 @@ void write_results(const std::filesystem::path& folder, const Patient& patient, 
   page.title = std::string("Doctor: ") + amp::name_of(diagnosis.verdict);
   page.description = watched(patient, watch) + ".";
   page.tone = clean ? InspectionPage::Tone::fine : InspectionPage::Tone::wrong;
-  page.verdict = {diagnosis.sentence + "."};
+  page.verdict = {diagnosis.sentence};
   for (const auto& note : notes) page.verdict.push_back(note);
-  page.sections = {{"Ops that lose most", ops_table(inspection)}};
+  page.tail = {{"Ops that lose most", ops_table(inspection)}};
   page.results = {{"version", amp::version()},
                   {"created", object.at("created")},
                   {"runs", {run_json(patient, inspection, !clean)}}};

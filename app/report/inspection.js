@@ -208,7 +208,14 @@
     }
   }
 
-  if (inspection.verdict_pass) state.pass = inspection.verdict_pass;
+  // Where something is to be seen: in the pass of the verdict, else in the one that loses more.
+  function busiestPass() {
+    const loss = (pass) => inspection.heat.rows.filter((row) => row.pass === pass)
+      .flatMap(({ overflow, underflow }) => [...overflow, ...underflow])
+      .reduce((sum, share) => sum + (share ?? 0), 0);
+    return loss("backward") > loss("forward") ? "backward" : "forward";
+  }
+  state.pass = inspection.verdict_pass ?? busiestPass();
   if (state.pass === "forward") state.kind = "activations";
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   addEventListener("resize", draw);

@@ -2,6 +2,7 @@
 #include "app/report/inspection_page.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
 
 #include "app/report/assets.h"
@@ -15,19 +16,28 @@ namespace {
 using nlohmann::json;
 using report::escape_html;
 
-constexpr std::size_t kOpsShown = 25;
+constexpr std::size_t kOpsShown = 12;
+
+// "Nothing is wrong." of "nothing is wrong"; "fp16" and the like stay small.
+std::string as_sentence(std::string text) {
+  const bool is_word = text.size() > 1 && std::islower(static_cast<unsigned char>(text[0])) &&
+                       text.find_first_of("0123456789") > text.find(' ');
+  if (is_word) text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
+  if (!text.empty() && !text.ends_with('.')) text += '.';
+  return text;
+}
 
 std::string verdict_html(const InspectionPage& page) {
   static const char* const kClasses[] = {"verdict", "verdict fine", "verdict wrong"};
   std::string html = std::string("<section class=\"") + kClasses[static_cast<int>(page.tone)] +
                      "\">\n<h2>Verdict</h2>\n<ul>\n";
-  for (const auto& sentence : page.verdict) html += "<li>" + escape_html(sentence) + "</li>\n";
+  for (const auto& sentence : page.verdict) html += "<li>" + escape_html(as_sentence(sentence)) + "</li>\n";
   return html + "</ul>\n</section>\n";
 }
 
-std::string sections_html(const InspectionPage& page) {
+std::string sections_html(const std::vector<std::pair<std::string, std::string>>& sections) {
   std::string html;
-  for (const auto& [heading, body] : page.sections)
+  for (const auto& [heading, body] : sections)
     html += "<section>\n<h2>" + escape_html(heading) + "</h2>\n" + body + "</section>\n";
   return html;
 }
@@ -84,13 +94,13 @@ std::string ops_table(const json& inspection) {
   for (const auto& op : ops) {
     const auto module = op.value("module", "");
     rows.push_back({(module.empty() ? "" : module + " ") + op.value("op", ""), op.value("pass", ""),
-                    op.value("dtype", ""), short_number(op.value("input_amax", json())),
-                    short_number(op.value("amax", json())), short_number(op.value("broken", json())),
-                    share(op, "overflow"), share(op, "underflow")});
+                    share(op, "overflow"), share(op, "underflow"),
+                    short_number(op.value("broken", json())), short_number(op.value("amax", json())),
+                    op.value("dtype", "")});
   }
   const auto format = inspection.value("format", "fp16");
-  return table_html({"Op", "Pass", "Dtype", "Largest input", "Largest output", "Inf or NaN",
-                     "Overflow in " + format, "Underflow in " + format},
+  return table_html({"Op", "Pass", "Overflow in " + format, "Underflow in " + format, "Inf or NaN",
+                     "Largest number", "Dtype"},
                     rows);
 }
 
@@ -107,7 +117,8 @@ std::string render_inspection(const InspectionPage& page) {
        {"origin", escape_html("Ampersand " + version +
                               (created.empty() ? "" : ", " + report::readable_time(created)))},
        {"verdict", verdict_html(page)},
-       {"sections", sections_html(page)},
+       {"sections", sections_html(page.sections)},
+       {"tail", sections_html(page.tail)},
        {"results", report::json_for_script(dumped)},
        {"style", std::string(embedded::report_page_css()) +
                      std::string(embedded::report_inspection_css())},

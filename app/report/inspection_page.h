@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ampersand {
@@ -13,7 +14,8 @@ struct InspectionPage {
   std::string title, description;     // plain text
   Tone tone = Tone::plain;            // of the verdict
   std::vector<std::string> verdict;   // sentences of plain text, the one that says it all first
-  std::vector<std::pair<std::string, std::string>> sections = {};  // heading in plain text, HTML
+  // Before the drawings and after them: a heading in plain text, and HTML.
+  std::vector<std::pair<std::string, std::string>> sections = {}, tail = {};
   nlohmann::json results;     // "version", "created" and "runs" as in results.json, for the charts
   nlohmann::json inspection;  // what inspection_json gives; null: no drawings
 };
