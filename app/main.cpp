@@ -77,6 +77,7 @@ int main(int argc, char** argv) {
   Action action;
   add_train(app, action);
   add_compare(app, action);
+  add_advise(app, action);
   add_doctor(app, action);
   add_replay(app, action);
   add_eval(app, action);

@@ -17,6 +17,13 @@ const char* name_of_pass(amp::Pass pass) {
   return pass == amp::Pass::forward ? "forward" : "backward";
 }
 
+// A backward node without a forward op of its own is known by what evaluates it.
+std::string shown_name(const amp::OpSummary& op) {
+  const std::string kEngine = "autograd::engine::evaluate_function: ";
+  const auto name = op.called_as.empty() ? op.op : op.called_as;
+  return name.starts_with(kEngine) ? name.substr(kEngine.size()) : name;
+}
+
 // One curve of exponents, the sum of what was added.
 struct Histogram {
   amp::TensorSummary sum;
@@ -66,7 +73,7 @@ class Histograms {
 json histograms_json(const Watch& watch) {
   Histograms histograms;
   for (const auto& op : watch.ops()) {
-    const auto name = op.module.empty() ? name_of(op) : op.module;
+    const auto name = op.module.empty() ? shown_name(op) : op.module;
     histograms.add(op.pass == amp::Pass::forward ? "activations" : "gradients", name, op.output);
   }
   for (const auto& parameter : watch.parameters())
@@ -74,16 +81,9 @@ json histograms_json(const Watch& watch) {
   return histograms.as_json();
 }
 
-// A backward node without a forward op of its own is known by what evaluates it.
-std::string name_of(const amp::OpSummary& op) {
-  const std::string kEngine = "autograd::engine::evaluate_function: ";
-  const auto name = op.called_as.empty() ? op.op : op.called_as;
-  return name.starts_with(kEngine) ? name.substr(kEngine.size()) : name;
-}
-
 json op_json(const amp::OpSummary& op, amp::Format format) {
   json row = {{"module", op.module},
-              {"op", name_of(op)},
+              {"op", shown_name(op)},
               {"pass", name_of_pass(op.pass)},
               {"dtype", op.dtype},
               {"calls", op.calls},

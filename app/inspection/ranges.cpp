@@ -92,6 +92,11 @@ std::optional<double> scale_for(double gradient_amax) {
   return std::min(scale, kLargestScale);
 }
 
+// Losses compute in fp32 inside, and one of their results is the number of targets, no gradient.
+bool is_loss(const amp::OpSummary& op) {
+  return op.op.find("loss") != std::string::npos || op.called_as.find("loss") != std::string::npos;
+}
+
 void find_narrow(Ranges& ranges, const amp::OpSummary& op, const amp::OpPolicy& policy) {
   const auto rule = rule_of(policy, op);
   const double output = op.output.statistics.amax;
@@ -131,13 +136,11 @@ Ranges find_ranges(const std::vector<amp::OpSummary>& ops,
       activations.add(op.module.empty() ? op.called_as : op.module, op.output);
       continue;
     }
-    // What belongs to no module is the loss: its ops compute in fp32 inside, and one of their results
-    // is the number of targets, which is no gradient.
-    if (op.module.empty() || stays_fp32(rule_of(policy, op))) continue;
+    if (is_loss(op) || stays_fp32(rule_of(policy, op))) continue;
     ranges.gradient_amax = std::max(ranges.gradient_amax, op.output.statistics.amax);
     for (std::size_t i = 0; i < all_gradients.counts.size(); ++i)
       all_gradients.counts[i] += op.output.exponents.counts[i];
-    gradients.add(op.module, op.output);
+    gradients.add(op.module.empty() ? op.called_as : op.module, op.output);
   }
   for (const auto& parameter : parameters) weights.add(parameter.name, parameter.weight);
   ranges.initial_scale = scale_for(ranges.gradient_amax);
