@@ -63,9 +63,9 @@ std::optional<double> ratio_to_fp32(const Advice& advice, std::size_t trial, con
 std::string gains(const Advice& advice, std::size_t trial) {
   std::string text;
   if (const auto speed = ratio_to_fp32(advice, trial, "samples_per_second"))
-    text += "; " + shown(std::round(100 * *speed) / 100) + " times fp32's speed on this machine";
+    text += "; " + report::grouped(*speed, 2) + " times fp32's speed on this machine";
   if (const auto bytes = ratio_to_fp32(advice, trial, "activation_bytes"))
-    text += ", " + shown(std::round(100 * *bytes) / 100) + " times its activation memory";
+    text += ", " + report::grouped(*bytes, 2) + " times its activation memory";
   return text;
 }
 

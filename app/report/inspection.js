@@ -13,6 +13,7 @@
     { name: "e5m2", tiny: -16, low: -14, high: 16, color: "slot-4" },
   ];
   const state = { pass: "forward", kind: "gradients", name: "all" };
+  const raised = (exponent) => String(exponent).replace("-", "⁻").replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);
   const percent = (share) => (share === 0 ? "0 %" : share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`);
 
   function color(name) {
@@ -67,19 +68,22 @@
     brush.scale(ratio, ratio);
     brush.font = `12px ${getComputedStyle(document.body).fontFamily}`;
     brush.textBaseline = "middle";
+    const grid = color("grid"), ink = color("ink");
     const strong = color(kind === "overflow" ? "slot-2" : "slot-1");
     rows.forEach((row, y) => {
       brush.globalAlpha = 1;
-      brush.fillStyle = color("ink");
+      brush.fillStyle = ink;
       brush.fillText(names[y], 0, (y + 0.5) * height, left - 8);
       row[kind].forEach((share, x) => {
         if (share === null) return;
+        const from = Math.round(left + x * wide), to = Math.round(left + (x + 1) * wide);
+        const cell = [from, y * height + 1, Math.max(1, to - from), height - 2];
         brush.globalAlpha = 1;
-        brush.fillStyle = color("grid");
-        brush.fillRect(left + x * wide, y * height + 1, wide + 0.3, height - 2);
+        brush.fillStyle = grid;
+        brush.fillRect(...cell);
         brush.globalAlpha = depth(share);
         brush.fillStyle = strong;
-        brush.fillRect(left + x * wide, y * height + 1, wide + 0.3, height - 2);
+        brush.fillRect(...cell);
       });
     });
     brush.globalAlpha = 1;
@@ -176,7 +180,7 @@
     for (const share of [1, 1e-2, 1e-4, 1e-6]) {
       picture.append(
         make("line", { x1: LEFT, x2: WIDTH - 10, y1: y(share), y2: y(share), stroke: "var(--grid)" }),
-        make("text", { x: LEFT - 10, y: y(share) + 4, "text-anchor": "end", fill: "var(--muted)" }, `${100 * share} %`));
+        make("text", { x: LEFT - 10, y: y(share) + 4, "text-anchor": "end", fill: "var(--muted)" }, `${Number((100 * share).toPrecision(1))} %`));
     }
     counts.forEach((count, i) => {
       const exponent = lowest + i;
@@ -186,12 +190,12 @@
         x: x(exponent) + 0.5, y: top, width: Math.max(1, x(exponent + 1) - x(exponent) - 1),
         height: Math.max(1, TOP + HEIGHT - top), fill: "var(--slot-0)", opacity: 0.75,
       });
-      bar.append(make("title", {}, `2^${exponent}: ${percent(count / total)}`));
+      bar.append(make("title", {}, `2${raised(exponent)}: ${percent(count / total)}`));
       picture.append(bar);
     });
-    for (let exponent = Math.ceil(from / 10) * 10; exponent <= to; exponent += 10) {
+    for (let exponent = Math.ceil(from / 10) * 10; exponent < to - 1; exponent += 10) {
       picture.append(make("text", { x: x(exponent), y: TOP + HEIGHT + 18, "text-anchor": "middle", fill: "var(--muted)" },
-        `2^${exponent}`));
+        `2${raised(exponent)}`));
     }
     const zeros = total ? percent(zero / total) : "0 %";
     picture.append(make("text", { x: LEFT, y: TOP + HEIGHT + 44, fill: "var(--ink)" },
