@@ -180,8 +180,8 @@ void Recorder::end_leaf(const at::RecordFunction& function, Frame& frame) {
   if (computes) {
     look_wider(function, frame, outputs, record, node);
     const auto& first = outputs.front();
-    if (record.pass == Pass::forward && outputs.size() == 1 && first.numel() == 1 &&
-        first.requires_grad())
+    // nll_loss gives the loss first and then the weight of its targets.
+    if (record.pass == Pass::forward && first.numel() == 1 && first.requires_grad())
       look_at_scalar(frame, first, node);
   }
   for (std::size_t i = 0; i < outputs.size(); ++i) {

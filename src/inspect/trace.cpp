@@ -85,7 +85,9 @@ std::optional<FirstNonFinite> first_non_finite(const Trace& trace,
   for (const int loss : trace.losses) {
     if (is_bad(trace, loss)) return walk_back(trace, loss, names);
   }
-  if (trace.losses.empty() && !trace.ops.empty()) {  // a forward pass alone
+  const auto is_backward = [](const OpRecord& op) { return op.pass == Pass::backward; };
+  if (trace.losses.empty() && !trace.ops.empty() &&
+      std::ranges::none_of(trace.ops, is_backward)) {  // a forward pass alone
     const int last = static_cast<int>(trace.ops.size()) - 1;
     return is_bad(trace, last) ? std::optional(walk_back(trace, last, names)) : std::nullopt;
   }
