@@ -133,6 +133,10 @@ class Advising {
     for (std::size_t i = 0; i < list.size(); ++i) {
       auto trial = run_trial(with(list[i]), list[i], settings_, *task_, results_);
       if (trial.ending == Ending::interrupted) return false;
+      if (i == 0 && trial.ending != Ending::finished)
+        throw amp::NumericalError("training goes wrong in fp32 already, after " +
+                                  std::to_string(trial.losses.size()) +
+                                  " steps; `ampersand doctor` says why");
       trial.candidate.precision.recipe = with(list[i]).precision.recipe;
       ++run_;
       advice.trials.push_back(std::move(trial));
