@@ -83,9 +83,8 @@ std::string sentence_of(const Advice& advice) {
            std::to_string(trial.losses.size()) + " steps";
   const auto& comparison = advice.comparisons[chosen];
   auto text = "train in " + trial.candidate.precision.name + scaling_of(trial) + ": after " +
-              std::to_string(trial.losses.size()) + " steps its loss is " +
-              shown(comparison.loss) + " where fp32's is " + shown(comparison.fp32_loss) +
-              gains(advice, chosen);
+              std::to_string(trial.losses.size()) + " steps its loss is " + shown(comparison.loss) +
+              " where fp32's is " + shown(comparison.fp32_loss) + gains(advice, chosen);
   if (!trial.candidate.keep_fp32.empty())
     text += "; keep " + listed(trial.candidate.keep_fp32) + " in fp32";
   return text;
@@ -103,12 +102,12 @@ std::vector<std::string> findings(const Advice& advice) {
     const auto& trial = advice.trials[i];
     const auto& comparison = advice.comparisons[i];
     if (comparison.accepted) continue;
-    list.push_back("not " + trial.candidate.precision.name + ": " +
-                   (trial.ending == Ending::finished
-                        ? "its loss is " + shown(comparison.loss) + " where fp32's is " +
-                              shown(comparison.fp32_loss)
-                        : "it went non-finite after " + std::to_string(trial.losses.size()) +
-                              " steps"));
+    list.push_back(
+        "not " + trial.candidate.precision.name + ": " +
+        (trial.ending == Ending::finished
+             ? "its loss is " + shown(comparison.loss) + " where fp32's is " +
+                   shown(comparison.fp32_loss)
+             : "it went non-finite after " + std::to_string(trial.losses.size()) + " steps"));
   }
   for (const auto& op : ranges.too_wide) {
     if (list.size() > 8) break;
@@ -131,8 +130,9 @@ std::vector<std::string> findings(const Advice& advice) {
                  (ranges.gradients.where.empty() ? "" : "; most at " + ranges.gradients.where) +
                  ") into zero, and leave 3 or 2 bits of mantissa");
   if (advice.deterministic == false)
-    list.push_back("two runs in fp32 give different losses: the training is not deterministic, and "
-                   "the differences include that");
+    list.push_back(
+        "two runs in fp32 give different losses: the training is not deterministic, and "
+        "the differences include that");
   return list;
 }
 
@@ -149,7 +149,8 @@ std::string trials_table(const Advice& advice) {
                     i == 0                ? "yardstick"
                     : comparison.accepted ? "as fp32"
                                           : "worse than fp32",
-                    shown(comparison.loss), i == 0 ? "" : report::with_sign(comparison.difference, 4),
+                    shown(comparison.loss),
+                    i == 0 ? "" : report::with_sign(comparison.difference, 4),
                     i == 0 ? "" : shown(comparison.tolerance),
                     number(report::number(run, "samples_per_second"), 0),
                     bytes.has_value() ? report::megabytes(*bytes) : std::string(report::kDash),
@@ -166,7 +167,8 @@ std::string gpu_table() {
     rows.push_back({gpu.name, shown(gpu.fp32), shown(gpu.tf32), shown(gpu.half),
                     gpu.fp8 > 0 ? shown(gpu.fp8) : std::string(report::kDash)});
   return table_html({"TFLOP/s", "fp32", "tf32", "bf16, fp16", "fp8"}, rows) +
-         "<p class=\"note\">Published peak rates of dense products, not measured: a training gains less, "
+         "<p class=\"note\">Published peak rates of dense products, not measured: a training gains "
+         "less, "
          "for it does more than products.</p>\n";
 }
 
@@ -182,24 +184,24 @@ json advice_json(const Settings& settings, const Advice& advice,
       trial[key] = run_of(advice, i).value(key, json());
     trials.push_back(trial);
   }
-  return {{"precision", chosen.precision.name},
-          {"initial_scale", scaled ? json(recipe.scaler.init_scale) : json()},
-          {"keep_fp32", chosen.keep_fp32},
-          {"runner_up", advice.runner_up.has_value()
-                            ? json(advice.trials[*advice.runner_up].candidate.precision.name)
-                            : json()},
-          {"sentence", sentences.front()},
-          {"evidence",
-           {{"findings", std::vector<std::string>(sentences.begin() + 1, sentences.end())},
-            {"ranges", ranges_json(advice.ranges)},
-            {"trials", trials},
-            {"gpu", gpus_json()},
-            {"deterministic",
-             advice.deterministic.has_value() ? json(*advice.deterministic) : json()},
-            {"inspection", advice.inspection}}},
-          {"version", amp::version()},
-          {"command", the_command_line()},
-          {"settings", settings_json(settings)}};
+  return {
+      {"precision", chosen.precision.name},
+      {"initial_scale", scaled ? json(recipe.scaler.init_scale) : json()},
+      {"keep_fp32", chosen.keep_fp32},
+      {"runner_up", advice.runner_up.has_value()
+                        ? json(advice.trials[*advice.runner_up].candidate.precision.name)
+                        : json()},
+      {"sentence", sentences.front()},
+      {"evidence",
+       {{"findings", std::vector<std::string>(sentences.begin() + 1, sentences.end())},
+        {"ranges", ranges_json(advice.ranges)},
+        {"trials", trials},
+        {"gpu", gpus_json()},
+        {"deterministic", advice.deterministic.has_value() ? json(*advice.deterministic) : json()},
+        {"inspection", advice.inspection}}},
+      {"version", amp::version()},
+      {"command", the_command_line()},
+      {"settings", settings_json(settings)}};
 }
 
 }  // namespace
@@ -211,23 +213,26 @@ void write_advice(const std::filesystem::path& folder, const Settings& settings,
   const auto& recipe = advice.trials[advice.recommended].candidate.precision.recipe;
   const auto policy =
       recipe.policy.value_or(amp::OpPolicy::fast(c10::Device(settings.device).type()));
-  write_file(folder / "advise.json", advice_json(settings, advice, sentences)
-                                             .dump(1, ' ', false, json::error_handler_t::replace) +
-                                         "\n");
+  write_file(
+      folder / "advise.json",
+      advice_json(settings, advice, sentences).dump(1, ' ', false, json::error_handler_t::replace) +
+          "\n");
   write_file(folder / "policy.json", policy.to_json());
   write_recipe(folder / "recipe.json", recipe);
 
   InspectionPage page;
   const auto& chosen = advice.trials[advice.recommended].candidate.precision.name;
   page.title = "Advice: " + chosen;
-  page.description = settings.model + " on " + settings.data + ", " + settings.optimizer +
-                     ", batch size " + std::to_string(settings.batch_size) + ". Each precision was tried for " +
-                     std::to_string(settings.steps) +
-                     " steps with the same weights and batches to begin with; the drawings are of fp32.";
+  page.description =
+      settings.model + " on " + settings.data + ", " + settings.optimizer + ", batch size " +
+      std::to_string(settings.batch_size) + ". Each precision was tried for " +
+      std::to_string(settings.steps) +
+      " steps with the same weights and batches to begin with; the drawings are of fp32.";
   page.tone = InspectionPage::Tone::fine;
   page.verdict = sentences;
   page.sections = {{"What was tried", trials_table(advice)}};
-  page.tail = {{"Ops that would lose most", ops_table(advice.inspection)}, {"On a GPU", gpu_table()}};
+  page.tail = {{"Ops that would lose most", ops_table(advice.inspection)},
+               {"On a GPU", gpu_table()}};
   page.results = advice.results;
   page.inspection = advice.inspection;
   write_file(folder / "advise.html", render_inspection(page));

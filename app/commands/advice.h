@@ -17,7 +17,7 @@ struct Advice {
   std::optional<bool> deterministic;
   std::vector<Trial> trials;  // the first in fp32
   std::vector<Comparison> comparisons;
-  std::size_t recommended = 0;            // among the trials
+  std::size_t recommended = 0;  // among the trials
   std::optional<std::size_t> runner_up;
   nlohmann::json inspection;  // of the fp32 training
   nlohmann::json results;     // of the trials, as in results.json

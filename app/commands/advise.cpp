@@ -27,9 +27,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kSteps = 200;       // of each trial
-constexpr std::int64_t kProbe = 50;        // of the fp32 training that is looked into
-constexpr std::int64_t kLooks = 10;        // how often
+constexpr std::int64_t kSteps = 200;  // of each trial
+constexpr std::int64_t kProbe = 50;   // of the fp32 training that is looked into
+constexpr std::int64_t kLooks = 10;   // how often
 
 // The losses of micro-batches out of a training's events, which go on to the results.
 Trial run_trial(const RunPlan& plan, const Candidate& candidate, const Settings& settings,

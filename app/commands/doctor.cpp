@@ -96,11 +96,10 @@ Examination examine(Patient& patient, Watch& watch) {
   const auto begin = plan.resume.has_value() ? plan.resume->step() : 0;
   Progress progress("doctor: " + plan.precision.name, patient.steps);
   try {
-    examination.ending =
-        train(plan, patient.settings, *patient.task, [&](const json& event) {
-          if (event.at("event") == "step")
-            progress.show(event.at("step").get<std::int64_t>() - begin, "");
-        });
+    examination.ending = train(plan, patient.settings, *patient.task, [&](const json& event) {
+      if (event.at("event") == "step")
+        progress.show(event.at("step").get<std::int64_t>() - begin, "");
+    });
   } catch (const std::exception&) {
     examination.failure = std::current_exception();
   }

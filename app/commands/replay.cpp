@@ -80,7 +80,8 @@ void print(const json& answer) {
                 row["final_scale"].get<double>());
   }
   std::printf(
-      "\nuncertain: steps at a scale of which the trace does not tell; they count as clean. Train with\n"
+      "\nuncertain: steps at a scale of which the trace does not tell; they count as clean. Train "
+      "with\n"
       "--gradient-range N to know more.\n");
 }
 
@@ -96,13 +97,14 @@ int run_replay(const ReplayOptions& options) {
     if (options.run >= 0) throw;
     throw amp::IoError(file, failure.what());
   }
-  const json answer = {{"run", trace.run},
-                       {"precision", trace.precision},
-                       {"loss_scaling", trace.loss_scaling},
-                       {"steps", trace.trace.size()},
-                       {"recorded", recorded(trace)},
-                       {"asked", replayed(trace, options.asked)},
-                       {"suggested", replayed(trace, amp::suggest_scaler(trace.trace, options.asked))}};
+  const json answer = {
+      {"run", trace.run},
+      {"precision", trace.precision},
+      {"loss_scaling", trace.loss_scaling},
+      {"steps", trace.trace.size()},
+      {"recorded", recorded(trace)},
+      {"asked", replayed(trace, options.asked)},
+      {"suggested", replayed(trace, amp::suggest_scaler(trace.trace, options.asked))}};
   if (options.as_json) {
     std::printf("%s\n", answer.dump(1, ' ', false, json::error_handler_t::replace).c_str());
   } else {
@@ -118,17 +120,18 @@ void add_replay(CLI::App& app, Action& action) {
       "replay", "What other settings of the loss scaler would have done on a run");
   const auto options = std::make_shared<ReplayOptions>();
   auto& asked = options->asked;
-  command->add_option("run-folder", options->where, "What train or compare wrote, or a metrics.jsonl")
+  command
+      ->add_option("run-folder", options->where, "What train or compare wrote, or a metrics.jsonl")
       ->required();
-  command->add_option("--run", options->run, "Which run of a compare (default: the first with a scale)");
+  command->add_option("--run", options->run,
+                      "Which run of a compare (default: the first with a scale)");
   command->add_option("--init-scale", asked.init_scale, "The scale to begin with")
       ->capture_default_str();
   command->add_option("--growth-factor", asked.growth_factor, "What it grows by")
       ->capture_default_str();
   command->add_option("--backoff-factor", asked.backoff_factor, "What it shrinks by")
       ->capture_default_str();
-  command
-      ->add_option("--growth-interval", asked.growth_interval, "Clean steps before it grows")
+  command->add_option("--growth-interval", asked.growth_interval, "Clean steps before it grows")
       ->capture_default_str();
   command->add_flag("--json", options->as_json, "Print JSON");
   command->callback([=, &action] { action = [=] { return run_replay(*options); }; });

@@ -40,7 +40,8 @@ bool stays_fp32(CastRule rule) {
 
 std::int64_t numbers_below(const ExponentHistogram& histogram, int exponent) {
   std::int64_t sum = 0;
-  for (int e = ExponentHistogram::kLowest; e < std::min(exponent, ExponentHistogram::kHighest + 1); ++e)
+  for (int e = ExponentHistogram::kLowest; e < std::min(exponent, ExponentHistogram::kHighest + 1);
+       ++e)
     sum += histogram.counts[static_cast<std::size_t>(e - ExponentHistogram::kLowest)];
   return sum;
 }
@@ -163,7 +164,8 @@ json ranges_json(const Ranges& ranges) {
   };
   json wide = json::array();
   for (const auto& op : ranges.too_wide)
-    wide.push_back({{"op", op.op}, {"module", op.module}, {"amax", op.amax}, {"product", op.is_product}});
+    wide.push_back(
+        {{"op", op.op}, {"module", op.module}, {"amax", op.amax}, {"product", op.is_product}});
   return {{"forward_amax", ranges.forward_amax},
           {"gradient_amax", ranges.gradient_amax},
           {"too_wide_for_fp16", wide},

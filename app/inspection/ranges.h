@@ -13,8 +13,8 @@ namespace ampersand {
 
 // An op whose numbers come near the end of fp16's range, or go beyond it.
 struct NarrowOp {
-  std::string op, module;  // as a policy takes it
-  double amax = 0;         // the largest |x| of its inputs, if fp16 would cast them, and outputs
+  std::string op, module;   // as a policy takes it
+  double amax = 0;          // the largest |x| of its inputs, if fp16 would cast them, and outputs
   bool is_product = false;  // one that low precision is for: in fp32 the gain is gone
 };
 

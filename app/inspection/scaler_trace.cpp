@@ -78,7 +78,8 @@ ScalerTrace scaler_trace(const std::vector<json>& events, std::int64_t wanted) {
     result.loss_scaling = run.at("loss_scaling").get<std::string>();
     if (result.loss_scaling == "none")
       throw amp::InvalidArgument("replay: run " + std::to_string(result.run) + " (" +
-                                 result.precision + ") has no loss scaling; train one with "
+                                 result.precision +
+                                 ") has no loss scaling; train one with "
                                  "--precision fp16");
     result.options = options_of(run.at("recipe"), result.loss_scaling);
     const auto accumulation = run.at("recipe").value("accumulation", std::int64_t{1});

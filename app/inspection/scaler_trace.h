@@ -13,9 +13,9 @@ namespace ampersand {
 struct ScalerTrace {
   std::int64_t run = 0;
   std::string precision, loss_scaling;
-  amp::GradScalerOptions options;            // as the run had them
-  std::vector<std::int64_t> steps;           // micro-batches at whose end the optimizer would step
-  std::vector<amp::ScalerTraceStep> trace;   // the same
+  amp::GradScalerOptions options;           // as the run had them
+  std::vector<std::int64_t> steps;          // micro-batches at whose end the optimizer would step
+  std::vector<amp::ScalerTraceStep> trace;  // the same
   std::int64_t skipped = 0;
   double final_scale = 1;
 };

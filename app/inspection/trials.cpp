@@ -12,11 +12,28 @@ namespace {
 
 using nlohmann::json;
 
-const std::set<std::string> kReductions = {
-    "sum",        "mean",       "cumsum",      "cumprod",     "prod",       "norm",
-    "var",        "std",        "logsumexp",   "softmax",     "log_softmax", "layer_norm",
-    "group_norm", "batch_norm", "instance_norm", "rms_norm",  "dist",       "cosine_similarity",
-    "linalg_vector_norm",       "nansum",      "trace",       "logcumsumexp"};
+const std::set<std::string> kReductions = {"sum",
+                                           "mean",
+                                           "cumsum",
+                                           "cumprod",
+                                           "prod",
+                                           "norm",
+                                           "var",
+                                           "std",
+                                           "logsumexp",
+                                           "softmax",
+                                           "log_softmax",
+                                           "layer_norm",
+                                           "group_norm",
+                                           "batch_norm",
+                                           "instance_norm",
+                                           "rms_norm",
+                                           "dist",
+                                           "cosine_similarity",
+                                           "linalg_vector_norm",
+                                           "nansum",
+                                           "trace",
+                                           "logcumsumexp"};
 
 // Those that could be set.
 std::vector<std::string> keep_in_fp32(amp::OpPolicy& policy, const std::vector<std::string>& ops) {
@@ -100,10 +117,10 @@ Comparison compared(const Trial& trial, const Trial& fp32) {
   result.fp32_loss = mean(reference);
   result.difference = result.loss - result.fp32_loss;
   const double first = fp32.losses.empty() ? 0 : std::abs(fp32.losses.front());
-  result.tolerance = std::max(
-      {0.05 * std::abs(result.fp32_loss), 0.02 * first, 2 * standard_error(differences)});
-  result.accepted = trial.ending == Ending::finished && steps > 0 &&
-                    std::isfinite(result.loss) && result.difference <= result.tolerance;
+  result.tolerance =
+      std::max({0.05 * std::abs(result.fp32_loss), 0.02 * first, 2 * standard_error(differences)});
+  result.accepted = trial.ending == Ending::finished && steps > 0 && std::isfinite(result.loss) &&
+                    result.difference <= result.tolerance;
   return result;
 }
 

@@ -20,8 +20,8 @@ struct Candidate {
 struct Trial {
   Candidate candidate;
   Ending ending = Ending::finished;
-  std::string reason = {};           // why it was stopped
-  std::vector<double> losses = {};   // of each micro-batch
+  std::string reason = {};          // why it was stopped
+  std::vector<double> losses = {};  // of each micro-batch
 };
 
 // A trial beside that in fp32, which had the same weights and batches to begin with. The last quarter
@@ -32,7 +32,8 @@ struct Comparison {
   // The largest of 5 % of fp32's loss, 2 % of the loss that training began with, and two standard errors of
   // the difference.
   double tolerance = 0;
-  bool accepted = false;  // it finished, with a loss that is not higher than fp32's by more than that
+  bool accepted =
+      false;  // it finished, with a loss that is not higher than fp32's by more than that
 };
 Comparison compared(const Trial& trial, const Trial& fp32);
 

@@ -13,8 +13,8 @@
 namespace ampersand {
 
 struct WatchOptions {
-  std::int64_t steps = 200;  // ends the training after so many micro-batches
-  std::int64_t every = 1;    // records the ops of every N-th
+  std::int64_t steps = 200;   // ends the training after so many micro-batches
+  std::int64_t every = 1;     // records the ops of every N-th
   bool stop_at_fault = true;  // ends it when something went wrong and it is clear what
 };
 

@@ -31,7 +31,8 @@ std::string verdict_html(const InspectionPage& page) {
   static const char* const kClasses[] = {"verdict", "verdict fine", "verdict wrong"};
   std::string html = std::string("<section class=\"") + kClasses[static_cast<int>(page.tone)] +
                      "\">\n<h2>Verdict</h2>\n<ul>\n";
-  for (const auto& sentence : page.verdict) html += "<li>" + escape_html(as_sentence(sentence)) + "</li>\n";
+  for (const auto& sentence : page.verdict)
+    html += "<li>" + escape_html(as_sentence(sentence)) + "</li>\n";
   return html + "</ul>\n</section>\n";
 }
 
@@ -83,8 +84,10 @@ std::string table_html(const std::vector<std::string>& head,
 }
 
 std::string ops_table(const json& inspection) {
-  std::vector<json> ops(report::list(inspection, "ops").begin(), report::list(inspection, "ops").end());
-  std::ranges::stable_sort(ops, [](const json& a, const json& b) { return badness(a) > badness(b); });
+  std::vector<json> ops(report::list(inspection, "ops").begin(),
+                        report::list(inspection, "ops").end());
+  std::ranges::stable_sort(ops,
+                           [](const json& a, const json& b) { return badness(a) > badness(b); });
   if (ops.size() > kOpsShown) ops.resize(kOpsShown);
   const auto share = [](const json& op, const char* key) {
     const auto value = report::number(op, key);
@@ -95,8 +98,8 @@ std::string ops_table(const json& inspection) {
     const auto module = op.value("module", "");
     rows.push_back({(module.empty() ? "" : module + " ") + op.value("op", ""), op.value("pass", ""),
                     share(op, "overflow"), share(op, "underflow"),
-                    short_number(op.value("broken", json())), short_number(op.value("amax", json())),
-                    op.value("dtype", "")});
+                    short_number(op.value("broken", json())),
+                    short_number(op.value("amax", json())), op.value("dtype", "")});
   }
   const auto format = inspection.value("format", "fp16");
   return table_html({"Op", "Pass", "Overflow in " + format, "Underflow in " + format, "Inf or NaN",
@@ -120,8 +123,8 @@ std::string render_inspection(const InspectionPage& page) {
        {"sections", sections_html(page.sections)},
        {"tail", sections_html(page.tail)},
        {"results", report::json_for_script(dumped)},
-       {"style", std::string(embedded::report_page_css()) +
-                     std::string(embedded::report_inspection_css())},
+       {"style",
+        std::string(embedded::report_page_css()) + std::string(embedded::report_inspection_css())},
        {"scripts", scripts()}});
 }
 

@@ -11,9 +11,9 @@ namespace ampersand {
 struct InspectionPage {
   enum class Tone { plain, fine, wrong };
 
-  std::string title, description;     // plain text
-  Tone tone = Tone::plain;            // of the verdict
-  std::vector<std::string> verdict;   // sentences of plain text, the one that says it all first
+  std::string title, description;    // plain text
+  Tone tone = Tone::plain;           // of the verdict
+  std::vector<std::string> verdict;  // sentences of plain text, the one that says it all first
   // Before the drawings and after them: a heading in plain text, and HTML.
   std::vector<std::pair<std::string, std::string>> sections = {}, tail = {};
   nlohmann::json results;     // "version", "created" and "runs" as in results.json, for the charts

@@ -50,6 +50,12 @@ FirstNonFinite walk_back(const Trace& trace, int op, const std::vector<std::stri
     take_op(found, trace, op, names);
     const auto* input = blamed_input(node_of(trace, op));
     if (input == nullptr) return found;
+    if (input->overflowed_copy) {
+      found.parameter = names[static_cast<std::size_t>(input->parameter)];
+      found.in_cast = found.evaluated = found.finite_in_wide = found.inputs_finite = true;
+      found.wide_amax = input->amax;
+      return found;
+    }
     if (input->op < 0) {
       found.origin =
           input->parameter >= 0 ? FirstNonFinite::Origin::parameter : FirstNonFinite::Origin::data;

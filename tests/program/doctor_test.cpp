@@ -90,8 +90,8 @@ TEST_F(Doctor, AnOverflowInTheForwardPass) {
   EXPECT_EQ(diagnosis["step"], 1);
   EXPECT_EQ(diagnosis["module"], "in");
   EXPECT_GT(diagnosis["amax"], 65504);
-  EXPECT_EQ(examined("wide-bf16",
-                     {"--model", kFaulty + "wide", "--precision", "bf16", "--lr", "1e-12"})["verdict"],
+  EXPECT_EQ(examined("wide-bf16", {"--model", kFaulty + "wide", "--precision", "bf16", "--lr",
+                                   "1e-12"})["verdict"],
             "clean");
 }
 

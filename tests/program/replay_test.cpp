@@ -61,7 +61,8 @@ TEST_F(Replay, TellsWhatOtherSettingsWouldHaveDone) {
 TEST_F(Replay, AsksWithTorchsSettingsByDefault) {
   write("run", descent());
   const auto answer = answered({"run"});
-  EXPECT_EQ(answer["asked"]["settings"], Json::parse(R"({"init_scale": 65536.0, "growth_factor": 2.0,
+  EXPECT_EQ(answer["asked"]["settings"],
+            Json::parse(R"({"init_scale": 65536.0, "growth_factor": 2.0,
       "backoff_factor": 0.5, "growth_interval": 2000})"));
   EXPECT_EQ(answer["asked"]["skipped"], 2);
   EXPECT_EQ(answer["asked"]["course"], answer["recorded"]["course"]);
@@ -72,8 +73,8 @@ TEST_F(Replay, AsksWithTorchsSettingsByDefault) {
 // A gradient between 2 and 4 overflows at 32768 (4 x 32768 is beyond 65504), and at 8192 it does not.
 TEST_F(Replay, AMeasuredGradientDecides) {
   const Json range = {{"first_exponent", -3}, {"counts", {1, 1, 1, 1, 1}}};
-  const Json measured = {{"event", "gradients"}, {"run", 0},           {"step", 1},
-                         {"scale", 8192},        {"activations", range}, {"weights", range}};
+  const Json measured = {{"event", "gradients"}, {"run", 0},        {"step", 1}, {"scale", 8192},
+                         {"activations", range}, {"weights", range}};
   write("run", start() + measured.dump() + "\n" + step(1, 8192, false));
   EXPECT_EQ(answered({"run", "--init-scale", "32768"})["asked"]["skipped"], 1);
   EXPECT_EQ(answered({"run", "--init-scale", "32768"})["asked"]["uncertain"], 0);
@@ -92,10 +93,11 @@ TEST_F(Replay, RefusesWhatIsNoTraceOfAScaler) {
   write("empty", "");
   expect_refusal_like(run({"replay", "empty"}), 3, "empty/metrics.jsonl: replay: no run has begun");
   write("unscaled", start("none") + step(1, 1, false));
-  expect_refusal_like(run({"replay", "unscaled"}), 3, "unscaled/metrics.jsonl: replay: run 0 (fp16)",
-                      "has no loss scaling");
+  expect_refusal_like(run({"replay", "unscaled"}), 3,
+                      "unscaled/metrics.jsonl: replay: run 0 (fp16)", "has no loss scaling");
   write("cut", start());
-  expect_refusal_like(run({"replay", "cut"}), 3, "cut/metrics.jsonl: replay: run 0 has no step yet");
+  expect_refusal_like(run({"replay", "cut"}), 3,
+                      "cut/metrics.jsonl: replay: run 0 has no step yet");
   expect_refusal_like(run({"replay", "none"}), 3, "none: cannot be read");
   write("other", start() + "{\"event\":\"step\",\"run\":0,\"step\":1}\n");
   expect_refusal_like(run({"replay", "other"}), 3, "other/metrics.jsonl: replay: the trace is no");
@@ -103,7 +105,8 @@ TEST_F(Replay, RefusesWhatIsNoTraceOfAScaler) {
 
 TEST_F(Replay, RefusesSettingsThatNoScalerHas) {
   write("run", descent());
-  expect_refusal_like(run({"replay", "run", "--growth-factor", "1"}), 2, "GradScaler: growth_factor");
+  expect_refusal_like(run({"replay", "run", "--growth-factor", "1"}), 2,
+                      "GradScaler: growth_factor");
   expect_refusal_like(run({"replay", "run", "--backoff-factor", "1"}), 2,
                       "GradScaler: backoff_factor");
   expect_refusal(run({"replay", "run", "--run", "3"}), 2, "--run: there is no run 3 in this trace");

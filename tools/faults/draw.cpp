@@ -15,7 +15,8 @@ class Dice {
   }
   template <typename Value>
   Value one_of(const std::vector<Value>& values) {
-    return values[static_cast<std::size_t>(between(0, static_cast<std::int64_t>(values.size()) - 1))];
+    return values[static_cast<std::size_t>(
+        between(0, static_cast<std::int64_t>(values.size()) - 1))];
   }
 
  private:
@@ -32,7 +33,7 @@ Recipe recipe_of(const std::string& precision, double fixed_scale = 0) {
   return recipe;
 }
 
-std::string block_name(const Fault& fault) { return "blocks." + std::to_string(fault.at); }
+std::string block_name(const Fault& fault) { return "block" + std::to_string(fault.at); }
 
 std::string layer_op(const Fault& fault) { return fault.family == "cnn" ? "conv2d" : "linear"; }
 

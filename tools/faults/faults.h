@@ -18,10 +18,10 @@ namespace amp::faults {
 // What happens in a block, after its layer, from `step` on.
 enum class Trouble {
   none,
-  product,         // times 1e6
-  exponential,     // exp of 15 and more
-  scores,          // a matrix product of large rows
-  wide_weights,    // the layer itself, from the first step on
+  product,       // times 1e6
+  exponential,   // exp of 15 and more
+  scores,        // a matrix product of large rows
+  wide_weights,  // the layer itself, from the first step on
   log_of_zero,
   zero_by_zero,
   arc_cosine,

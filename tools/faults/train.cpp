@@ -1,6 +1,6 @@
 // A small training with a fault in it.
-#include <ATen/Context.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 #include <ATen/ops/acos.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/exp.h>
@@ -47,7 +47,7 @@ at::Tensor troubled(const at::Tensor& y, Trouble trouble) {
     case Trouble::arc_cosine:
       return at::acos(y * 0 + 2);
     case Trouble::root_at_zero:
-      return at::sqrt(at::relu(y));
+      return at::sqrt(y * 0);
     case Trouble::steep_gradient:
       return (y * 1e-5) * 1e5;
   }
@@ -71,7 +71,10 @@ class Block : public nn::Module {
       const auto scores = at::softmax(at::matmul(y, y.transpose(-1, -2)) * 0.1, -1);
       y = at::matmul(scores, y);
     }
-    return at::relu(troubled(y, trouble)) + 0.1 * x;
+    // relu would hide log's -inf and its derivative.
+    if (trouble != Trouble::none && trouble != Trouble::wide_weights)
+      return troubled(y, trouble) + 0.1 * x;
+    return at::relu(y) + 0.1 * x;
   }
   at::Tensor& weight() { return family_ == "cnn" ? conv_->weight : linear_->weight; }
 
@@ -87,10 +90,11 @@ class Net : public nn::Module {
     if (fault.family == "cnn") {
       conv_ = register_module("in", nn::Conv2d(nn::Conv2dOptions(1, fault.width, 3).padding(1)));
     } else {
-      linear_ = register_module("in", nn::Linear(kSide, fault.width));
+      linear_ = register_module(
+          "in", nn::Linear(fault.family == "mlp" ? kSide * kSide : kSide, fault.width));
     }
     for (std::int64_t i = 0; i < fault.blocks; ++i)
-      blocks_.push_back(register_module("blocks." + std::to_string(i),
+      blocks_.push_back(register_module("block" + std::to_string(i),
                                         std::make_shared<Block>(fault.family, fault.width)));
     out_ = register_module("out", nn::Linear(fault.width, kClasses));
     if (fault.trouble == Trouble::wide_weights) {
@@ -101,7 +105,7 @@ class Net : public nn::Module {
   at::Tensor forward(const at::Tensor& images, std::int64_t step) {
     auto x = fault_.family == "cnn"         ? conv_(images.unsqueeze(1))
              : fault_.family == "attention" ? linear_(images)
-                                            : linear_(images.mean(1));
+                                            : linear_(images.flatten(1));
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
       const bool now = static_cast<std::int64_t>(i) == fault_.at && step >= fault_.step;
       x = blocks_[i]->forward(x, now ? fault_.trouble : Trouble::none);
@@ -123,8 +127,8 @@ struct Data {
 };
 
 Data data_of(const Fault& fault, std::int64_t step) {
-  const auto generator = at::make_generator<at::CPUGeneratorImpl>(
-      fault.seed + static_cast<std::uint64_t>(step % 4));
+  const auto generator =
+      at::make_generator<at::CPUGeneratorImpl>(fault.seed + static_cast<std::uint64_t>(step % 4));
   Data data = {at::randn({kBatch, kSide, kSide}, generator),
                at::randint(kClasses, {kBatch}, generator)};
   if (step >= fault.step && fault.bad_input)
