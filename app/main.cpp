@@ -77,6 +77,9 @@ int main(int argc, char** argv) {
   Action action;
   add_train(app, action);
   add_compare(app, action);
+  add_advise(app, action);
+  add_doctor(app, action);
+  add_replay(app, action);
   add_eval(app, action);
   add_predict(app, action);
   add_export(app, action);
@@ -88,7 +91,7 @@ int main(int argc, char** argv) {
     return parse_failure(app, error);
   }
   set_command_line(argc, argv);
-  if (!app.got_subcommand("report")) wait_without_spinning(argv);
+  if (!app.got_subcommand("report") && !app.got_subcommand("replay")) wait_without_spinning(argv);
   catch_interrupts();
   return run(action);
 }

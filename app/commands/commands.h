@@ -19,6 +19,9 @@ void add_compare(CLI::App& app, Action& action);
 void add_eval(CLI::App& app, Action& action);
 void add_predict(CLI::App& app, Action& action);
 void add_export(CLI::App& app, Action& action);
+void add_advise(CLI::App& app, Action& action);
+void add_doctor(CLI::App& app, Action& action);
+void add_replay(CLI::App& app, Action& action);
 void add_info(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
 

@@ -1,14 +1,13 @@
 // One command's training runs.
 #include "app/commands/session.h"
 
-#include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <ctime>
 #include <utility>
 
 #include "amp/error.h"
 #include "amp/version.h"
+#include "app/commands/output_folder.h"
 #include "app/files/write_file.h"
 #include "app/report/report.h"
 #include "app/results/machine.h"
@@ -23,29 +22,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 std::string command_line = "ampersand";
-
-std::string time_now(const char* format) {
-  const std::time_t now = std::time(nullptr);
-  char text[64];
-  std::strftime(text, sizeof text, format, std::gmtime(&now));
-  return text;
-}
-
-fs::path prepared_folder(const std::string& kind, const Settings& settings) {
-  const auto folder = settings.output.empty()
-                          ? fs::path("runs") / (kind + "-" + time_now("%Y%m%d-%H%M%S"))
-                          : settings.output;
-  std::error_code error;
-  for (const char* name : {"metrics.jsonl", "results.json"}) {
-    if (settings.overwrite || !fs::exists(folder / name, error)) continue;
-    throw amp::InvalidArgument("--output " + folder.string() +
-                               " already has results; pass --overwrite to replace them");
-  }
-  fs::create_directories(folder, error);
-  if (error)
-    throw amp::IoError(folder, "cannot be made (" + error.message() + "); choose another --output");
-  return folder;
-}
 
 // Opens the new metrics, then removes what an earlier command made of its own: it would contradict
 // them until they are complete.
@@ -108,6 +84,8 @@ std::string in_one_line(const std::string& text) {
 
 }  // namespace
 
+const std::string& the_command_line() { return command_line; }
+
 void set_command_line(int argc, const char* const* argv) {
   command_line = "ampersand";
   for (int i = 1; i < argc; ++i) command_line += std::string(" ") + argv[i];
@@ -123,7 +101,7 @@ Session::Session(std::string kind, const Settings& settings, const Task& task,
                  const std::vector<std::uint64_t>& seeds)
     : settings_(settings),
       task_(task),
-      folder_(prepared_folder(kind, settings)),
+      folder_(output_folder(kind, settings, {"metrics.jsonl", "results.json"})),
       lock_(std::make_unique<FolderLock>(folder_)),
       metrics_(new_metrics(folder_)) {
   if (settings.tensorboard) tensorboard_ = std::make_unique<TensorBoard>(folder_ / "tensorboard");
@@ -131,7 +109,7 @@ Session::Session(std::string kind, const Settings& settings, const Task& task,
           {"version", amp::version()},
           {"command", command_line},
           {"kind", kind},
-          {"created", time_now("%Y-%m-%dT%H:%M:%SZ")},
+          {"created", timestamp()},
           {"machine", machine_json()},
           {"settings", described(settings, task, seeds)}});
 }

@@ -60,5 +60,6 @@ std::filesystem::path write_report(const std::filesystem::path& folder,
 
 // The words of the command line, for the results.
 void set_command_line(int argc, const char* const* argv);
+const std::string& the_command_line();
 
 }  // namespace ampersand

@@ -7,11 +7,11 @@
 #include "amp/error.h"
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
+#include "app/commands/resumption.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
 #include "app/tasks/tasks.h"
 #include "app/training/precision.h"
-#include "app/training/run_state.h"
 
 namespace ampersand {
 namespace {
@@ -60,18 +60,7 @@ void check_resumable(const Settings& settings) {
 
 int resume(const Settings& given) {
   check_resumable(given);
-  RunPlan plan;
-  plan.resume = find_checkpoint(given.resume);
-  const auto state = run_state_of(*plan.resume);
-  auto settings = resumed_settings(settings_json(state.settings), given);
-  if (!given.is_given("--threads")) settings.threads = state.threads;
-  plan.precision = state.precision;
-  // What of the recipe may change half way, if it was said.
-  plan.precision.recipe.max_grad_norm = settings.max_grad_norm;
-  plan.precision.recipe.scaler.max_consecutive_skips = settings.max_consecutive_skips;
-  plan.seed = state.seed;
-  const auto task = prepare(settings, state.task);
-  take_over_cpu_math(state);
+  auto [plan, settings, task] = resume_run(given.resume, given);
   const auto planned = planned_steps(settings, task->training_samples());
   // A run that was killed after its last checkpoint still has its results to write.
   std::error_code error;

@@ -33,6 +33,8 @@ class Model {
   virtual void load(const amp::NamedTensors& weights) = 0;
   // The module behind it; null for TorchScript.
   virtual torch::nn::Module* module() { return nullptr; }
+  // TorchScript's; null for others.
+  virtual torch::jit::Module* script_module() { return nullptr; }
   virtual std::unique_ptr<amp::TrainStep> train_step(torch::optim::Optimizer& optimizer,
                                                      const amp::Recipe& recipe) = 0;
 };

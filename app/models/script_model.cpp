@@ -29,6 +29,7 @@ class ScriptModel : public Model {
   }
   std::vector<at::Tensor> parameters() const override { return listed(module_.parameters()); }
   std::vector<at::Tensor> buffers() const override { return listed(module_.buffers()); }
+  torch::jit::Module* script_module() override { return &module_; }
   void train(bool on) override { module_.train(on); }
   void to(c10::Device device) override { module_.to(device); }
   void load(const amp::NamedTensors& weights) override { amp::load_weights(module_, weights); }

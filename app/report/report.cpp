@@ -2,8 +2,6 @@
 #include "app/report/report.h"
 
 #include <cstddef>
-#include <functional>
-#include <map>
 #include <string_view>
 
 #include "amp/error.h"
@@ -14,12 +12,13 @@
 #include "app/report/overview.h"
 #include "app/report/precision_results.h"
 #include "app/report/summary_table.h"
+#include "app/report/template.h"
 
 namespace ampersand {
 namespace {
 
 using report::Json;
-using Parts = std::map<std::string_view, std::string, std::less<>>;
+using report::Parts;
 
 [[noreturn]] void refuse(const std::string& rule, const std::string& got) {
   throw amp::InvalidArgument("render_report: " + rule + ", got " + got +
@@ -46,37 +45,6 @@ void check(const Json& results) {
   }
 }
 
-// JSON that can stand inside a script element: without '<' neither "</script" nor "<!--" can occur,
-// and the escape means the same to a JSON parser, since '<' occurs in strings only.
-std::string json_for_script(std::string_view json) {
-  std::string escaped;
-  escaped.reserve(json.size());
-  for (const char character : json) {
-    if (character == '<') {
-      escaped += "\\u003c";
-    } else {
-      escaped += character;
-    }
-  }
-  return escaped;
-}
-
-// Replaces each {{name}} in one pass, so that what is put in is never searched again.
-std::string fill(std::string_view page, const Parts& parts) {
-  std::string filled;
-  std::size_t position = 0;
-  while (true) {
-    const std::size_t open = page.find("{{", position);
-    const std::size_t close = page.find("}}", open);
-    if (open == std::string_view::npos || close == std::string_view::npos) break;
-    filled += page.substr(position, open - position);
-    filled += parts.at(std::string(page.substr(open + 2, close - open - 2)));
-    position = close + 2;
-  }
-  filled += page.substr(position);
-  return filled;
-}
-
 // The scripts, each in an element of its own; a later one uses what an earlier one defines.
 std::string scripts() {
   std::string html;
@@ -88,21 +56,11 @@ std::string scripts() {
   return html;
 }
 
-// "2026-11-23T07:00:00Z" as "2026-11-23 07:00 UTC"; anything else as it is.
-std::string readable_time(const std::string& time) {
-  constexpr std::string_view kForm = "0000-00-00T00:00:00Z";
-  bool fits = time.size() == kForm.size();
-  for (std::size_t i = 0; fits && i < kForm.size(); ++i) {
-    fits = kForm[i] == '0' ? time[i] >= '0' && time[i] <= '9' : time[i] == kForm[i];
-  }
-  return fits ? time.substr(0, 10) + " " + time.substr(11, 5) + " UTC" : time;
-}
-
 std::string origin(const Json& results) {
   const auto version = report::text(results, "version");
   const auto created = report::text(results, "created");
   return "Ampersand" + (version ? " " + *version : "") +
-         (created ? ", " + readable_time(*created) : "");
+         (created ? ", " + report::readable_time(*created) : "");
 }
 
 }  // namespace
@@ -122,11 +80,11 @@ std::string render_report(const nlohmann::json& results) {
       {"quality", report::has_perplexity(clean) ? "Test perplexity" : "Test accuracy"},
       {"better", report::has_perplexity(clean) ? "Lower" : "Higher"},
       {"details", report::details(clean)},
-      {"results", json_for_script(dumped)},
+      {"results", report::json_for_script(dumped)},
       {"style", std::string(embedded::report_page_css())},
       {"scripts", scripts()},
   };
-  return fill(embedded::report_page_html(), parts);
+  return report::fill(embedded::report_page_html(), parts);
 }
 
 }  // namespace ampersand

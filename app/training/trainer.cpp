@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "amp/amp.h"
 #include "app/models/initial_weights.h"
@@ -45,6 +46,23 @@ Batch widened(Batch batch) {
   return batch;
 }
 
+// [false, true]: a gradient of the second group was Inf or NaN.
+json found_inf_by_group(const amp::StepReport& report, const torch::optim::Optimizer& optimizer) {
+  const auto& culprits = report.skipped() ? report.result().non_finite_parameters()
+                                          : std::vector<at::Tensor>();
+  json found = json::array();
+  for (const auto& group : optimizer.param_groups()) {
+    const auto is_in_group = [&](const at::Tensor& culprit) {
+      return std::ranges::any_of(group.params(),
+                                 [&](const at::Tensor& one) { return one.is_same(culprit); });
+    };
+    // A skip whose culprits are not known is everyone's.
+    found.push_back(report.skipped() &&
+                    (culprits.empty() || std::ranges::any_of(culprits, is_in_group)));
+  }
+  return found;
+}
+
 class Training {
  public:
   Training(const RunPlan& plan, const Settings& settings, const Task& task, const EventSink& sink)
@@ -69,8 +87,15 @@ class Training {
     train_step_ = model_->train_step(*optimizer_, recipe_);
     if (settings.ema > 0) ema_.emplace(*train_step_, settings.ema);
     if (plan.resume.has_value()) resume(*plan.resume);
+    if (plan.observer != nullptr) plan.observer->begin_training(*model_, *train_step_);
     memory_.know(*model_, *train_step_, ema_.has_value() ? bytes_of(ema_->average()) : 0);
   }
+
+  ~Training() {
+    if (plan_.observer != nullptr) plan_.observer->end_training();
+  }
+  Training(const Training&) = delete;
+  Training& operator=(const Training&) = delete;
 
   Ending run() {
     if (!plan_.resume.has_value()) announce();
@@ -85,7 +110,7 @@ class Training {
     optimizer_->zero_grad();  // a window that was cut short leaves its gradients
     report_memory();
     if (ending == Ending::finished || ending == Ending::interrupted) {
-      if (step_ > evaluated_at_) evaluate_now();
+      if (plan_.evaluates && step_ > evaluated_at_) evaluate_now();
       if (step_ > saved_at_) save();
     }
     if (ending == Ending::finished && plan_.showpieces) show_samples();
@@ -129,6 +154,7 @@ class Training {
         if (interrupted() && train_step_->at_boundary()) return Ending::interrupted;
         const bool finite = one_step(i);
         if (!finite) return Ending::diverged;
+        if (seen_enough_) return Ending::finished;
         if (evaluation_due()) evaluate_now();
         if (saving_due()) save();
       }
@@ -142,10 +168,12 @@ class Training {
     const auto report = train_step_->flush();
     if (!report.at_boundary()) return;
     after_step(report);
-    send({{"event", "flush"},
-          {"step", step_},
-          {"scale", report.scale()},
-          {"skipped", report.skipped()}});
+    json event = {{"event", "flush"},
+                  {"step", step_},
+                  {"scale", report.scale()},
+                  {"skipped", report.skipped()}};
+    add_scaler_telemetry(event, report);
+    send(event);
   }
 
   void after_step(const amp::StepReport& report) {
@@ -173,18 +201,19 @@ class Training {
                   {"lr", set_learning_rate()},
                   {"scale", train_step_->scaler().get_scale()}};
     const auto samples = batches_->samples_of(i);
-    batch_ = loader_.next().to(device_);
     if (measuring()) {
       measure_gradients();
       pace_.start();  // that is no part of the training
     }
     try {
-      const auto report = step_ == census_step() ? counted_step()
-                          : explaining()         ? explained_step()
-                                                 : plain_step([] {});
+      const auto report = plan_.observer != nullptr ? observed_step()
+                          : step_ == census_step()  ? counted_step()
+                          : explaining()            ? explained_step()
+                                                    : plain_step([] {});
       after_step(report);
       event["skipped"] = report.skipped();
       if (const auto norm = report.grad_norm()) event["grad_norm"] = *norm;
+      if (report.at_boundary()) add_scaler_telemetry(event, report);
     } catch (const amp::NumericalError&) {  // one skip too many; it is a step like those before it
       event["skipped"] = true;
       report_step(event, samples);
@@ -195,7 +224,8 @@ class Training {
   }
 
   void report_step(json& event, std::int64_t samples) {
-    batch_ = {};
+    batch_.reset();
+    loss_ = batch_loss_.item<double>();
     event["seconds"] = pace_.stop(samples);
     event["loss"] = loss_;
     send(event);
@@ -205,13 +235,42 @@ class Training {
     return model_->loss(model_->forward(batch.inputs), batch.targets);
   }
 
+  // The micro-batch in work, made when it is first asked for: within a step that is counted, so that
+  // it counts.
+  const Batch& batch() {
+    if (!batch_.has_value()) batch_ = loader_.next().to(device_);
+    return *batch_;
+  }
+
   amp::StepReport plain_step(const std::function<void()>& after_forward) {
     return (*train_step_)([&] {
-      auto loss = loss_of(batch_);
+      auto loss = loss_of(batch());
       after_forward();
-      loss_ = loss.item<double>();
+      batch_loss_ = loss.detach();  // read after the step: to read it here would wait for the device
       return loss;
     });
+  }
+
+  // What `replay` needs: whether a gradient of each parameter group was not finite, and how many
+  // clean steps the scaler has counted since the scale changed.
+  void add_scaler_telemetry(json& event, const amp::StepReport& report) const {
+    if (recipe_.loss_scaling == amp::LossScaling::none) return;
+    event["found_inf"] = found_inf_by_group(report, *optimizer_);
+    if (recipe_.loss_scaling == amp::LossScaling::dynamic)
+      event["tracker"] = train_step_->scaler().state_dict().growth_tracker;
+  }
+
+  amp::StepReport observed_step() {
+    auto& observer = *plan_.observer;
+    observer.begin_step(step_, train_step_->scaler().get_scale());
+    try {
+      auto report = plain_step([] {});
+      seen_enough_ = !observer.end_step(report);
+      return report;
+    } catch (const std::exception& error) {
+      observer.fail_step(error.what());
+      throw;
+    }
   }
 
   // The first micro-batch of the second window: all before it pays for set-up, all after it are
@@ -254,8 +313,8 @@ class Training {
   // Where the gradients of this micro-batch lie when nothing is rounded: a backward pass of its own,
   // in fp32 with the weights as they are, which leaves no trace in the training.
   void measure_gradients() {
-    const auto batch = widened(batch_);
-    const auto range = gradient_range(*model_, device_, [&] { return loss_of(batch); });
+    const auto wide = widened(batch());
+    const auto range = gradient_range(*model_, device_, [&] { return loss_of(wide); });
     auto event = gradient_range_json(range, train_step_->scaler().get_scale());
     event.update({{"event", "gradients"}, {"step", step_}});
     send(event);
@@ -267,6 +326,7 @@ class Training {
   }
 
   bool evaluation_due() {
+    if (!plan_.evaluates) return false;
     if (settings_.evaluate_every > 0) return step_ % settings_.evaluate_every == 0;
     const auto per_epoch = batches_->batches();
     const auto every =
@@ -335,7 +395,8 @@ class Training {
   std::unique_ptr<Batches> batches_;
   std::unique_ptr<Batches> test_batches_;
   BatchLoader loader_;
-  Batch batch_;  // the micro-batch in work
+  std::optional<Batch> batch_;
+  at::Tensor batch_loss_;  // of the last micro-batch, on the device
   std::int64_t planned_;
   Pace pace_;
   std::unique_ptr<Model> model_;
@@ -346,6 +407,7 @@ class Training {
   std::int64_t first_ = 0;         // where this process began
   std::int64_t updates_ = 0;       // steps of the optimizer
   double loss_ = 0;                // of the last micro-batch
+  bool seen_enough_ = false;       // says the observer
   std::int64_t evaluated_at_ = 0;  // the step of the last evaluation
   std::int64_t saved_at_ = -1;     // the step of the last checkpoint
 };

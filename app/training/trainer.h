@@ -12,6 +12,7 @@
 #include "app/settings/settings.h"
 #include "app/tasks/task.h"
 #include "app/training/precision.h"
+#include "app/training/step_observer.h"
 
 namespace ampersand {
 
@@ -24,6 +25,8 @@ struct RunPlan {
   std::filesystem::path checkpoints;      // where they go; empty: none are written
   std::optional<amp::Checkpoint> resume;  // go on from here
   bool showpieces = false;                // end with what the model writes, if it is one of text
+  bool evaluates = true;                  // test the model along the way and at the end
+  StepObserver* observer = nullptr;       // looks at every step, in the place of the memory census
 };
 
 // What a training tells the world as it goes: one JSON object an event, of the kinds that
@@ -31,7 +34,7 @@ struct RunPlan {
 using EventSink = std::function<void(const nlohmann::json& event)>;
 
 // Trains until the epochs or steps of `settings` are done, the run goes non-finite, too many steps
-// in a row are skipped, or the user interrupts. Returns how it ended; that too is an event. Without
+// in a row are skipped, the observer has seen enough, or the user interrupts. Returns how it ended; that too is an event. Without
 // loss scaling a non-finite loss means a run that diverged; with it, only max_consecutive_skips
 // does. An interruption waits for the end of the accumulation window. A run that finished or was
 // interrupted leaves a checkpoint, if there is a place for it.

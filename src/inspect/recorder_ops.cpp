@@ -68,6 +68,13 @@ Origin Recorder::origin_of(const at::Tensor& tensor) {
   const auto statistics = amp::statistics(tensor);
   origin.take(statistics);
   origin.constant = tensor.dim() == 0 && !origin.finite();
+  // The copies of weights that an optimizer writes are made by no op of the step.
+  if (const int parameter = names_.parameter_of(tensor); parameter >= 0) {
+    const auto& weight = parameters_[static_cast<std::size_t>(parameter)].weight;
+    origin.parameter = parameter;
+    origin.overflowed_copy = weight.finite() && !origin.finite();
+    if (origin.overflowed_copy) origin.amax = weight.statistics.amax;
+  }
   return origins_.set(tensor, origin);
 }
 
@@ -180,8 +187,8 @@ void Recorder::end_leaf(const at::RecordFunction& function, Frame& frame) {
   if (computes) {
     look_wider(function, frame, outputs, record, node);
     const auto& first = outputs.front();
-    if (record.pass == Pass::forward && outputs.size() == 1 && first.numel() == 1 &&
-        first.requires_grad())
+    // nll_loss gives the loss first and then the weight of its targets.
+    if (record.pass == Pass::forward && first.numel() == 1 && first.requires_grad())
       look_at_scalar(frame, first, node);
   }
   for (std::size_t i = 0; i < outputs.size(); ++i) {

@@ -50,6 +50,12 @@ FirstNonFinite walk_back(const Trace& trace, int op, const std::vector<std::stri
     take_op(found, trace, op, names);
     const auto* input = blamed_input(node_of(trace, op));
     if (input == nullptr) return found;
+    if (input->overflowed_copy) {
+      found.parameter = names[static_cast<std::size_t>(input->parameter)];
+      found.in_cast = found.evaluated = found.finite_in_wide = found.inputs_finite = true;
+      found.wide_amax = input->amax;
+      return found;
+    }
     if (input->op < 0) {
       found.origin =
           input->parameter >= 0 ? FirstNonFinite::Origin::parameter : FirstNonFinite::Origin::data;
@@ -85,7 +91,9 @@ std::optional<FirstNonFinite> first_non_finite(const Trace& trace,
   for (const int loss : trace.losses) {
     if (is_bad(trace, loss)) return walk_back(trace, loss, names);
   }
-  if (trace.losses.empty() && !trace.ops.empty()) {  // a forward pass alone
+  const auto is_backward = [](const OpRecord& op) { return op.pass == Pass::backward; };
+  if (trace.losses.empty() && !trace.ops.empty() &&
+      std::ranges::none_of(trace.ops, is_backward)) {  // a forward pass alone
     const int last = static_cast<int>(trace.ops.size()) - 1;
     return is_bad(trace, last) ? std::optional(walk_back(trace, last, names)) : std::nullopt;
   }

@@ -153,6 +153,37 @@ TEST(Causes, TheLogarithmOfZero) {
   EXPECT_EQ(d.remedy, "keep its input away from 0: log(x + eps)");
 }
 
+// The copy of a weight that the optimizer writes for the forward pass is no data of the user's.
+TEST(Causes, AWeightThatFp16CannotHold) {
+  auto net = make_net();
+  {
+    at::NoGradGuard no_grad;
+    net->in->weight.fill_(1e5);
+  }
+  const auto d = after(net, fixed_fp16(1), 1, usual(net));
+  EXPECT_EQ(d.verdict, Verdict::forward_overflow) << d.sentence;
+  EXPECT_EQ(d.module, "in");
+  EXPECT_EQ(d.parameter, "in.weight");
+  EXPECT_EQ(d.amax, 1e5);
+}
+
+// In fp32 cross entropy is nll_loss, which gives the weight of its targets beside the loss; and the
+// optimizer's first step makes its state after the backward pass.
+TEST(Causes, TheLogarithmOfZeroBeforeACrossEntropyInFp32) {
+  auto net = make_net();
+  optim::SGD optimizer(net->parameters(), optim::SGDOptions{.lr = 0.05, .momentum = 0.9});
+  Inspector inspector(*net);
+  train(inspector, *net, optimizer, Recipe::fp32(), 1, [&](std::int64_t step) {
+    const auto [inputs, classes] = rows(step);
+    const auto logits = net->forward(inputs);
+    return at::cross_entropy_loss(logits.sub(logits).relu().log(), classes);
+  });
+  const auto d = inspector.diagnosis();
+  EXPECT_EQ(d.verdict, Verdict::model_nan) << d.sentence;
+  EXPECT_EQ(d.pass, Pass::forward);
+  EXPECT_EQ(d.op, "log");
+}
+
 TEST(Causes, TheDerivativeOfARootAtZero) {
   auto net = make_net();
   const auto d = after(net, Recipe::fp16(), 3, [&](std::int64_t step) {

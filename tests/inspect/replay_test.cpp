@@ -50,6 +50,15 @@ TEST(Replay, SuggestsTheLargestScaleThatSkipsNothing) {
   EXPECT_EQ(replay(with_amax(50, 4), options).skipped, 0);
 }
 
+TEST(Replay, SuggestsNoScaleThatTheTraceSaysNothingOf) {
+  // 65536 overflowed once, 32768 never did; of larger scales nothing is known.
+  std::vector<ScalerTraceStep> trace(50, {.loss_scale = 32768});
+  trace[0] = {.loss_scale = 65536, .found_inf = true};
+  const auto options = suggest_scaler(trace);
+  EXPECT_EQ(options.init_scale, 32768);
+  EXPECT_EQ(replay(trace, options).skipped, 0);
+}
+
 TEST(Replay, RefusesWhatNoTraceHolds) {
   EXPECT_TRUE(replay({}, {}).scales.empty());
   EXPECT_THROW(replay({{.loss_scale = 0}}, {}), InvalidArgument);

@@ -82,7 +82,7 @@ TEST_F(TrainedModel, ExportWritesEachDtypeAndFormat) {
   expect_refusal(run({"export", "run", "--dtype", "fp8"}), 2,
                  "--dtype must be fp32, bf16 or fp16, got 'fp8'");
   expect_refusal(run({"export", "run", "--format", "onnx"}), 2,
-                 "--format must be safetensors or state_dict, got 'onnx'");
+                 "--format must be safetensors, state_dict or gpt2, got 'onnx'");
   expect_refusal_like(run({"export", "run", "--ema", "--output", "e"}), 2,
                       "--ema: run/checkpoints");
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "amp/export.h"
 #include "amp/inspect/diagnosis.h"
 #include "amp/precision.h"
 
@@ -36,7 +37,7 @@ struct TensorSummary {
   std::string dtype = {};  // "fp16"; of the last tensor
 
   bool finite() const { return statistics.infs + statistics.nans == 0; }
-  void add(const TensorSummary& other);
+  AMP_API void add(const TensorSummary& other);
 };
 
 // One call of an op that computes: no view, no allocation.

@@ -35,7 +35,8 @@ AMP_API ReplayOutcome replay(const std::vector<ScalerTraceStep>& trace,
                              const GradScalerOptions& options);
 
 // Of the powers of two from 1 to 2^24 as init_scale and five growth intervals from 100 to 4000, what
-// skips the fewest steps, and of these has the largest scales; everything else as in `options`.
+// skips the fewest steps, of these leaves the fewest uncertain, and of these has the largest scales;
+// everything else as in `options`.
 // Throws what replay throws.
 AMP_API GradScalerOptions suggest_scaler(const std::vector<ScalerTraceStep>& trace,
                                          GradScalerOptions options = {});

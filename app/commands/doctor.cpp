@@ -1,0 +1,236 @@
+// ampersand doctor: trains until a step goes wrong, and says which op or parameter it was, and why.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <memory>
+
+#include "amp/error.h"
+#include "amp/version.h"
+#include "app/commands/commands.h"
+#include "app/commands/exit_status.h"
+#include "app/commands/output_folder.h"
+#include "app/commands/resumption.h"
+#include "app/commands/session.h"
+#include "app/commands/training_options.h"
+#include "app/files/folder_lock.h"
+#include "app/files/write_file.h"
+#include "app/inspection/determinism.h"
+#include "app/inspection/watch.h"
+#include "app/report/inspection_page.h"
+#include "app/tasks/tasks.h"
+#include "app/terminal/progress.h"
+#include "app/training/interrupt.h"
+
+namespace ampersand {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::int64_t kSteps = 200;
+
+struct DoctorOptions {
+  Settings settings;
+  std::string precision = "fp32";
+  std::string run;         // a folder to go on from; empty: a new training
+  std::int64_t every = 1;  // records the ops of every N-th micro-batch
+};
+
+struct Patient {
+  RunPlan plan;
+  Settings settings;
+  std::unique_ptr<Task> task;
+  std::int64_t steps = kSteps;  // to watch
+};
+
+// Of a training that goes on, --steps are those to watch, and its own length stays, which its learning
+// rate depends on.
+Patient known_patient(const DoctorOptions& options) {
+  for (const char* option : {"--precision", "--recipe", "--policy", "--init", "--epochs"}) {
+    if (options.settings.is_given(option))
+      throw amp::InvalidArgument(std::string(option) +
+                                 " cannot be combined with a run's folder, whose precision, policy "
+                                 "and length stay; leave it out");
+  }
+  Patient patient;
+  auto given = options.settings;
+  if (given.is_given("--steps")) patient.steps = given.steps;
+  given.given.erase("--steps");
+  auto [plan, settings, task] = resume_run(options.run, given);
+  const auto end = plan.resume->step() + patient.steps;
+  if (planned_steps(settings, task->training_samples()) <= plan.resume->step())
+    settings.steps = end;  // the run was over
+  patient.plan = std::move(plan);
+  patient.settings = std::move(settings);
+  patient.task = std::move(task);
+  return patient;
+}
+
+Patient new_patient(const DoctorOptions& options) {
+  Patient patient;
+  auto& settings = patient.settings = options.settings;
+  complete_settings(settings);
+  patient.plan.precision = chosen_precision(options.precision, settings);
+  patient.plan.seed = static_cast<std::uint64_t>(settings.seed);
+  patient.task = prepare(settings);
+  if (settings.is_given("--steps") && settings.steps > 0) {
+    patient.steps = settings.steps;
+  } else if (!settings.is_given("--epochs") &&
+             planned_steps(settings, patient.task->training_samples()) < kSteps) {
+    settings.steps = kSteps;
+  }
+  return patient;
+}
+
+struct Examination {
+  Ending ending = Ending::finished;
+  std::exception_ptr failure;  // what a step threw
+};
+
+Examination examine(Patient& patient, Watch& watch) {
+  Examination examination;
+  auto& plan = patient.plan;
+  plan.observer = &watch;
+  plan.evaluates = false;
+  const auto begin = plan.resume.has_value() ? plan.resume->step() : 0;
+  Progress progress("doctor: " + plan.precision.name, patient.steps);
+  try {
+    examination.ending = train(plan, patient.settings, *patient.task, [&](const json& event) {
+      if (event.at("event") == "step")
+        progress.show(event.at("step").get<std::int64_t>() - begin, "");
+    });
+  } catch (const std::exception&) {
+    examination.failure = std::current_exception();
+  }
+  return examination;
+}
+
+std::vector<std::string> notes_on(const Patient& patient, const Watch& watch,
+                                  std::optional<bool> deterministic) {
+  std::vector<std::string> notes;
+  if (deterministic == false)
+    notes.push_back(
+        "two runs of this training give different losses: it is not deterministic, and another run "
+        "may go wrong elsewhere, or not at all");
+  const auto idle = idle_rules(patient.plan.precision.recipe, watch);
+  std::string ops;
+  for (const auto& op : idle) ops += (ops.empty() ? "" : ", ") + op;
+  if (!idle.empty())
+    notes.push_back("the policy has rules for ops that this model did not run: " + ops +
+                    "; is it for another model?");
+  return notes;
+}
+
+// The history that the charts draw.
+json run_json(const Patient& patient, const json& inspection, bool went_wrong) {
+  json history = json::array();
+  const auto& steps = inspection.at("steps");
+  for (std::size_t i = 0; i < steps.size(); ++i)
+    history.push_back({{"step", steps[i]},
+                       {"train_loss", inspection.at("loss")[i]},
+                       {"scale", inspection.at("scale")[i]}});
+  const auto& precision = patient.plan.precision;
+  return {{"precision", precision.name},
+          {"seed", patient.plan.seed},
+          {"loss_scaling", loss_scaling_name(precision.recipe.loss_scaling)},
+          {"diverged", went_wrong},
+          {"skipped_at", inspection.at("skipped")},
+          {"history", history}};
+}
+
+std::string watched(const Patient& patient, const Watch& watch) {
+  const auto& steps = watch.evidence().steps;
+  const auto& s = patient.settings;
+  std::string text = s.model + " on " + s.data + " in " + patient.plan.precision.name + ", " +
+                     s.optimizer + ", batch size " + std::to_string(s.batch_size) + ", seed " +
+                     std::to_string(patient.plan.seed);
+  if (!steps.empty())
+    text += "; steps " + std::to_string(steps.front().step) + " to " +
+            std::to_string(steps.back().step) + " watched";
+  return text;
+}
+
+void write_results(const std::filesystem::path& folder, const Patient& patient, const Watch& watch,
+                   std::optional<bool> deterministic) {
+  const auto diagnosis = watch.diagnosis();
+  const auto inspection = inspection_json(watch);
+  const auto notes = notes_on(patient, watch, deterministic);
+  const bool clean = diagnosis.verdict == amp::Verdict::clean;
+  json object = json::parse(amp::to_json(diagnosis));
+  object.update({{"precision", patient.plan.precision.name},
+                 {"deterministic", deterministic.has_value() ? json(*deterministic) : json()},
+                 {"notes", notes},
+                 {"version", amp::version()},
+                 {"command", the_command_line()},
+                 {"created", timestamp()},
+                 {"settings", settings_json(patient.settings)},
+                 {"evidence", inspection}});
+  write_file(folder / "doctor.json",
+             object.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+
+  InspectionPage page;
+  page.title = std::string("Doctor: ") + amp::name_of(diagnosis.verdict);
+  page.description = watched(patient, watch) + ".";
+  page.tone = clean ? InspectionPage::Tone::fine : InspectionPage::Tone::wrong;
+  page.verdict = {diagnosis.sentence};
+  for (const auto& note : notes) page.verdict.push_back(note);
+  page.tail = {{"Ops that lose most", ops_table(inspection)}};
+  page.results = {{"version", amp::version()},
+                  {"created", object.at("created")},
+                  {"runs", {run_json(patient, inspection, !clean)}}};
+  page.inspection = inspection;
+  if (!clean) page.inspection["verdict_pass"] = object.at("pass");
+  write_file(folder / "doctor.html", render_inspection(page));
+
+  std::printf("%s\n\nverdict  %s\n", diagnosis.sentence.c_str(), amp::name_of(diagnosis.verdict));
+  if (!diagnosis.remedy.empty()) std::printf("remedy   %s\n", diagnosis.remedy.c_str());
+  for (const auto& note : notes) std::printf("note     %s\n", note.c_str());
+  std::printf("results  %s\npage     %s\n", (folder / "doctor.json").c_str(),
+              (folder / "doctor.html").c_str());
+}
+
+int run_doctor(const DoctorOptions& options) {
+  if (options.every < 1)
+    throw amp::InvalidArgument("--every must be >= 1, got " + std::to_string(options.every));
+  auto patient = options.run.empty() ? new_patient(options) : known_patient(options);
+  const auto folder = output_folder("doctor", options.settings, {"doctor.json"});
+  const FolderLock lock(folder);
+  const auto deterministic = is_deterministic(patient.plan, patient.settings, *patient.task);
+  Watch watch(patient.plan.precision.recipe, {.steps = patient.steps, .every = options.every});
+  const auto examination = examine(patient, watch);
+  // What threw without leaving a trace in the numbers is no matter of numbers.
+  if (examination.failure && watch.diagnosis().verdict == amp::Verdict::clean)
+    std::rethrow_exception(examination.failure);
+  write_results(folder, patient, watch, deterministic);
+  return examination.ending == Ending::interrupted ? kInterrupted : kOk;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Action& action) {
+  auto* command = app.add_subcommand(
+      "doctor", "Train until a step goes wrong, and say which op it was, and why");
+  const auto options = std::make_shared<DoctorOptions>();
+  auto& settings = options->settings;
+  command->add_option("run", options->run,
+                      "Go on with the run in this folder, from its newest checkpoint");
+  command
+      ->add_option("--precision", options->precision,
+                   "fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, or Apex's O0 to O3")
+      ->capture_default_str();
+  command->add_option("--recipe", settings.recipe, "A recipe file instead of a precision");
+  command->add_option("--seed", settings.seed, "Seed of weights and order")->capture_default_str();
+  command
+      ->add_option("--every", options->every,
+                   "Look into every N-th micro-batch only; of the others, at what was skipped")
+      ->capture_default_str();
+  add_training_options(*command, settings);
+  command->get_option("--steps")->description("Watch at most N micro-batches; 0: 200");
+  command->callback([=, &action] {
+    note_given_options(*command, options->settings);
+    action = [=] { return run_doctor(*options); };
+  });
+}
+
+}  // namespace ampersand

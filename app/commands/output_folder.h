@@ -1,0 +1,23 @@
+// Where a command writes.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "app/settings/settings.h"
+
+namespace ampersand {
+
+// settings.output, or runs/<kind>-<date>; made if it is not there. Throws amp::InvalidArgument where it
+// has one of these files and settings.overwrite is false, and amp::IoError where it cannot be made.
+std::filesystem::path output_folder(const std::string& kind, const Settings& settings,
+                                    const std::vector<std::string>& results);
+
+// UTC, in strftime's format.
+std::string time_now(const char* format);
+
+// "2026-11-23T07:00:00Z"
+std::string timestamp();
+
+}  // namespace ampersand

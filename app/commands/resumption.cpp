@@ -1,0 +1,26 @@
+// Going on with an earlier run.
+#include "app/commands/resumption.h"
+
+#include "app/commands/training_options.h"
+#include "app/training/run_state.h"
+
+namespace ampersand {
+
+Resumption resume_run(const std::filesystem::path& run, const Settings& given) {
+  Resumption resumption;
+  auto& [plan, settings, task] = resumption;
+  plan.resume = find_checkpoint(run);
+  const auto state = run_state_of(*plan.resume);
+  settings = resumed_settings(settings_json(state.settings), given);
+  if (!given.is_given("--threads")) settings.threads = state.threads;
+  plan.precision = state.precision;
+  // What of the recipe may change half way, if it was said.
+  plan.precision.recipe.max_grad_norm = settings.max_grad_norm;
+  plan.precision.recipe.scaler.max_consecutive_skips = settings.max_consecutive_skips;
+  plan.seed = state.seed;
+  task = prepare(settings, state.task);
+  take_over_cpu_math(state);
+  return resumption;
+}
+
+}  // namespace ampersand

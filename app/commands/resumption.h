@@ -1,0 +1,23 @@
+// Going on with an earlier run.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "app/settings/settings.h"
+#include "app/tasks/task.h"
+#include "app/training/trainer.h"
+
+namespace ampersand {
+
+struct Resumption {
+  RunPlan plan;  // from the newest whole checkpoint, in the run's precision and with its seed
+  Settings settings;
+  std::unique_ptr<Task> task;
+};
+
+// The run in this folder, changed by what was given now; computes on the CPU as the run did. Throws
+// as find_checkpoint, resumed_settings and prepare do.
+Resumption resume_run(const std::filesystem::path& run, const Settings& given);
+
+}  // namespace ampersand

@@ -1,0 +1,141 @@
+// Short trainings in several precisions beside fp32.
+#include "app/inspection/trials.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "amp/error.h"
+
+namespace ampersand {
+namespace {
+
+using nlohmann::json;
+
+const std::set<std::string> kReductions = {"sum",
+                                           "mean",
+                                           "cumsum",
+                                           "cumprod",
+                                           "prod",
+                                           "norm",
+                                           "var",
+                                           "std",
+                                           "logsumexp",
+                                           "softmax",
+                                           "log_softmax",
+                                           "layer_norm",
+                                           "group_norm",
+                                           "batch_norm",
+                                           "instance_norm",
+                                           "rms_norm",
+                                           "dist",
+                                           "cosine_similarity",
+                                           "linalg_vector_norm",
+                                           "nansum",
+                                           "trace",
+                                           "logcumsumexp"};
+
+// Those that could be set.
+std::vector<std::string> keep_in_fp32(amp::OpPolicy& policy, const std::vector<std::string>& ops) {
+  std::vector<std::string> kept;
+  for (const auto& op : ops) {
+    try {
+      policy.set(op, amp::CastRule::fp32);
+      kept.push_back(op);
+    } catch (const amp::InvalidArgument&) {  // no op that autocast can see
+    }
+  }
+  return kept;
+}
+
+void add_once(std::vector<std::string>& list, const std::string& name) {
+  if (std::ranges::find(list, name) == list.end()) list.push_back(name);
+}
+
+double mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return values.empty() ? 0 : sum / static_cast<double>(values.size());
+}
+
+double standard_error(const std::vector<double>& values) {
+  if (values.size() < 2) return 0;
+  const double center = mean(values);
+  double sum = 0;
+  for (const double value : values) sum += (value - center) * (value - center);
+  const auto n = static_cast<double>(values.size());
+  return std::sqrt(sum / (n - 1) / n);
+}
+
+}  // namespace
+
+std::vector<std::string> reductions_of(const std::vector<amp::OpSummary>& ops,
+                                       const amp::OpPolicy& policy) {
+  std::vector<std::string> found;
+  for (const auto& op : ops) {
+    if (op.pass != amp::Pass::forward || rule_of(policy, op) == amp::CastRule::fp32) continue;
+    const auto name = kReductions.contains(op.called_as) ? op.called_as : op.op;
+    if (kReductions.contains(name)) add_once(found, name);
+  }
+  return found;
+}
+
+std::vector<Candidate> candidates(const Ranges& ranges, const amp::OpPolicy& policy) {
+  std::vector<Candidate> list = {{parse_precision("bf16")}};
+  if (!ranges.fits_fp16()) return list;
+  Candidate half = {parse_precision("fp16")};
+  half.precision.recipe.scaler.init_scale = *ranges.initial_scale;
+  std::vector<std::string> wide;
+  for (const auto& op : ranges.too_wide) add_once(wide, op.op);
+  auto edited = policy;
+  half.keep_fp32 = keep_in_fp32(edited, wide);
+  half.precision.recipe.policy = edited;
+  list.push_back(std::move(half));
+  return list;
+}
+
+Candidate careful_bf16(const std::vector<std::string>& reductions, const amp::OpPolicy& policy) {
+  Candidate candidate = {parse_precision("bf16")};
+  candidate.precision.name = "bf16, sums in fp32";
+  auto edited = policy;
+  candidate.keep_fp32 = keep_in_fp32(edited, reductions);
+  candidate.precision.recipe.policy = edited;
+  return candidate;
+}
+
+Comparison compared(const Trial& trial, const Trial& fp32) {
+  Comparison result;
+  const auto steps = std::min(trial.losses.size(), fp32.losses.size());
+  const auto last = std::max<std::size_t>(1, steps / 4);
+  std::vector<double> own, reference, differences;
+  for (std::size_t i = steps - std::min(last, steps); i < steps; ++i) {
+    own.push_back(trial.losses[i]);
+    reference.push_back(fp32.losses[i]);
+    differences.push_back(trial.losses[i] - fp32.losses[i]);
+  }
+  result.loss = mean(own);
+  result.fp32_loss = mean(reference);
+  result.difference = result.loss - result.fp32_loss;
+  const double first = fp32.losses.empty() ? 0 : std::abs(fp32.losses.front());
+  result.tolerance =
+      std::max({0.05 * std::abs(result.fp32_loss), 0.02 * first, 2 * standard_error(differences)});
+  result.accepted = trial.ending == Ending::finished && steps > 0 && std::isfinite(result.loss) &&
+                    result.difference <= result.tolerance;
+  return result;
+}
+
+json trial_json(const Trial& trial, const Comparison& comparison) {
+  const auto number = [](double value) { return std::isfinite(value) ? json(value) : json(); };
+  return {{"precision", trial.candidate.precision.name},
+          {"keep_fp32", trial.candidate.keep_fp32},
+          {"steps", trial.losses.size()},
+          {"finished", trial.ending == Ending::finished},
+          {"reason", trial.reason},
+          {"loss", number(comparison.loss)},
+          {"fp32_loss", number(comparison.fp32_loss)},
+          {"difference", number(comparison.difference)},
+          {"tolerance", number(comparison.tolerance)},
+          {"accepted", comparison.accepted}};
+}
+
+}  // namespace ampersand

@@ -1,0 +1,106 @@
+// A training under the Inspector.
+#include "app/inspection/watch.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+namespace ampersand {
+namespace {
+
+using nlohmann::json;
+
+amp::Inspector inspector_of(Model& model, const amp::TrainStep& step,
+                            const amp::InspectorOptions& options) {
+  if (auto* module = model.module()) return amp::Inspector(*module, options);
+  if (auto* module = model.script_module()) return amp::Inspector(*module, options);
+  return amp::Inspector(step.weights(), options);
+}
+
+amp::InspectorOptions inspector_options(std::int64_t every) {
+  amp::InspectorOptions options;
+  options.level = every == 1 ? amp::InspectLevel::full : amp::InspectLevel::sampled;
+  options.every = every;
+  return options;
+}
+
+// "linear" of "linear.default".
+std::string without_overload(const std::string& op) { return op.substr(0, op.find('.')); }
+
+}  // namespace
+
+amp::Format format_of(const amp::Recipe& recipe) {
+  if (recipe.emulate.has_value() && recipe.emulate->forward != amp::Format::tf32)
+    return recipe.emulate->forward;
+  return recipe.compute_dtype == c10::kBFloat16 ? amp::Format::bf16 : amp::Format::fp16;
+}
+
+Watch::Watch(const amp::Recipe& recipe, const WatchOptions& options)
+    : options_(options),
+      format_(format_of(recipe)),
+      heat_map_(format_),
+      dynamic_scaling_(recipe.loss_scaling == amp::LossScaling::dynamic) {}
+
+void Watch::begin_training(Model& model, amp::TrainStep& step) {
+  inspector_.emplace(inspector_of(model, step, inspector_options(options_.every)));
+  inspector_->add_names(step.weights());
+  inspector_->set_dynamic_scaling(dynamic_scaling_);
+}
+
+void Watch::begin_step(std::int64_t step, double loss_scale) {
+  step_ = step;
+  inspector_->begin_step(step, loss_scale);
+}
+
+bool Watch::end_step(const amp::StepReport& report) {
+  inspector_->end_step(report);
+  take_map();
+  ++seen_;
+  return seen_ < options_.steps && !(options_.stop_at_fault && is_settled());
+}
+
+void Watch::fail_step(const std::string& what) {
+  inspector_->fail_step(what);
+  take_map();
+}
+
+void Watch::take_map() {
+  const auto& steps = inspector_->evidence().steps;
+  if (!steps.empty() && steps.back().recorded) heat_map_.add(step_, inspector_->ops());
+}
+
+// An overflow at a dynamic scale is a part of its work, unless it goes on: later steps tell.
+bool Watch::is_settled() const {
+  const auto& steps = inspector_->evidence().steps;
+  if (steps.empty() || !steps.back().non_finite.has_value()) return false;
+  const auto verdict = inspector_->diagnosis().verdict;
+  if (verdict == amp::Verdict::clean) return false;
+  return verdict != amp::Verdict::scale_overflow || !dynamic_scaling_;
+}
+
+void Watch::end_training() noexcept {
+  if (!inspector_.has_value()) return;
+  evidence_ = inspector_->evidence();
+  ops_ = inspector_->summary();
+  parameters_ = inspector_->parameters();
+  casts_ = inspector_->casts();
+  inspector_.reset();
+}
+
+std::vector<std::string> idle_rules(const amp::Recipe& recipe, const Watch& watch) {
+  if (!recipe.policy.has_value()) return {};
+  std::set<std::string> met;
+  for (const auto& op : watch.ops()) {
+    met.insert(without_overload(op.op));
+    met.insert(without_overload(op.called_as));
+  }
+  for (const auto& cast : watch.casts()) met.insert(without_overload(cast.op));
+  std::vector<std::string> idle;
+  const auto policy = json::parse(recipe.policy->to_json());
+  for (const auto& [op, rule] : policy.at("rules").items()) {
+    if (!met.contains(without_overload(op))) idle.push_back(op);
+  }
+  return idle;
+}
+
+}  // namespace ampersand

@@ -1,0 +1,67 @@
+// A training under the Inspector: what it saw, as long as the model was there and after.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <vector>
+
+#include "amp/inspect.h"
+#include "amp/recipe.h"
+#include "app/inspection/heat_map.h"
+#include "app/training/step_observer.h"
+
+namespace ampersand {
+
+struct WatchOptions {
+  std::int64_t steps = 200;   // ends the training after so many micro-batches
+  std::int64_t every = 1;     // records the ops of every N-th
+  bool stop_at_fault = true;  // ends it when something went wrong and it is clear what
+};
+
+class Watch : public StepObserver {
+ public:
+  // Shows losses of the format that `recipe` computes in; for fp32, of fp16.
+  Watch(const amp::Recipe& recipe, const WatchOptions& options);
+
+  void begin_training(Model& model, amp::TrainStep& step) override;
+  void begin_step(std::int64_t step, double loss_scale) override;
+  bool end_step(const amp::StepReport& report) override;
+  void fail_step(const std::string& what) override;
+  void end_training() noexcept override;
+
+  // After the training. Empty where it ended before its first step.
+  const amp::Evidence& evidence() const { return evidence_; }
+  const std::vector<amp::OpSummary>& ops() const { return ops_; }
+  const std::vector<amp::ParameterRecord>& parameters() const { return parameters_; }
+  const std::vector<amp::CastCount>& casts() const { return casts_; }
+  const HeatMap& heat_map() const { return heat_map_; }
+  amp::Format format() const { return format_; }
+  amp::Diagnosis diagnosis() const { return amp::diagnose(evidence_); }
+
+ private:
+  bool is_settled() const;
+  void take_map();
+
+  WatchOptions options_;
+  amp::Format format_;
+  HeatMap heat_map_;
+  bool dynamic_scaling_;
+  std::optional<amp::Inspector> inspector_;
+  std::int64_t step_ = 0, seen_ = 0;
+  amp::Evidence evidence_;
+  std::vector<amp::OpSummary> ops_;
+  std::vector<amp::ParameterRecord> parameters_;
+  std::vector<amp::CastCount> casts_;
+};
+
+// The format whose range decides about a training: that of its low precision; fp16 for fp32.
+amp::Format format_of(const amp::Recipe& recipe);
+
+// What a page draws: {"steps", "loss", "scale", "skipped", "heat", "histograms", "ops"}. Histograms are
+// of activations and gradients by module and of weights by parameter, and of all of each kind.
+nlohmann::json inspection_json(const Watch& watch);
+
+// The rules of the recipe's policy, where it was edited, that met no op of the training.
+std::vector<std::string> idle_rules(const amp::Recipe& recipe, const Watch& watch);
+
+}  // namespace ampersand

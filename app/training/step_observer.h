@@ -1,0 +1,29 @@
+// Whoever looks at a training from inside, step by step.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "amp/train_step.h"
+#include "app/models/model.h"
+
+namespace ampersand {
+
+// The training calls, in this order: begin_training once; then for each micro-batch begin_step and
+// either end_step or, where something threw, fail_step; end_training once, while the model still is
+// there. What it throws ends the training.
+class StepObserver {
+ public:
+  virtual ~StepObserver() = default;
+
+  virtual void begin_training(Model& model, amp::TrainStep& step) = 0;
+  // step: micro-batches, from 1. loss_scale: what the loss will be multiplied by.
+  virtual void begin_step(std::int64_t step, double loss_scale) = 0;
+  // Returns whether the training goes on.
+  virtual bool end_step(const amp::StepReport& report) = 0;
+  // In the place of end_step; the exception goes on its way.
+  virtual void fail_step(const std::string& what) = 0;
+  virtual void end_training() noexcept {}
+};
+
+}  // namespace ampersand
