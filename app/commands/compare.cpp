@@ -73,7 +73,7 @@ void add_compare(CLI::App& app, Action& action) {
   const auto seeds = std::make_shared<std::int64_t>(1);
   command
       ->add_option("--precisions", *precisions,
-                   "A list of fp32, bf16, fp16, fp16-unscaled, fp16-scale-N")
+                   "A list of fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated")
       ->capture_default_str();
   command->add_option("--seeds", *seeds, "Runs of each precision, with mean and deviation")
       ->capture_default_str();

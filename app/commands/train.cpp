@@ -83,7 +83,8 @@ void add_train(CLI::App& app, Action& action) {
   const auto precision = std::make_shared<std::string>("fp32");
   command
       ->add_option("--precision", *precision,
-                   "fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, or Apex's O0 to O3")
+                   "fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated (tf32, bf16, fp16, "
+                   "e4m3, e5m2, fp8), or Apex's O0 to O3")
       ->capture_default_str();
   command->add_option("--recipe", settings->recipe,
                       "A recipe file instead of a precision (recipe.json of a run is one)");
