@@ -226,6 +226,7 @@ class Training {
   void report_step(json& event, std::int64_t samples) {
     batch_.reset();
     loss_ = batch_loss_.item<double>();
+    batch_loss_.reset();
     event["seconds"] = pace_.stop(samples);
     event["loss"] = loss_;
     send(event);
