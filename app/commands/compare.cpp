@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <memory>
 #include <numeric>
+#include <optional>
 
 #include "amp/error.h"
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
+#include "app/commands/live_comparison.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
 #include "app/tasks/tasks.h"
@@ -40,19 +42,35 @@ std::vector<std::uint64_t> chosen_seeds(const Settings& settings, std::int64_t c
 }
 
 // Seeds outside, precisions inside: a machine that slows down half way slows all precisions alike.
-int run_compare(Settings settings, const std::string& list, std::int64_t seed_count) {
+// inspect: compare the first seed's runs op by op with fp32 every so many micro-batches; 0: not.
+int run_compare(Settings settings, const std::string& list, std::int64_t seed_count,
+                std::int64_t inspect) {
   complete_settings(settings);
+  if (inspect < 0)
+    throw amp::InvalidArgument("--inspect must be >= 1, got " + std::to_string(inspect));
   auto precisions = chosen_precisions(list, settings.loss_scale);
   for (auto& precision : precisions) complete(precision.recipe, settings);
   const auto task = prepare(settings);
   const auto seeds = chosen_seeds(settings, seed_count);
+  if (inspect > 0 && std::ranges::all_of(precisions, is_fp32))
+    throw amp::InvalidArgument(
+        "--inspect compares low precision with fp32, and --precisions '" + list +
+        "' names none; add bf16 or fp16");
   Session session("compare", settings, *task, seeds);
+  std::optional<LiveComparison> comparison;
+  if (inspect > 0) comparison.emplace(session.folder(), settings, inspect);
   RunPlan plan;
   for (const auto seed : seeds) {
     for (const auto& precision : precisions) {
       plan.precision = precision;
       plan.seed = seed;
-      if (session.run(plan) == Ending::interrupted) {
+      const auto watch = comparison.has_value() && seed == seeds.front()
+                             ? comparison->watch(precision)
+                             : nullptr;
+      plan.observer = watch.get();
+      const auto ending = session.run(plan);
+      if (watch != nullptr) session.note(comparison->add(plan, *watch));
+      if (ending == Ending::interrupted) {
         session.finish(true);
         return kInterrupted;
       }
@@ -71,6 +89,7 @@ void add_compare(CLI::App& app, Action& action) {
   const auto settings = std::make_shared<Settings>();
   const auto precisions = std::make_shared<std::string>("fp32,bf16,fp16,fp16-unscaled");
   const auto seeds = std::make_shared<std::int64_t>(1);
+  const auto inspect = std::make_shared<std::int64_t>(0);
   command
       ->add_option("--precisions", *precisions,
                    "A list of fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated")
@@ -78,10 +97,13 @@ void add_compare(CLI::App& app, Action& action) {
   command->add_option("--seeds", *seeds, "Runs of each precision, with mean and deviation")
       ->capture_default_str();
   command->add_option("--seed", settings->seed, "The first seed")->capture_default_str();
+  command->add_flag("--inspect{100}", *inspect,
+                    "Every N micro-batches (--inspect=N, else 100), beside fp32: every op on the same "
+                    "inputs, and the gradients");
   add_training_options(*command, *settings);
   command->callback([=, &action] {
     note_given_options(*command, *settings);
-    action = [=] { return run_compare(*settings, *precisions, *seeds); };
+    action = [=] { return run_compare(*settings, *precisions, *seeds, *inspect); };
   });
 }
 

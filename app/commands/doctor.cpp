@@ -122,23 +122,6 @@ std::vector<std::string> notes_on(const Patient& patient, const Watch& watch,
   return notes;
 }
 
-// The history that the charts draw.
-json run_json(const Patient& patient, const json& inspection, bool went_wrong) {
-  json history = json::array();
-  const auto& steps = inspection.at("steps");
-  for (std::size_t i = 0; i < steps.size(); ++i)
-    history.push_back({{"step", steps[i]},
-                       {"train_loss", inspection.at("loss")[i]},
-                       {"scale", inspection.at("scale")[i]}});
-  const auto& precision = patient.plan.precision;
-  return {{"precision", precision.name},
-          {"seed", patient.plan.seed},
-          {"loss_scaling", loss_scaling_name(precision.recipe.loss_scaling)},
-          {"diverged", went_wrong},
-          {"skipped_at", inspection.at("skipped")},
-          {"history", history}};
-}
-
 std::string watched(const Patient& patient, const Watch& watch) {
   const auto& steps = watch.evidence().steps;
   const auto& s = patient.settings;
@@ -178,7 +161,9 @@ void write_results(const std::filesystem::path& folder, const Patient& patient, 
   page.tail = {{"Ops that lose most", ops_table(inspection)}};
   page.results = {{"version", amp::version()},
                   {"created", object.at("created")},
-                  {"runs", {run_json(patient, inspection, !clean)}}};
+                  {"runs",
+                   {watched_run_json(patient.plan.precision, patient.plan.seed, inspection,
+                                     !clean)}}};
   page.inspection = inspection;
   if (!clean) page.inspection["verdict_pass"] = object.at("pass");
   write_file(folder / "doctor.html", render_inspection(page));

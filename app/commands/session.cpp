@@ -167,6 +167,13 @@ json Session::finish(bool interrupted) {
   std::printf("\n%s\n", results_table(results).c_str());
   for (const auto& sentence : results.at("verdict"))
     std::printf("%s\n", sentence.get<std::string>().c_str());
+  for (const auto& run : results.at("runs")) {
+    if (!run.contains("inspection")) continue;
+    for (const auto& sentence : run.at("inspection").at("sentences"))
+      std::printf("\ninspect  %s: %s", run.at("precision").get<std::string>().c_str(),
+                  sentence.get<std::string>().c_str());
+    std::printf("\n");
+  }
   for (const auto& text : samples_) std::printf("\nsample   %s\n", in_one_line(text).c_str());
   if (!casts_.is_null()) std::printf("\n%s", cast_listing(casts_).c_str());
   std::printf("\nresults  %s\nreport   %s\n", (folder_ / "results.json").c_str(), page.c_str());

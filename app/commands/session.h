@@ -35,6 +35,9 @@ class Session {
   // Trains, with a progress line.
   Ending run(const RunPlan& plan);
 
+  // Adds an event to the metrics and the results, which is no part of a training.
+  void note(const nlohmann::json& event) { record(event); }
+
   // Writes results.json and report.html, and prints the table and where they are. Returns the
   // results.
   nlohmann::json finish(bool interrupted);

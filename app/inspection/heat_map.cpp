@@ -15,9 +15,30 @@ double share(std::int64_t part, std::int64_t whole) {
   return std::round(1e4 * static_cast<double>(part) / static_cast<double>(whole)) / 1e4;
 }
 
+json error_of(const amp::Deviation& deviation) {
+  if (deviation.compared + deviation.lost == 0) return {};
+  return deviation.lost > 0 ? 1.0 : std::min(1.0, deviation.relative_error());
+}
+
 }  // namespace
 
-void HeatMap::add(std::int64_t step, const std::vector<amp::OpRecord>& ops) {
+void HeatMap::Cell::add(const Cell& other) {
+  numbers += other.numbers;
+  overflowed += other.overflowed;
+  underflowed += other.underflowed;
+  deviation.add(other.deviation);
+}
+
+HeatMap::Cell& HeatMap::cell(const std::string& module, amp::Pass pass) {
+  const auto [place, is_new] = places_.try_emplace({module, pass}, rows_.size());
+  if (is_new) rows_.push_back(place->first);
+  auto& cells = columns_.back().cells;
+  cells.resize(std::max(cells.size(), rows_.size()));
+  return cells[place->second];
+}
+
+void HeatMap::add(std::int64_t step, const std::vector<amp::OpRecord>& ops,
+                  const std::vector<amp::ShadowRecord>& shadows) {
   if (columns_.empty() || in_last_ == steps_in_column_) {
     make_room();
     columns_.push_back({.first = step, .last = step});
@@ -26,21 +47,19 @@ void HeatMap::add(std::int64_t step, const std::vector<amp::OpRecord>& ops) {
   ++in_last_;
   columns_.back().last = step;
   for (const auto& op : ops) {
-    const auto [place, is_new] = places_.try_emplace({op.module, op.pass}, rows_.size());
-    if (is_new) rows_.push_back(place->first);
-    auto& cells = columns_.back().cells;
-    cells.resize(std::max(cells.size(), rows_.size()));
-    auto& cell = cells[place->second];
+    auto& seen = cell(op.module, op.pass);
     const auto broken = op.output.statistics.infs + op.output.statistics.nans;
-    cell.numbers += broken;
-    cell.overflowed += broken;
+    seen.numbers += broken;
+    seen.overflowed += broken;
     for (const auto& [format, loss] : op.output.formats) {
       if (format != format_) continue;
-      cell.numbers += loss.nonzero;
-      cell.overflowed += loss.overflowed;
-      cell.underflowed += loss.flushed_to_zero + loss.subnormal;
+      seen.numbers += loss.nonzero;
+      seen.overflowed += loss.overflowed;
+      seen.underflowed += loss.flushed_to_zero + loss.subnormal;
     }
   }
+  for (const auto& shadow : shadows)
+    cell(shadow.module, shadow.pass).deviation.add(shadow.deviation);
 }
 
 // Joins columns two by two before there are too many.
@@ -53,11 +72,8 @@ void HeatMap::make_room() {
       const auto& other = columns_[i + 1];
       column.last = other.last;
       column.cells.resize(std::max(column.cells.size(), other.cells.size()));
-      for (std::size_t row = 0; row < other.cells.size(); ++row) {
-        column.cells[row].numbers += other.cells[row].numbers;
-        column.cells[row].overflowed += other.cells[row].overflowed;
-        column.cells[row].underflowed += other.cells[row].underflowed;
-      }
+      for (std::size_t row = 0; row < other.cells.size(); ++row)
+        column.cells[row].add(other.cells[row]);
     }
     joined.push_back(std::move(column));
   }
@@ -69,17 +85,19 @@ json HeatMap::as_json() const {
   json steps = json::array(), rows = json::array();
   for (const auto& column : columns_) steps.push_back({column.first, column.last});
   for (std::size_t row = 0; row < rows_.size(); ++row) {
-    json overflow = json::array(), underflow = json::array();
+    json overflow = json::array(), underflow = json::array(), error = json::array();
     for (const auto& column : columns_) {
       const auto cell = row < column.cells.size() ? column.cells[row] : Cell();
       overflow.push_back(cell.numbers == 0 ? json() : json(share(cell.overflowed, cell.numbers)));
       underflow.push_back(cell.numbers == 0 ? json() : json(share(cell.underflowed, cell.numbers)));
+      error.push_back(error_of(cell.deviation));
     }
     const auto& [module, pass] = rows_[row];
     rows.push_back({{"module", module},
                     {"pass", pass == amp::Pass::forward ? "forward" : "backward"},
                     {"overflow", overflow},
-                    {"underflow", underflow}});
+                    {"underflow", underflow},
+                    {"error", error}});
   }
   return {{"format", amp::name_of(format_)}, {"steps", steps}, {"rows", rows}};
 }

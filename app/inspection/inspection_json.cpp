@@ -17,12 +17,7 @@ const char* name_of_pass(amp::Pass pass) {
   return pass == amp::Pass::forward ? "forward" : "backward";
 }
 
-// A backward node without a forward op of its own is known by what evaluates it.
-std::string shown_name(const amp::OpSummary& op) {
-  const std::string kEngine = "autograd::engine::evaluate_function: ";
-  const auto name = op.called_as.empty() ? op.op : op.called_as;
-  return name.starts_with(kEngine) ? name.substr(kEngine.size()) : name;
-}
+std::string shown_name(const amp::OpSummary& op) { return shown_op(op.called_as, op.op); }
 
 // One curve of exponents, the sum of what was added.
 struct Histogram {
@@ -99,6 +94,28 @@ json op_json(const amp::OpSummary& op, amp::Format format) {
 }
 
 }  // namespace
+
+std::string shown_op(const std::string& called_as, const std::string& op) {
+  const std::string kEngine = "autograd::engine::evaluate_function: ";
+  const auto& name = called_as.empty() ? op : called_as;
+  return name.starts_with(kEngine) ? name.substr(kEngine.size()) : name;
+}
+
+json watched_run_json(const Precision& precision, std::uint64_t seed, const json& inspection,
+                      bool went_wrong) {
+  json history = json::array();
+  const auto& steps = inspection.at("steps");
+  for (std::size_t i = 0; i < steps.size(); ++i)
+    history.push_back({{"step", steps[i]},
+                       {"train_loss", inspection.at("loss")[i]},
+                       {"scale", inspection.at("scale")[i]}});
+  return {{"precision", precision.name},
+          {"seed", seed},
+          {"loss_scaling", loss_scaling_name(precision.recipe.loss_scaling)},
+          {"diverged", went_wrong},
+          {"skipped_at", inspection.at("skipped")},
+          {"history", history}};
+}
 
 json inspection_json(const Watch& watch) {
   json steps = json::array(), loss = json::array(), scale = json::array();

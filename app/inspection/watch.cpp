@@ -17,10 +17,12 @@ amp::Inspector inspector_of(Model& model, const amp::TrainStep& step,
   return amp::Inspector(step.weights(), options);
 }
 
-amp::InspectorOptions inspector_options(std::int64_t every) {
+amp::InspectorOptions inspector_options(const WatchOptions& watch, amp::Format format) {
   amp::InspectorOptions options;
-  options.level = every == 1 ? amp::InspectLevel::full : amp::InspectLevel::sampled;
-  options.every = every;
+  const bool all = watch.every == 1 || watch.beside_fp32;  // of those that it is asked to watch
+  options.level = all ? amp::InspectLevel::full : amp::InspectLevel::sampled;
+  options.every = watch.every;
+  if (watch.beside_fp32) options.shadow = format;
   return options;
 }
 
@@ -38,13 +40,23 @@ amp::Format format_of(const amp::Recipe& recipe) {
 Watch::Watch(const amp::Recipe& recipe, const WatchOptions& options)
     : options_(options),
       format_(format_of(recipe)),
+      shadow_format_(recipe.emulate.has_value() ? recipe.emulate->forward : format_),
       heat_map_(format_),
       dynamic_scaling_(recipe.loss_scaling == amp::LossScaling::dynamic) {}
 
 void Watch::begin_training(Model& model, amp::TrainStep& step) {
-  inspector_.emplace(inspector_of(model, step, inspector_options(options_.every)));
+  inspector_.emplace(inspector_of(model, step, inspector_options(options_, shadow_format_)));
   inspector_->add_names(step.weights());
   inspector_->set_dynamic_scaling(dynamic_scaling_);
+}
+
+bool Watch::watches(std::int64_t step) const {
+  return !options_.beside_fp32 || (step - 1) % options_.every == 0;
+}
+
+void Watch::expect(const std::vector<at::Tensor>& parameters,
+                   const std::vector<at::Tensor>& gradients) {
+  inspector_->expect(parameters, gradients);
 }
 
 void Watch::begin_step(std::int64_t step, double loss_scale) {
@@ -66,7 +78,19 @@ void Watch::fail_step(const std::string& what) {
 
 void Watch::take_map() {
   const auto& steps = inspector_->evidence().steps;
-  if (!steps.empty() && steps.back().recorded) heat_map_.add(step_, inspector_->ops());
+  if (steps.empty() || !steps.back().recorded) return;
+  heat_map_.add(step_, inspector_->ops(), inspector_->shadows());
+  take_gradients();
+}
+
+void Watch::take_gradients() {
+  const auto& parameters = inspector_->parameters();
+  if (!options_.beside_fp32) return;
+  gradient_deviations_.resize(parameters.size());
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    gradient_deviations_[i].first = parameters[i].name;
+    gradient_deviations_[i].second.add(parameters[i].deviation);
+  }
 }
 
 // An overflow at a dynamic scale is a part of its work, unless it goes on: later steps tell.
@@ -84,6 +108,8 @@ void Watch::end_training() noexcept {
   ops_ = inspector_->summary();
   parameters_ = inspector_->parameters();
   casts_ = inspector_->casts();
+  shadows_ = inspector_->shadow_summary();
+  departure_ = inspector_->first_departure();
   inspector_.reset();
 }
 

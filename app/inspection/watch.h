@@ -3,11 +3,14 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "amp/inspect.h"
 #include "amp/recipe.h"
 #include "app/inspection/heat_map.h"
+#include "app/training/precision.h"
 #include "app/training/step_observer.h"
 
 namespace ampersand {
@@ -16,6 +19,9 @@ struct WatchOptions {
   std::int64_t steps = 200;   // ends the training after so many micro-batches
   std::int64_t every = 1;     // records the ops of every N-th
   bool stop_at_fault = true;  // ends it when something went wrong and it is clear what
+  // Computes each low-precision op of the recorded micro-batches again in fp32, and their gradients,
+  // too; the others are not watched at all.
+  bool beside_fp32 = false;
 };
 
 class Watch : public StepObserver {
@@ -23,8 +29,12 @@ class Watch : public StepObserver {
   // Shows losses of the format that `recipe` computes in; for fp32, of fp16.
   Watch(const amp::Recipe& recipe, const WatchOptions& options);
 
+  bool watches(std::int64_t step) const override;
+  bool compares_gradients() const override { return options_.beside_fp32; }
   void begin_training(Model& model, amp::TrainStep& step) override;
   void begin_step(std::int64_t step, double loss_scale) override;
+  void expect(const std::vector<at::Tensor>& parameters,
+              const std::vector<at::Tensor>& gradients) override;
   bool end_step(const amp::StepReport& report) override;
   void fail_step(const std::string& what) override;
   void end_training() noexcept override;
@@ -35,15 +45,24 @@ class Watch : public StepObserver {
   const std::vector<amp::ParameterRecord>& parameters() const { return parameters_; }
   const std::vector<amp::CastCount>& casts() const { return casts_; }
   const HeatMap& heat_map() const { return heat_map_; }
+  // What fp32 makes of the same; empty unless it was computed.
+  const std::vector<amp::ShadowRecord>& shadows() const { return shadows_; }
+  const std::optional<amp::Inspector::Departure>& first_departure() const { return departure_; }
+  // The gradient of each parameter, over all recorded micro-batches.
+  const std::vector<std::pair<std::string, amp::Deviation>>& gradient_deviations() const {
+    return gradient_deviations_;
+  }
   amp::Format format() const { return format_; }
+  amp::Format shadow_format() const { return shadow_format_; }  // that ops are compared with fp32 in
   amp::Diagnosis diagnosis() const { return amp::diagnose(evidence_); }
 
  private:
   bool is_settled() const;
   void take_map();
+  void take_gradients();
 
   WatchOptions options_;
-  amp::Format format_;
+  amp::Format format_, shadow_format_;
   HeatMap heat_map_;
   bool dynamic_scaling_;
   std::optional<amp::Inspector> inspector_;
@@ -52,14 +71,24 @@ class Watch : public StepObserver {
   std::vector<amp::OpSummary> ops_;
   std::vector<amp::ParameterRecord> parameters_;
   std::vector<amp::CastCount> casts_;
+  std::vector<amp::ShadowRecord> shadows_;
+  std::optional<amp::Inspector::Departure> departure_;
+  std::vector<std::pair<std::string, amp::Deviation>> gradient_deviations_;
 };
 
 // The format whose range decides about a training: that of its low precision; fp16 for fp32.
 amp::Format format_of(const amp::Recipe& recipe);
 
+// A backward node without a forward op of its own is known by what evaluates it.
+std::string shown_op(const std::string& called_as, const std::string& op);
+
 // What a page draws: {"steps", "loss", "scale", "skipped", "heat", "histograms", "ops"}. Histograms are
 // of activations and gradients by module and of weights by parameter, and of all of each kind.
 nlohmann::json inspection_json(const Watch& watch);
+
+// The history of the watched steps as a run of results.json, which the charts draw.
+nlohmann::json watched_run_json(const Precision& precision, std::uint64_t seed,
+                                const nlohmann::json& inspection, bool went_wrong);
 
 // The rules of the recipe's policy, where it was edited, that met no op of the training.
 std::vector<std::string> idle_rules(const amp::Recipe& recipe, const Watch& watch);

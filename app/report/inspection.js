@@ -1,4 +1,4 @@
-// Draws the heat maps and the exponent histograms of the pages of doctor and advise, and draws them again when
+// Draws the heat maps and the exponent histograms of the pages of doctor, advise and compare --inspect, and draws them again when
 // the colour scheme or the width changes or a reader chooses something.
 "use strict";
 
@@ -46,7 +46,7 @@
 
   function drawHeat(figure, kind) {
     const rows = heatRows();
-    figure.hidden = !inspection.heat.rows.length;
+    figure.hidden = !inspection.heat.rows.some((row) => row[kind]?.some((share) => share !== null));
     if (figure.hidden) return;
     figure.querySelector("[data-keys]").replaceChildren(
       ...["forward", "backward"].map((pass) =>
@@ -69,12 +69,12 @@
     brush.font = `12px ${getComputedStyle(document.body).fontFamily}`;
     brush.textBaseline = "middle";
     const grid = color("grid"), ink = color("ink");
-    const strong = color(kind === "overflow" ? "slot-2" : "slot-1");
+    const strong = color({ overflow: "slot-2", underflow: "slot-1", error: "slot-4" }[kind]);
     rows.forEach((row, y) => {
       brush.globalAlpha = 1;
       brush.fillStyle = ink;
       brush.fillText(names[y], 0, (y + 0.5) * height, left - 8);
-      row[kind].forEach((share, x) => {
+      (row[kind] ?? []).forEach((share, x) => {
         if (share === null) return;
         const from = Math.round(left + x * wide), to = Math.round(left + (x + 1) * wide);
         const cell = [from, y * height + 1, Math.max(1, to - from), height - 2];
@@ -97,7 +97,7 @@
     }
     tell(frame, canvas, (x, y) => {
       const column = Math.floor((x - left) / wide), row = rows[Math.floor(y / height)];
-      if (!row || column < 0 || column >= columns || row[kind][column] === null) return "";
+      if (!row?.[kind] || column < 0 || column >= columns || row[kind][column] === null) return "";
       return `${row.module || "outside of a module"}, ${stepsOf(column)}: ${percent(row[kind][column])}`;
     });
   }

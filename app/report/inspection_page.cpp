@@ -1,4 +1,4 @@
-// The pages of doctor and advise.
+// The pages of doctor, advise and compare --inspect.
 #include "app/report/inspection_page.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The pages of doctor and advise: the verdict, then what was seen in the training.
+// The pages of doctor, advise and compare --inspect: the verdict, then what was seen in the training.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -130,4 +130,23 @@ std::string verdict(const Json& results) {
   return html + "<section class=\"verdict\"><h2>Verdict</h2>\n<ul>\n" + lines + "</ul></section>\n";
 }
 
+std::string inside(const Json& results) {
+  std::string rows;
+  for (const Json& run : list(results, "runs")) {
+    const Json& inspection = section(run, "inspection");
+    const auto page = text(inspection, "page");
+    if (!page) continue;
+    rows += "<dt><a href=\"" + escape_html(*page) + "\">" +
+            escape_html(text(run, "precision").value_or("")) + "</a></dt><dd>";
+    std::string sentences;
+    for (const Json& line : list(inspection, "sentences")) {
+      if (line.is_string())
+        sentences += (sentences.empty() ? "" : "; ") + escape_html(line.get<std::string>());
+    }
+    rows += sentences + ".</dd>\n";
+  }
+  if (rows.empty()) return "";
+  return "\n<section>\n<h2>Op by op beside fp32</h2>\n<dl>\n" + rows + "</dl>\n</section>\n";
+}
+
 }  // namespace ampersand::report

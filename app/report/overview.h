@@ -18,4 +18,7 @@ std::string description(const Json& results);
 // neither.
 std::string verdict(const Json& results);
 
+// HTML: what `compare --inspect` found, with links to its pages; empty where there is none.
+std::string inside(const Json& results);
+
 }  // namespace ampersand::report

@@ -77,6 +77,7 @@ std::string render_report(const nlohmann::json& results) {
       {"origin", report::escape_html(origin(clean))},
       {"verdict", report::verdict(clean)},
       {"summary", report::summary_table(clean)},
+      {"inside", report::inside(clean)},
       {"quality", report::has_perplexity(clean) ? "Test perplexity" : "Test accuracy"},
       {"better", report::has_perplexity(clean) ? "Lower" : "Higher"},
       {"details", report::details(clean)},

@@ -43,6 +43,10 @@ void RunRecord::add(const json& event) {
     add_gradients(event);
   } else if (kind == "sample") {
     run_["samples"].push_back(event.at("text"));
+  } else if (kind == "inspection") {
+    run_["inspection"] = event;
+    run_["inspection"].erase("run");
+    run_["inspection"].erase("event");
   } else if (kind == "memory") {
     add_memory(event);
   } else if (kind == "end") {

@@ -3,14 +3,13 @@
 
 #include <ATen/Context.h>
 #include <ATen/record_function.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "app/training/saved_generator.h"
+#include "app/training/fp32_gradients.h"
 
 namespace ampersand {
 namespace {
@@ -61,22 +60,6 @@ class Watch {
   at::CallbackHandle handle_{};
 };
 
-// Buffers as they were: batch norm's statistics, which a forward pass changes.
-class SavedBuffers {
- public:
-  explicit SavedBuffers(const Model& model) : buffers_(model.buffers()) {
-    for (const auto& buffer : buffers_) values_.push_back(buffer.detach().clone());
-  }
-  ~SavedBuffers() {
-    for (std::size_t i = 0; i < buffers_.size(); ++i) buffers_[i].detach().copy_(values_[i]);
-  }
-  SavedBuffers(const SavedBuffers&) = delete;
-  SavedBuffers& operator=(const SavedBuffers&) = delete;
-
- private:
-  std::vector<at::Tensor> buffers_, values_;
-};
-
 std::int64_t numbers_in(const ExponentHistogram& histogram, int from, int to) {
   std::int64_t sum = 0;
   for (int e = std::max(from, ExponentHistogram::kLowest);
@@ -116,16 +99,10 @@ json shares(const ExponentHistogram& histogram, int scale_exponent) {
 GradientRange gradient_range(Model& model, c10::Device device,
                              const std::function<at::Tensor()>& loss) {
   GradientRange range;
-  const SavedGenerator generator(device);
-  const SavedBuffers buffers(model);
-  std::vector<at::Tensor> parameters;
-  for (const auto& parameter : model.parameters()) {
-    if (parameter.requires_grad()) parameters.push_back(parameter);
-  }
   std::vector<at::Tensor> gradients;
   {
     const Watch watch(range.activations);
-    gradients = torch::autograd::grad({loss()}, parameters, {}, std::nullopt, false, true);
+    gradients = fp32_gradients(model, device, loss);
   }
   for (const auto& gradient : gradients) {
     if (gradient.defined()) add(range.weights, amp::exponent_histogram(gradient));

@@ -107,6 +107,10 @@ const char* dtype_name(c10::ScalarType dtype) {
   return dtype == c10::kFloat ? "fp32" : dtype == c10::kHalf ? "fp16" : "bf16";
 }
 
+bool is_fp32(const Precision& precision) {
+  return precision.recipe.compute_dtype == c10::kFloat && !precision.recipe.emulate.has_value();
+}
+
 std::string loss_scaling_name(amp::LossScaling scaling) {
   switch (scaling) {
     case amp::LossScaling::none:

@@ -30,6 +30,8 @@ void set_loss_scale(Precision& precision, const std::string& value);
 c10::ScalarType parse_dtype(const std::string& option, const std::string& name);
 const char* dtype_name(c10::ScalarType dtype);
 
+bool is_fp32(const Precision& precision);  // it computes in fp32 and emulates no other format
+
 std::string loss_scaling_name(amp::LossScaling scaling);
 
 }  // namespace ampersand

@@ -3,22 +3,30 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "amp/train_step.h"
 #include "app/models/model.h"
 
 namespace ampersand {
 
-// The training calls, in this order: begin_training once; then for each micro-batch begin_step and
-// either end_step or, where something threw, fail_step; end_training once, while the model still is
-// there. What it throws ends the training.
+// The training calls, in this order: begin_training once; then for each micro-batch that it watches
+// begin_step, expect if it compares gradients, and either end_step or, where something threw, fail_step;
+// end_training once, while the model still is there. What it throws ends the training.
 class StepObserver {
  public:
   virtual ~StepObserver() = default;
 
   virtual void begin_training(Model& model, amp::TrainStep& step) = 0;
+  virtual bool watches(std::int64_t /*step*/) const { return true; }
+  virtual bool compares_gradients() const { return false; }
+
   // step: micro-batches, from 1. loss_scale: what the loss will be multiplied by.
   virtual void begin_step(std::int64_t step, double loss_scale) = 0;
+  // What fp32 gives as the gradient of each parameter with the same weights and the same micro-batch,
+  // without loss scale; undefined where there is none.
+  virtual void expect(const std::vector<at::Tensor>& /*parameters*/,
+                      const std::vector<at::Tensor>& /*gradients*/) {}
   // Returns whether the training goes on.
   virtual bool end_step(const amp::StepReport& report) = 0;
   // In the place of end_step; the exception goes on its way.

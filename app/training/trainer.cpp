@@ -16,6 +16,7 @@
 #include "app/tasks/task.h"
 #include "app/training/batch_loader.h"
 #include "app/training/ema.h"
+#include "app/training/fp32_gradients.h"
 #include "app/training/gradient_range.h"
 #include "app/training/interrupt.h"
 #include "app/training/optimizers.h"
@@ -206,10 +207,10 @@ class Training {
       pace_.start();  // that is no part of the training
     }
     try {
-      const auto report = plan_.observer != nullptr ? observed_step()
-                          : step_ == census_step()  ? counted_step()
-                          : explaining()            ? explained_step()
-                                                    : plain_step([] {});
+      const auto report = observed()     ? observed_step()
+                          : counting()   ? counted_step()
+                          : explaining() ? explained_step()
+                                         : plain_step([] {});
       after_step(report);
       event["skipped"] = report.skipped();
       if (const auto norm = report.grad_norm()) event["grad_norm"] = *norm;
@@ -261,10 +262,21 @@ class Training {
       event["tracker"] = train_step_->scaler().state_dict().growth_tracker;
   }
 
+  bool observed() const { return plan_.observer != nullptr && plan_.observer->watches(step_); }
+
   amp::StepReport observed_step() {
     auto& observer = *plan_.observer;
+    std::vector<at::Tensor> gradients;
+    if (observer.compares_gradients()) {
+      const auto wide = widened(batch());
+      gradients = fp32_gradients(*model_, device_, [&] {
+        return loss_of(wide).div(static_cast<double>(recipe_.accumulation));
+      });
+      pace_.start();  // that is no part of the training
+    }
     observer.begin_step(step_, train_step_->scaler().get_scale());
     try {
+      if (!gradients.empty()) observer.expect(model_->parameters(), gradients);
       auto report = plain_step([] {});
       seen_enough_ = !observer.end_step(report);
       return report;
@@ -275,8 +287,11 @@ class Training {
   }
 
   // The first micro-batch of the second window: all before it pays for set-up, all after it are
-  // like it.
-  std::int64_t census_step() const { return first_ + recipe_.accumulation + 1; }
+  // like it. Where it is observed, that of a later window.
+  bool counting() const {
+    const auto since = step_ - first_ - 1;
+    return !memory_.counted() && since >= recipe_.accumulation && since % recipe_.accumulation == 0;
+  }
 
   amp::StepReport counted_step() {
     return memory_.count(*model_,

@@ -26,7 +26,8 @@ struct RunPlan {
   std::optional<amp::Checkpoint> resume;  // go on from here
   bool showpieces = false;                // end with what the model writes, if it is one of text
   bool evaluates = true;                  // test the model along the way and at the end
-  StepObserver* observer = nullptr;       // looks at every step, in the place of the memory census
+  // Looks at the steps it watches, in the place of the memory census.
+  StepObserver* observer = nullptr;
 };
 
 // What a training tells the world as it goes: one JSON object an event, of the kinds that

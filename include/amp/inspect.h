@@ -35,6 +35,10 @@ struct InspectorOptions {
   // or subnormal, to tell what was flushed from what is zero. Each op of a module once in so many
   // recorded steps; 0: never.
   std::int64_t flush_every = 10;
+  // The format that the training computes in. Then each op that works in low precision is computed
+  // again in fp32 on the same inputs, as the model gave them, and its result compared in ulps of this
+  // format: shadows(). Nothing: no op is.
+  std::optional<Format> shadow = {};
   std::int64_t history = 10'000;  // >= 1: steps whose evidence is kept, the last ones
 };
 
@@ -80,6 +84,12 @@ class AMP_API Inspector {
   // Begins a step. loss_scale: what the loss will be multiplied by. A step that was not ended, because
   // something threw, is ended first, as failed.
   void begin_step(std::int64_t step, double loss_scale = 1);
+  // What fp32 gives as the gradient of each of these parameters in the next backward pass, without
+  // loss scale; undefined for none. It is compared with what the pass gives:
+  // ParameterRecord::deviation. Between begin_step and the backward pass of a recorded step; StateError
+  // elsewhere, InvalidArgument for lists of different lengths, a parameter that is not the model's and
+  // a gradient of another shape.
+  void expect(const std::vector<at::Tensor>& parameters, const std::vector<at::Tensor>& gradients);
   // Ends it; StateError without begin_step. After a skip, the parameters whose gradients were not
   // finite are taken from the step; a bare flag looks at the gradients, if they are still there.
   void end_step(bool skipped = false);
@@ -92,6 +102,16 @@ class AMP_API Inspector {
   const std::vector<OpRecord>& ops() const;  // of the last recorded step, in the order of calls
   std::vector<OpSummary> summary() const;    // of all recorded steps, in the order of first calls
   const std::vector<ParameterRecord>& parameters() const;
+  // Of the last recorded step, in the order of calls, and of all of them. An op that draws random
+  // numbers (dropout) and one without a kernel for fp32 are not among them.
+  const std::vector<ShadowRecord>& shadows() const;
+  std::vector<ShadowRecord> shadow_summary() const;
+  // The first op of the first step that departs from fp32 more than rounding its result does.
+  struct Departure {
+    std::int64_t step = 0;
+    ShadowRecord op;
+  };
+  const std::optional<Departure>& first_departure() const;
   std::vector<CastCount> casts() const;  // made by autocast in all recorded steps
   // Of the first step in which there was one. Rare fp16 overflows that a dynamic scale is there for
   // are among them.
@@ -100,7 +120,7 @@ class AMP_API Inspector {
   const Evidence& evidence() const;
   void set_dynamic_scaling(bool dynamic);  // whether the loss scale follows overflows; default true
   Diagnosis diagnosis() const;             // diagnose(evidence())
-  // {"diagnosis", "steps": [...], "ops": [...], "parameters": [...], "casts": [...]}: summary(), with
+  // {"diagnosis", "steps": [...], "ops": [...], "parameters": [...], "casts": [...], "shadows": [...]}: summary(), with
   // histograms as {"lowest": exponent, "counts": [...]}.
   std::string to_json() const;
   void clear();  // forgets everything that was recorded

@@ -22,4 +22,11 @@ bool leaves_unset(const std::string& op) {
   return op.starts_with("empty") || op.starts_with("new_empty") || op == "resize_";
 }
 
+bool moves_nothing(const std::string& op) {
+  static constexpr std::array<std::string_view, 9> kAll = {
+      "detach_",    "requires_grad_", "t_",       "transpose_", "squeeze_",
+      "unsqueeze_", "swapaxes_",      "swapdims_", "as_strided_"};
+  return std::ranges::find(kAll, op) != kAll.end();
+}
+
 }  // namespace amp::inspect

@@ -13,13 +13,15 @@ namespace amp::inspect {
 struct Frame : at::ObserverContext {
   int slot = 0;
   Frame* outer = nullptr;
-  const Frame* root = nullptr;  // the outermost op around it; itself if there is none
+  Frame* root = nullptr;  // the outermost op around it; itself if there is none
   bool is_node = false;
   bool is_backward = false;
   bool has_children = false;  // that autograd sees: then it is no leaf
   std::string op;             // without "aten::"
   std::string called_as;      // a node's: of its forward op
   int module = -1;
+  bool in_low_precision = false;    // a root's: it, or an op inside, takes or gives fp16 or bf16
+  bool draws_random = false;        // a root's: it, or an op inside, does
   bool by_parameter = false;        // the module is that of a parameter
   bool in_cast = false;             // a node's: its forward op was autocast's cast
   int parameter = -1;               // among the inputs
@@ -45,10 +47,20 @@ void for_each_tensor(const Values& values, Act&& act) {
   }
 }
 
+template <typename Values>
+bool any_in_low_precision(const Values& values) {
+  bool any = false;
+  for_each_tensor(values, [&](const at::Tensor& tensor) {
+    any |= tensor.scalar_type() == c10::kHalf || tensor.scalar_type() == c10::kBFloat16;
+  });
+  return any;
+}
+
 // What of an op's name tells how it treats its arguments.
 bool writes_self(const std::string& op);    // in place: relu_
 bool ignores_self(const std::string& op);   // copy_, zero_: what was there does not matter
 bool sets_constant(const std::string& op);  // of these, those that take no tensor
 bool leaves_unset(const std::string& op);   // empty: what is there means nothing
+bool moves_nothing(const std::string& op);  // in place, but only on sizes, strides and autograd
 
 }  // namespace amp::inspect

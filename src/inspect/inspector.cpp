@@ -65,6 +65,9 @@ struct Inspector::Impl {
   using Site = std::tuple<std::string, std::string, std::string, Pass>;
   std::map<Site, std::size_t> sites;
   std::map<std::pair<std::string, CastRule>, CastCount> casts;
+  std::vector<ShadowRecord> shadow_sums;
+  std::map<Site, std::size_t> shadow_sites;
+  std::optional<Departure> first_departure;
 
   Impl(inspect::Names model, const InspectorOptions& given)
       : options(checked(given)), names(std::move(model)), recorder(names, options) {
@@ -113,6 +116,7 @@ struct Inspector::Impl {
       raise(op.pass == Pass::forward ? now.forward_amax : now.backward_amax,
             op.output.statistics.amax);
     }
+    for (const auto& shadow : recorder.shadows()) add(shadow);
     for (const auto& parameter : recorder.parameters()) {
       raise(now.weight_amax, parameter.weight.statistics.amax);
       if (parameter.gradients > 0) raise(now.gradient_amax, parameter.gradient_amax());
@@ -137,6 +141,21 @@ struct Inspector::Impl {
     sum.dtype = op.dtype;
     sum.input_amax = std::max(sum.input_amax, op.input_amax);
     sum.output.add(op.output);
+  }
+
+  void add(const ShadowRecord& shadow) {
+    if (!first_departure.has_value() && shadow.deviation.departs(*options.shadow))
+      first_departure = {now.step, shadow};
+    const auto [place, is_new] = shadow_sites.try_emplace(
+        {shadow.module, shadow.op, shadow.op, shadow.pass}, shadow_sums.size());
+    if (is_new) {
+      shadow_sums.push_back(shadow);
+      return;
+    }
+    auto& sum = shadow_sums[place->second];
+    sum.calls += shadow.calls;
+    sum.dtype = shadow.dtype;
+    sum.deviation.add(shadow.deviation);
   }
 
   void end(bool skipped = false, const std::vector<at::Tensor>& culprits = {}) {
@@ -211,6 +230,15 @@ void Inspector::begin_step(std::int64_t step, double loss_scale) {
   impl_->begin(step, loss_scale);
 }
 
+void Inspector::expect(const std::vector<at::Tensor>& parameters,
+                       const std::vector<at::Tensor>& gradients) {
+  if (!impl_->recorder.is_recording())
+    throw StateError(
+        "Inspector: expect() outside of a recorded step; call it after begin_step(), where "
+        "recording() is true");
+  impl_->recorder.expect(parameters, gradients);
+}
+
 void Inspector::end_step(bool skipped) {
   impl_->require_step();
   if (impl_->in_step) impl_->end(skipped);
@@ -252,6 +280,12 @@ const std::vector<ParameterRecord>& Inspector::parameters() const {
   return impl_->recorder.parameters();
 }
 
+const std::vector<ShadowRecord>& Inspector::shadows() const { return impl_->recorder.shadows(); }
+std::vector<ShadowRecord> Inspector::shadow_summary() const { return impl_->shadow_sums; }
+const std::optional<Inspector::Departure>& Inspector::first_departure() const {
+  return impl_->first_departure;
+}
+
 std::vector<CastCount> Inspector::casts() const {
   std::vector<CastCount> counts;
   for (const auto& [key, count] : impl_->casts) counts.push_back(count);
@@ -273,7 +307,8 @@ void Inspector::set_dynamic_scaling(bool dynamic) { impl_->evidence.dynamic_scal
 Diagnosis Inspector::diagnosis() const { return diagnose(impl_->evidence); }
 
 std::string Inspector::to_json() const {
-  return inspect::report({diagnosis(), impl_->evidence, impl_->summaries, parameters(), casts()});
+  return inspect::report({diagnosis(), impl_->evidence, impl_->summaries, parameters(), casts(),
+                          impl_->shadow_sums});
 }
 
 void Inspector::clear() {
@@ -283,6 +318,9 @@ void Inspector::clear() {
   impl_->summaries.clear();
   impl_->sites.clear();
   impl_->casts.clear();
+  impl_->shadow_sums.clear();
+  impl_->shadow_sites.clear();
+  impl_->first_departure.reset();
 }
 
 }  // namespace amp

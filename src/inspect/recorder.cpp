@@ -10,11 +10,13 @@
 #include <array>
 #include <atomic>
 #include <cstring>
+#include <sstream>
 
 #include "amp/error.h"
 #include "src/inspect/frame.h"
 #include "src/inspect/module_scope.h"
 #include "src/inspect/quiet.h"
+#include "src/inspect/widen.h"
 
 namespace amp::inspect {
 namespace {
@@ -62,6 +64,12 @@ bool is_below_autograd(const Frame* outer) {
 
 bool in_backward() { return torch::autograd::get_current_graph_task_id() != -1; }
 
+std::string shown(at::IntArrayRef sizes) {
+  std::ostringstream text;
+  text << sizes;
+  return text.str();
+}
+
 template <typename Values>
 bool needs_gradient(const Values& inputs) {
   bool needed = false;
@@ -85,6 +93,8 @@ void Recorder::start(double loss_scale) {
   const Quiet quiet;
   summary_options_ = {options_.histograms, options_.formats};
   trace_.clear();
+  shadows_.clear();
+  expected_.clear();
   origins_.clear();
   forwards_.clear();
   inside_.clear();
@@ -117,6 +127,31 @@ void Recorder::stop() {
   innermost[static_cast<std::size_t>(slot_)] = nullptr;
   slot_ = -1;
   origins_.clear();
+  expected_.clear();
+}
+
+void Recorder::expect(const std::vector<at::Tensor>& parameters,
+                      const std::vector<at::Tensor>& gradients) {
+  if (parameters.size() != gradients.size())
+    throw InvalidArgument("Inspector: expect() takes a gradient for each parameter, got " +
+                          std::to_string(gradients.size()) + " for " +
+                          std::to_string(parameters.size()) +
+                          "; pass an undefined tensor where there is none");
+  std::vector<at::Tensor> expected(names_.parameters().size());
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const auto number = names_.parameter_of(parameters[i]);
+    if (number < 0)
+      throw InvalidArgument("Inspector: expect() got " + names_.name_of(parameters[i]) +
+                            ", which is not among the parameters of the model that is watched");
+    if (gradients[i].defined() && gradients[i].sizes() != parameters[i].sizes())
+      throw InvalidArgument("Inspector: expect() got a gradient of shape " +
+                            shown(gradients[i].sizes()) + " for '" +
+                            names_.name_of(parameters[i]) + "' of shape " +
+                            shown(parameters[i].sizes()));
+    expected[static_cast<std::size_t>(number)] = gradients[i];
+  }
+  const std::lock_guard lock(mutex_);
+  expected_ = std::move(expected);
 }
 
 void Recorder::look_at_parameters() {
@@ -199,6 +234,9 @@ void Recorder::begin_op(const at::RecordFunction& function, Frame& frame) {
   const bool inside = frame.outer != nullptr && !frame.outer->is_node;
   if (inside) frame.outer->has_children = true;
   frame.root = inside ? frame.outer->root : &frame;
+  frame.root->in_low_precision |= any_in_low_precision(frame.inputs);
+  if (options_.shadow.has_value() && function.operator_name().has_value())
+    frame.root->draws_random |= draws_random(*function.operator_name(), frame.inputs);
   place(frame);
   if (!frame.is_backward) {
     note_forward(function, frame);

@@ -39,6 +39,9 @@ class Recorder {
 
   const Trace& trace() const { return trace_; }
   const std::vector<ParameterRecord>& parameters() const { return parameters_; }
+  const std::vector<ShadowRecord>& shadows() const { return shadows_; }
+  // As Inspector::expect.
+  void expect(const std::vector<at::Tensor>& parameters, const std::vector<at::Tensor>& gradients);
   std::optional<double> loss() const { return loss_; }  // unscaled, of the last micro-batch
   struct Flushed {
     double share = 0, amax = 0;
@@ -71,6 +74,7 @@ class Recorder {
                    TraceNode& node);
   void look_wider(const at::RecordFunction& function, const Frame& frame,
                   const std::vector<at::Tensor>& outputs, OpRecord& record, TraceNode& node);
+  void compare_in_fp32(const at::RecordFunction& function, const Frame& frame);
   void look_at_scalar(const Frame& frame, const at::Tensor& output, TraceNode& node);
 
   Names& names_;
@@ -85,6 +89,8 @@ class Recorder {
   std::int64_t recorded_steps_ = 0;
   Trace trace_;
   std::vector<ParameterRecord> parameters_;
+  std::vector<ShadowRecord> shadows_;
+  std::vector<at::Tensor> expected_;  // by parameter; empty: none are
   Origins origins_;
   std::map<Sequence, Forward> forwards_;  // by the number that their backward node has
   std::map<Sequence, Forward> inside_;    // first op of a custom function, by its node's number

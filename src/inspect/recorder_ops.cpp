@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "src/inspect/deviation.h"
 #include "src/inspect/frame.h"
 #include "src/inspect/quiet.h"
 #include "src/inspect/recorder.h"
@@ -20,11 +21,19 @@ constexpr int kEvaluations = 64;
 // Of an output's numbers, from which on it is looked what fp32 would have kept.
 constexpr double kSuspicious = 0.1;
 
-std::vector<at::Tensor> numbers_among(c10::ArrayRef<c10::IValue> values) {
+bool has_dense_numbers(const at::Tensor& tensor) {
+  return has_numbers(tensor) && !tensor.is_sparse();
+}
+
+std::vector<at::Tensor> tensors_among(c10::ArrayRef<c10::IValue> values) {
   std::vector<at::Tensor> found;
-  for_each_tensor(values, [&](const at::Tensor& tensor) {
-    if (has_numbers(tensor) && !tensor.is_sparse()) found.push_back(tensor);
-  });
+  for_each_tensor(values, [&](const at::Tensor& tensor) { found.push_back(tensor); });
+  return found;
+}
+
+std::vector<at::Tensor> numbers_among(c10::ArrayRef<c10::IValue> values) {
+  auto found = tensors_among(values);
+  std::erase_if(found, [](const at::Tensor& tensor) { return !has_dense_numbers(tensor); });
   return found;
 }
 
@@ -123,7 +132,7 @@ void Recorder::look_wider(const at::RecordFunction& function, const Frame& frame
       !record.output.finite() && std::ranges::all_of(node.bad_inputs, &Origin::constant);
   if (is_born && evaluations_ < kEvaluations) {
     ++evaluations_;
-    const auto wide = evaluate_wide(*name, frame.inputs, dtype);
+    const auto wide = evaluate_wide(*name, frame.inputs, with_more_range(dtype));
     node.evaluated = wide.evaluated;
     node.finite_in_wide = wide.finite;
     node.wide_amax = wide.amax;
@@ -144,7 +153,7 @@ void Recorder::look_wider(const at::RecordFunction& function, const Frame& frame
       recorded_steps_ != looked->second)
     return;
   looked->second = recorded_steps_;
-  const auto wide = evaluate_wide(*name, frame.inputs, dtype);
+  const auto wide = evaluate_wide(*name, frame.inputs, c10::kFloat);
   if (!wide.evaluated || wide.outputs.size() != 1) return;
   record.flushed_in_fp32 = flushed_share(outputs.front(), wide.outputs.front());
   if (record.flushed_in_fp32 > flushed_.share)
@@ -207,11 +216,44 @@ void Recorder::end_leaf(const at::RecordFunction& function, Frame& frame) {
   trace_.nodes.push_back(std::move(node));
 }
 
+// Of the op that the model called, with what the model gave it: what autocast made of that in between is
+// a part of the deviation.
+void Recorder::compare_in_fp32(const at::RecordFunction& function, const Frame& frame) {
+  const bool has_dtype = *options_.shadow == Format::fp16 || *options_.shadow == Format::bf16;
+  if (frame.draws_random || (has_dtype && !frame.in_low_precision)) return;
+  const auto name = function.operator_name();
+  if (!name.has_value() || !has_tensors(frame.inputs) || sets_constant(frame.op) ||
+      leaves_unset(frame.op) || moves_nothing(frame.op))
+    return;
+  const Quiet quiet;
+  const auto outputs = tensors_among(function.outputs());
+  if (std::ranges::none_of(outputs, has_dense_numbers) || is_view(frame, outputs)) return;
+  const auto wide = evaluate_wide(*name, frame.inputs, c10::kFloat);
+  if (!wide.evaluated || wide.outputs.size() != outputs.size()) return;
+
+  const auto* node = frame.outer;  // of a backward op
+  const bool in_node = frame.is_backward && node != nullptr;
+  ShadowRecord record;
+  record.op = in_node ? node->called_as : frame.op;
+  record.pass = frame.is_backward ? Pass::backward : Pass::forward;
+  if (frame.module >= 0)
+    record.module = names_.modules()[static_cast<std::size_t>(frame.module)].name;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const auto& own = outputs[i];
+    if (!has_dense_numbers(own) || own.sizes() != wide.outputs[i].sizes()) continue;
+    if (record.dtype.empty()) record.dtype = dtype_name(own.scalar_type());
+    record.deviation.add(deviation_of(own, wide.outputs[i], *options_.shadow));
+  }
+  shadows_.push_back(std::move(record));
+}
+
 void Recorder::after(const at::RecordFunction& function, Frame& frame) {
-  if (frame.is_node || frame.has_children) return;
+  if (frame.is_node) return;
   const std::lock_guard lock(mutex_);
   if (function.outputs().empty()) return;  // or it threw
-  end_leaf(function, frame);
+  frame.root->in_low_precision |= any_in_low_precision(function.outputs());
+  if (!frame.has_children) end_leaf(function, frame);
+  if (options_.shadow.has_value() && frame.root == &frame) compare_in_fp32(function, frame);
 }
 
 void Recorder::on_gradient(int parameter, const at::Tensor& gradient) {
@@ -221,6 +263,12 @@ void Recorder::on_gradient(int parameter, const at::Tensor& gradient) {
   auto& record = parameters_[static_cast<std::size_t>(parameter)];
   const auto summary = summary_of(gradient, summary_options_);
   record.gradient.add(summary);
+  const auto number = static_cast<std::size_t>(parameter);
+  if (number < expected_.size() && has_dense_numbers(gradient) && expected_[number].defined()) {
+    record.deviation.add(deviation_of(gradient, expected_[number],
+                                      options_.shadow.value_or(Format::fp32), loss_scale_));
+    expected_[number].reset();
+  }
   if (record.gradients++ > 0 || summary.finite()) {
     if (summary.finite()) return;
     if (std::ranges::find(trace_.bad_gradients, parameter) != trace_.bad_gradients.end()) return;

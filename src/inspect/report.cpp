@@ -51,11 +51,32 @@ Json json_of(const OpSummary& op) {
           {"output", json_of(op.output)}};
 }
 
+Json json_of(const Deviation& deviation) {
+  return {{"relative_error", number_or_null(deviation.relative_error())},
+          {"cosine", number_or_null(deviation.cosine())},
+          {"max_ulps", number_or_null(deviation.max_ulps)},
+          {"compared", deviation.compared},
+          {"beyond_ulp", deviation.beyond_ulp},
+          {"lost", deviation.lost}};
+}
+
+Json json_of(const ShadowRecord& shadow) {
+  return {{"op", shadow.op},
+          {"module", shadow.module},
+          {"pass", shadow.pass == Pass::forward ? "forward" : "backward"},
+          {"dtype", shadow.dtype},
+          {"calls", shadow.calls},
+          {"deviation", json_of(shadow.deviation)}};
+}
+
 Json json_of(const ParameterRecord& parameter) {
-  return {{"name", parameter.name},
-          {"loss_scale", parameter.loss_scale},
-          {"weight", json_of(parameter.weight)},
-          {"gradient", json_of(parameter.gradient)}};
+  Json object = {{"name", parameter.name},
+                 {"loss_scale", parameter.loss_scale},
+                 {"weight", json_of(parameter.weight)},
+                 {"gradient", json_of(parameter.gradient)}};
+  if (parameter.deviation.compared + parameter.deviation.lost > 0)
+    object["deviation"] = json_of(parameter.deviation);
+  return object;
 }
 
 Json json_of(const StepEvidence& step) {
@@ -96,7 +117,8 @@ std::string report(const Report& report) {
                     {"steps", list_of(report.evidence.steps)},
                     {"ops", list_of(report.ops)},
                     {"parameters", list_of(report.parameters)},
-                    {"casts", casts}};
+                    {"casts", casts},
+                    {"shadows", list_of(report.shadows)}};
   return all.dump(1, ' ', false, Json::error_handler_t::replace);
 }
 

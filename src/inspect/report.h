@@ -14,6 +14,7 @@ struct Report {
   const std::vector<OpSummary>& ops;
   const std::vector<ParameterRecord>& parameters;
   std::vector<CastCount> casts;
+  const std::vector<ShadowRecord>& shadows;
 };
 
 std::string report(const Report& report);

@@ -40,6 +40,19 @@ c10::IValue widened(const c10::IValue& value, c10::ScalarType wide) {
   return value;
 }
 
+// A dropout, or what has one inside, that leaves all as it is.
+bool draws_nothing(const c10::FunctionSchema& schema, const std::vector<c10::IValue>& arguments) {
+  const auto& formal = schema.arguments();
+  for (std::size_t i = 0; i < std::min(arguments.size(), formal.size()); ++i) {
+    const auto& name = formal[i].name();
+    if ((name == "p" || name == "dropout" || name == "dropout_p") && arguments[i].isDouble() &&
+        arguments[i].toDouble() == 0)
+      return true;
+    if (name == "train" && arguments[i].isBool() && !arguments[i].toBool()) return true;
+  }
+  return false;
+}
+
 // What is asked for by dtype, and softmax's flag for a wider result.
 void widen_wishes(const c10::FunctionSchema& schema, std::vector<c10::IValue>& arguments,
                   c10::ScalarType wide) {
@@ -54,6 +67,7 @@ void widen_wishes(const c10::FunctionSchema& schema, std::vector<c10::IValue>& a
 }
 
 void take(WideResult& result, const at::Tensor& output) {
+  if (!output.defined()) return;  // a gradient that was not asked for
   result.outputs.push_back(output);
   if (!has_numbers(output)) return;
   if (output.scalar_type() != c10::kDouble) {
@@ -71,12 +85,17 @@ void take(WideResult& result, const at::Tensor& output) {
 
 }  // namespace
 
+bool draws_random(const c10::OperatorName& op, const std::vector<c10::IValue>& arguments) {
+  const auto handle = c10::Dispatcher::singleton().findSchema(op);
+  return handle.has_value() && handle->hasTag(at::Tag::nondeterministic_seeded) &&
+         !draws_nothing(handle->schema(), arguments);
+}
+
 WideResult evaluate_wide(const c10::OperatorName& op, std::vector<c10::IValue> arguments,
-                         c10::ScalarType result) {
+                         c10::ScalarType wide) {
   const Quiet quiet;
   const auto handle = c10::Dispatcher::singleton().findSchema(op);
-  if (!handle.has_value() || handle->hasTag(at::Tag::nondeterministic_seeded)) return {};
-  const auto wide = result == c10::kHalf ? c10::kFloat : c10::kDouble;
+  if (!handle.has_value() || draws_random(op, arguments)) return {};
   WideResult found{true, true};
   try {
     for (auto& argument : arguments) argument = widened(argument, wide);
@@ -92,6 +111,10 @@ WideResult evaluate_wide(const c10::OperatorName& op, std::vector<c10::IValue> a
     return {};  // no kernel for these dtypes: nothing is known
   }
   return found;
+}
+
+c10::ScalarType with_more_range(c10::ScalarType dtype) {
+  return dtype == c10::kHalf ? c10::kFloat : c10::kDouble;
 }
 
 double flushed_share(const at::Tensor& narrow, const at::Tensor& wide) {

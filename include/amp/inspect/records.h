@@ -40,6 +40,38 @@ struct TensorSummary {
   AMP_API void add(const TensorSummary& other);
 };
 
+// How far numbers in low precision lie from what fp32 gives. Sums, so that those of several tensors
+// add up. An ulp is the distance of the format's numbers at fp32's number; at numbers below the root
+// mean square of the tensor, that at the root mean square: a sum that cancels to nearly nothing cannot
+// have its last bit right.
+struct Deviation {
+  std::int64_t compared = 0;    // finite in both
+  std::int64_t lost = 0;        // finite in fp32 alone
+  std::int64_t beyond_ulp = 0;  // more than one ulp away: the last bit is wrong, or more
+  double max_ulps = 0;          // the largest distance, in ulps
+  double error_squares = 0, own_squares = 0, fp32_squares = 0, products = 0;
+
+  // ||own - fp32|| / ||fp32||, of those that are finite in both; infinite where only fp32 is zero.
+  AMP_API double relative_error() const;
+  AMP_API double cosine() const;  // of the angle between them; 1 where both are zero
+  // More than a correctly rounded result would: a number was lost, or the relative error is above
+  // kRoundings roundings to nearest (2^-9 in bf16, 2^-12 in fp16) of every number.
+  AMP_API bool departs(Format format) const;
+  AMP_API void add(const Deviation& other);
+
+  static constexpr double kRoundings = 8;
+};
+
+// What an op that the model called, or one of the backward pass, makes of the same inputs in fp32.
+struct ShadowRecord {
+  std::string op;      // as the model called it: "linear"; of the backward pass, its forward op
+  std::string module;  // as in OpRecord
+  Pass pass = Pass::forward;
+  std::string dtype;  // of the output
+  std::int64_t calls = 1;
+  Deviation deviation = {};
+};
+
 // One call of an op that computes: no view, no allocation.
 struct OpRecord {
   std::string op;         // as OpPolicy::explain takes it, without its overload: "addmm"
@@ -71,6 +103,7 @@ struct ParameterRecord {
       {};  // as backward() gave it, multiplied by loss_scale; of all micro-batches
   double loss_scale = 1;
   std::int64_t gradients = 0;  // how many there were: micro-batches
+  Deviation deviation = {};    // of the gradients, from those that Inspector::expect was told
 
   double gradient_amax() const { return gradient.statistics.amax / loss_scale; }  // unscaled
 };
