@@ -20,6 +20,10 @@ namespace amp {
 // fp32 tensors. Off: LibTorch's own fp16 kernels, bit for bit, which on a processor without fp16
 // arithmetic are 50 to 160 times slower than fp32. All other dtypes are untouched either way.
 //
+// The gradients of a layer norm's weight and bias are summed in fp32, too: LibTorch sums them in the
+// low precision, and is some percent off. That holds on every processor, native fp16 or not, from the
+// first fp16 Autocast or Recipe on, unless this is off.
+//
 // Without a call, the first fp16 Autocast on the CPU or the first TrainStep with an fp16 Recipe on
 // CPU parameters turns it on, unless the processor has fp16 arithmetic of its own. A call, either
 // way and on any processor, stays in force: no later Autocast or Recipe changes it.
@@ -32,6 +36,8 @@ AMP_API bool cpu_has_native_half();
 // bf16 products and convolutions on the CPU: the same, in bf16. LibTorch's own bf16 kernels are
 // fast where oneDNN has bf16 for the processor (AVX-512 and newer); elsewhere, with AVX2 alone, a
 // small convolutional network trains seven times slower in bf16 than in fp32.
+//
+// Layer norms are as above.
 //
 // Without a call, the first bf16 Autocast on the CPU or the first TrainStep with a bf16 Recipe on
 // CPU parameters turns it on where oneDNN has no bf16. A call stays in force.

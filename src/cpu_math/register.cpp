@@ -17,6 +17,7 @@
 
 #include "src/cpu_math/attention.h"
 #include "src/cpu_math/engines.h"
+#include "src/cpu_math/layer_norm.h"
 #include "src/cpu_math/narrow.h"
 #include "src/cpu_math/recurrent.h"
 #include "src/cpu_math/single_copy.h"
@@ -215,6 +216,7 @@ bool register_once() {
       new torch::Library(torch::Library::IMPL, "aten", c10::DispatchKey::CPU, __FILE__, __LINE__);
   register_kernels(*library);
   register_attention(*library);
+  register_layer_norm(*library);
   register_recurrent(*library);
   return true;
 }

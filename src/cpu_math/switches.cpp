@@ -17,6 +17,7 @@ enum class NarrowMath { untouched, wanted, told_on, told_off };
 
 std::atomic<NarrowMath> half_math{NarrowMath::untouched};
 std::atomic<NarrowMath> bf16_math{NarrowMath::untouched};
+std::atomic<bool> half_used{false}, bf16_used{false};
 std::atomic<CpuFp32Engine> fp32_engine{CpuFp32Engine::stock};
 
 // 0: not chosen yet; else 1 + Engine.
@@ -60,6 +61,8 @@ void want_narrow_math(c10::ScalarType dtype) {
   const bool half = dtype == c10::kHalf && !cpu_has_native_half();
   const bool bf16 = dtype == c10::kBFloat16 && !cpu_has_native_bf16();
   if (dtype == c10::kHalf || bf16) check_single_copy();
+  if (dtype == c10::kHalf) half_used.store(true, std::memory_order_relaxed);
+  if (dtype == c10::kBFloat16) bf16_used.store(true, std::memory_order_relaxed);
   if (half) want(half_math);
   if (bf16) want(bf16_math);
 }
@@ -68,6 +71,16 @@ bool half_math_on() { return is_on(half_math); }
 bool bf16_math_on() { return is_on(bf16_math); }
 bool widens(c10::ScalarType dtype) {
   return (dtype == c10::kHalf && half_math_on()) || (dtype == c10::kBFloat16 && bf16_math_on());
+}
+
+bool sums_norms(c10::ScalarType dtype) {
+  const auto holds = [](const std::atomic<bool>& used, const std::atomic<NarrowMath>& math) {
+    if (is_on(math)) return true;
+    return used.load(std::memory_order_relaxed) &&
+           math.load(std::memory_order_relaxed) != NarrowMath::told_off;
+  };
+  return (dtype == c10::kHalf && holds(half_used, half_math)) ||
+         (dtype == c10::kBFloat16 && holds(bf16_used, bf16_math));
 }
 
 bool fp32_fastest() {

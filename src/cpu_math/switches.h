@@ -17,6 +17,9 @@ bool half_math_on();
 bool bf16_math_on();
 // Whether products of this dtype are ours to compute, through fp32.
 bool widens(c10::ScalarType dtype);
+// Whether gradients of a layer norm's parameters in this dtype are ours to sum: once it was used as a
+// low precision, on any processor, until the user says no.
+bool sums_norms(c10::ScalarType dtype);
 bool fp32_fastest();
 
 enum class Engine { mkl, onednn };

@@ -156,6 +156,12 @@ struct Table {
   // Adds to the histogram.
   void (*count_exponents)(ConstSpan values, std::size_t count, ExponentHistogram& histogram);
 
+  // What a layer norm's backward pass gives its weight and its bias, added to fp32 sums row by row:
+  // weight[j] += gradient[i][j] ((input[i][j] - mean[i]) rstd[i]) and bias[j] += gradient[i][j]. Both
+  // spans have `rows` rows of `width` numbers of one format. Either sum may be null.
+  void (*norm_sums)(ConstSpan gradient, ConstSpan input, const float* mean, const float* rstd,
+                    std::size_t rows, std::size_t width, float* weight, float* bias);
+
   // to = rounded(from) * inv_scale, then rounded to the format of `to`. Returns the largest |from| of
   // the finite numbers. `to` may be `from`.
   float (*round_to_grid)(ConstSpan from, Span to, std::size_t count, const GridRounding& rounding);

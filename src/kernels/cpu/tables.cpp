@@ -13,6 +13,7 @@
 #include "src/kernels/cpu/fp8-inl.h"
 #include "src/kernels/cpu/lamb-inl.h"
 #include "src/kernels/cpu/memory-inl.h"
+#include "src/kernels/cpu/norm-inl.h"
 #include "src/kernels/cpu/sgd-inl.h"
 #include "src/kernels/cpu/survey-inl.h"
 
@@ -20,7 +21,8 @@ HWY_BEFORE_NAMESPACE();
 namespace amp::kernels::HWY_NAMESPACE {
 
 constexpr Table table_of(const char* target) {
-  return {target,   examine, scale, convert, count_exponents, round_to_grid, encode_8,
+  return {target,    examine,       scale,    convert,  count_exponents,
+          norm_sums, round_to_grid, encode_8,
           decode_8, survey,  sgd,   adam,    lamb_moments,    lamb_apply};
 }
 

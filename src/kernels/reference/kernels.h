@@ -9,6 +9,8 @@ Examined examine(ConstSpan gradient, std::size_t count, float inv_scale);
 bool scale(Span values, std::size_t count, float factor);
 void convert(ConstSpan from, Span to, std::size_t count);
 void count_exponents(ConstSpan values, std::size_t count, ExponentHistogram& histogram);
+void norm_sums(ConstSpan gradient, ConstSpan input, const float* mean, const float* rstd,
+               std::size_t rows, std::size_t width, float* weight, float* bias);
 float round_to_grid(ConstSpan from, Span to, std::size_t count, const GridRounding& rounding);
 float encode_8(ConstSpan from, std::uint8_t* to, std::size_t count, const GridRounding& rounding);
 void decode_8(const std::uint8_t* from, float* to, std::size_t count, const Grid& grid,

@@ -1,4 +1,4 @@
-// The reference of the kernels over one or two spans.
+// The reference of the kernels over one or two spans, and of norm_sums.
 #include <cmath>
 #include <cstring>
 
@@ -49,6 +49,20 @@ void count_exponents(ConstSpan values, std::size_t count, ExponentHistogram& his
       ++histogram.counts[0], ++histogram.subnormal[static_cast<std::size_t>(std::ilogb(x) + 149)];
     else
       ++histogram.counts[static_cast<std::size_t>(std::ilogb(x) + 127)];
+  }
+}
+
+void norm_sums(ConstSpan gradient, ConstSpan input, const float* mean, const float* rstd,
+               std::size_t rows, std::size_t width, float* weight, float* bias) {
+  for (std::size_t j = 0; j < width; ++j) {
+    double of_weight = 0, of_bias = 0;
+    for (std::size_t i = 0; i < rows; ++i) {
+      const double g = read(gradient, i * width + j);
+      of_weight += g * ((read(input, i * width + j) - double{mean[i]}) * double{rstd[i]});
+      of_bias += g;
+    }
+    if (weight != nullptr) weight[j] = static_cast<float>(double{weight[j]} + of_weight);
+    if (bias != nullptr) bias[j] = static_cast<float>(double{bias[j]} + of_bias);
   }
 }
 
