@@ -57,8 +57,7 @@ std::vector<std::string> deviation_cells(const json& row) {
 
 std::string table_of(const std::vector<json>& rows, std::vector<std::string> head,
                      std::vector<std::string> (*name)(const json&)) {
-  for (const char* more : {"Relative error", "Cosine", "Largest error in ulps",
-                           "Off by more than 1 ulp", "Lost: Inf or NaN"})
+  for (const char* more : {"Relative error", "Cosine", "Max ulps", "Over 1 ulp", "Lost"})
     head.emplace_back(more);
   std::vector<std::vector<std::string>> cells;
   for (const auto& row : rows) {
@@ -127,7 +126,10 @@ json LiveComparison::add(const RunPlan& plan, const Watch& watch) {
   for (const auto& sentence : beside.at("sentences")) page.verdict.push_back(sentence);
   page.sections = {
       {"Ops furthest from fp32",
-       table_of(furthest(beside.at("ops")), {"Op", "Pass", "Calls"}, op_name)}};
+       table_of(furthest(beside.at("ops")), {"Op", "Pass", "Calls"}, op_name) +
+           "<p class=\"note\">Relative error and cosine in the 2-norm, over all calls. An ulp is the "
+           "distance of neighbouring numbers in the format. Lost: Inf or NaN where fp32 has a "
+           "number.</p>\n"}};
   const auto& layers = beside.at("layers");
   page.tail = {{"Gradients of the parameters furthest from fp32",
                 table_of(furthest(beside.at("parameters")), {"Parameter"}, parameter_name)},
@@ -137,6 +139,7 @@ json LiveComparison::add(const RunPlan& plan, const Watch& watch) {
                   {"created", all_.at("created")},
                   {"runs", {watched_run_json(plan.precision, plan.seed, inspection, false)}}};
   page.inspection = inspection;
+  if (departs) page.inspection["verdict_pass"] = beside.at("first_departure").at("pass");
   const auto file = "inspect-" + name + ".html";
   write_file(folder_ / file, render_inspection(page));
   return {{"event", "inspection"},
