@@ -69,10 +69,32 @@ std::string gains(const Advice& advice, std::size_t trial) {
   return text;
 }
 
+// "131,072", "0.05", "3.28e+07"
+std::string shown_size(double value) {
+  const bool whole = value >= 1 && value < 1e7 && value == std::floor(value);
+  return whole ? report::grouped(value, 0) : shown(value);
+}
+
 std::string scaling_of(const Trial& trial) {
   const auto& recipe = trial.candidate.precision.recipe;
   if (recipe.loss_scaling != amp::LossScaling::dynamic) return "";
-  return " with dynamic loss scaling from " + shown(recipe.scaler.init_scale);
+  return " with dynamic loss scaling from " + shown_size(recipe.scaler.init_scale);
+}
+
+std::string kept_of(const Trial& trial) {
+  const auto& kept = trial.candidate.keep_fp32;
+  return kept.empty() ? "" : "; keep " + listed(kept) + " in fp32";
+}
+
+// What fp8 would lose, by what it lost.
+std::string fp8_finding(const Trial& trial, const Comparison& comparison) {
+  const auto steps = std::to_string(trial.losses.size());
+  if (trial.ending != Ending::finished)
+    return "fp8 would break it: emulated, it went non-finite after " + steps + " steps";
+  const auto losses = "its loss is " + shown(comparison.loss) + " where fp32's is " +
+                      shown(comparison.fp32_loss);
+  return (comparison.accepted ? "fp8 would do, emulated for " : "fp8 would harm: emulated for ") +
+         steps + " steps, " + losses;
 }
 
 std::string sentence_of(const Advice& advice) {
@@ -85,9 +107,7 @@ std::string sentence_of(const Advice& advice) {
   auto text = "train in " + trial.candidate.precision.name + scaling_of(trial) + ": after " +
               std::to_string(trial.losses.size()) + " steps its loss is " + shown(comparison.loss) +
               " where fp32's is " + shown(comparison.fp32_loss) + gains(advice, chosen);
-  if (!trial.candidate.keep_fp32.empty())
-    text += "; keep " + listed(trial.candidate.keep_fp32) + " in fp32";
-  return text;
+  return text + kept_of(trial);
 }
 
 std::vector<std::string> findings(const Advice& advice) {
@@ -96,11 +116,15 @@ std::vector<std::string> findings(const Advice& advice) {
   if (advice.runner_up.has_value()) {
     const auto& second = advice.trials[*advice.runner_up];
     list.push_back("runner-up: " + second.candidate.precision.name + scaling_of(second) +
-                   gains(advice, *advice.runner_up));
+                   gains(advice, *advice.runner_up) + kept_of(second));
   }
   for (std::size_t i = 1; i < advice.trials.size(); ++i) {
     const auto& trial = advice.trials[i];
     const auto& comparison = advice.comparisons[i];
+    if (trial.candidate.is_emulated()) {
+      list.push_back(fp8_finding(trial, comparison));
+      continue;
+    }
     if (comparison.accepted) continue;
     list.push_back(
         "not " + trial.candidate.precision.name + ": " +
@@ -112,7 +136,7 @@ std::vector<std::string> findings(const Advice& advice) {
   for (const auto& op : ranges.too_wide) {
     if (list.size() > 8) break;
     list.push_back((op.module.empty() ? "" : op.module + " ") + op.op + " reaches " +
-                   shown(op.amax) + ", too near to the end of fp16 at 65504");
+                   shown_size(op.amax) + ", too near to the end of fp16 at 65504");
   }
   if (!ranges.initial_scale.has_value())
     list.push_back("not fp16: gradients reach " + shown(ranges.gradient_amax) +
@@ -121,9 +145,9 @@ std::vector<std::string> findings(const Advice& advice) {
                  " of the gradients into zero without loss scaling" +
                  (ranges.initial_scale.has_value()
                       ? " and " + report::percent(ranges.flushed_scaled) + " at a scale of " +
-                            shown(*ranges.initial_scale)
+                            shown_size(*ranges.initial_scale)
                       : ""));
-  list.push_back("fp8 with a scale for each tensor would turn " +
+  list.push_back("fp8 with a scale for each tensor turns " +
                  report::percent(ranges.weights.flushed) + " of the weights, " +
                  report::percent(ranges.activations.flushed) + " of the activations (e4m3) and " +
                  report::percent(ranges.gradients.flushed) + " of the gradients (e5m2" +
@@ -145,6 +169,7 @@ std::string trials_table(const Advice& advice) {
     const auto& run = run_of(advice, i);
     const auto bytes = report::number(run, "activation_bytes");
     const auto& comparison = advice.comparisons[i];
+    const bool emulated = advice.trials[i].candidate.is_emulated();  // its speed and memory are not fp8's
     rows.push_back({advice.trials[i].candidate.precision.name,
                     i == 0                ? "yardstick"
                     : comparison.accepted ? "as fp32"
@@ -152,8 +177,9 @@ std::string trials_table(const Advice& advice) {
                     shown(comparison.loss),
                     i == 0 ? "" : report::with_sign(comparison.difference, 4),
                     i == 0 ? "" : shown(comparison.tolerance),
-                    number(report::number(run, "samples_per_second"), 0),
-                    bytes.has_value() ? report::megabytes(*bytes) : std::string(report::kDash),
+                    emulated ? std::string(report::kDash)
+                             : number(report::number(run, "samples_per_second"), 0),
+                    bytes.has_value() && !emulated ? report::megabytes(*bytes) : std::string(report::kDash),
                     number(report::number(run, "skipped_steps"), 0)});
   }
   return table_html({"Precision", "Learns", "Loss", "Against fp32", "Allowed", "Samples/s",
@@ -175,18 +201,17 @@ std::string gpu_table() {
 json advice_json(const Settings& settings, const Advice& advice,
                  const std::vector<std::string>& sentences) {
   const auto& chosen = advice.trials[advice.recommended].candidate;
-  const auto& recipe = chosen.precision.recipe;
-  const bool scaled = recipe.loss_scaling == amp::LossScaling::dynamic;
   json trials = json::array();
   for (std::size_t i = 0; i < advice.trials.size(); ++i) {
     auto trial = trial_json(advice.trials[i], advice.comparisons[i]);
     for (const char* key : {"samples_per_second", "activation_bytes", "peak_memory_bytes"})
-      trial[key] = run_of(advice, i).value(key, json());
+      trial[key] = advice.trials[i].candidate.is_emulated() ? json()
+                                                              : run_of(advice, i).value(key, json());
     trials.push_back(trial);
   }
   return {
       {"precision", chosen.precision.name},
-      {"initial_scale", scaled ? json(recipe.scaler.init_scale) : json()},
+      {"initial_scale", initial_scale_of(chosen)},
       {"keep_fp32", chosen.keep_fp32},
       {"runner_up", advice.runner_up.has_value()
                         ? json(advice.trials[*advice.runner_up].candidate.precision.name)

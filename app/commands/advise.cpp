@@ -130,6 +130,7 @@ class Advising {
   bool try_all(Advice& advice, const Watch& watch, const amp::OpPolicy& policy) {
     std::vector<Candidate> list = {{parse_precision("fp32")}};
     for (auto& candidate : candidates(advice.ranges, policy)) list.push_back(std::move(candidate));
+    if (c10::Device(settings_.device).is_cpu()) list.push_back(emulated_fp8());
     for (std::size_t i = 0; i < list.size(); ++i) {
       auto trial = run_trial(with(list[i]), list[i], settings_, *task_, results_);
       if (trial.ending == Ending::interrupted) return false;
@@ -155,7 +156,8 @@ class Advising {
     std::vector<std::size_t> good;
     for (std::size_t i = 0; i < advice.trials.size(); ++i) {
       advice.comparisons.push_back(compared(advice.trials[i], advice.trials.front()));
-      if (i > 0 && advice.comparisons[i].accepted) good.push_back(i);
+      const bool may_be = i > 0 && !advice.trials[i].candidate.is_emulated();
+      if (may_be && advice.comparisons[i].accepted) good.push_back(i);
     }
     good.push_back(0);
     advice.recommended = good[0];

@@ -7,6 +7,7 @@
 
 #include "amp/error.h"
 #include "amp/precision/format.h"
+#include "app/inspection/watch.h"
 
 namespace ampersand {
 namespace {
@@ -134,14 +135,14 @@ Ranges find_ranges(const std::vector<amp::OpSummary>& ops,
   for (const auto& op : ops) {
     if (op.pass == amp::Pass::forward) {
       find_narrow(ranges, op, policy);
-      activations.add(op.module.empty() ? op.called_as : op.module, op.output);
+      activations.add(op.module.empty() ? shown_op(op.called_as, op.op) : op.module, op.output);
       continue;
     }
     if (is_loss(op) || stays_fp32(rule_of(policy, op))) continue;
     ranges.gradient_amax = std::max(ranges.gradient_amax, op.output.statistics.amax);
     for (std::size_t i = 0; i < all_gradients.counts.size(); ++i)
       all_gradients.counts[i] += op.output.exponents.counts[i];
-    gradients.add(op.module.empty() ? op.called_as : op.module, op.output);
+    gradients.add(op.module.empty() ? shown_op(op.called_as, op.op) : op.module, op.output);
   }
   for (const auto& parameter : parameters) weights.add(parameter.name, parameter.weight);
   ranges.initial_scale = scale_for(ranges.gradient_amax);

@@ -94,6 +94,8 @@ std::vector<Candidate> candidates(const Ranges& ranges, const amp::OpPolicy& pol
   return list;
 }
 
+Candidate emulated_fp8() { return {parse_precision("fp8-emulated")}; }
+
 Candidate careful_bf16(const std::vector<std::string>& reductions, const amp::OpPolicy& policy) {
   Candidate candidate = {parse_precision("bf16")};
   candidate.precision.name = "bf16, sums in fp32";
@@ -124,10 +126,16 @@ Comparison compared(const Trial& trial, const Trial& fp32) {
   return result;
 }
 
+json initial_scale_of(const Candidate& candidate) {
+  const auto& recipe = candidate.precision.recipe;
+  return recipe.loss_scaling == amp::LossScaling::dynamic ? json(recipe.scaler.init_scale) : json();
+}
+
 json trial_json(const Trial& trial, const Comparison& comparison) {
   const auto number = [](double value) { return std::isfinite(value) ? json(value) : json(); };
   return {{"precision", trial.candidate.precision.name},
           {"keep_fp32", trial.candidate.keep_fp32},
+          {"initial_scale", initial_scale_of(trial.candidate)},
           {"steps", trial.losses.size()},
           {"finished", trial.ending == Ending::finished},
           {"reason", trial.reason},

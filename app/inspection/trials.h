@@ -14,6 +14,9 @@ namespace ampersand {
 struct Candidate {
   Precision precision;
   std::vector<std::string> keep_fp32 = {};  // ops that its policy keeps in fp32
+
+  // A format that no dtype computes in here: it is tried to see what it would lose, and not advised.
+  bool is_emulated() const { return precision.recipe.emulate.has_value(); }
 };
 
 // What came of it.
@@ -41,6 +44,9 @@ Comparison compared(const Trial& trial, const Trial& fp32);
 // with the ops that are too wide for it in fp32.
 std::vector<Candidate> candidates(const Ranges& ranges, const amp::OpPolicy& policy);
 
+// fp8, emulated: e4m3 operands and e5m2 gradients with a scale for each tensor.
+Candidate emulated_fp8();
+
 // bf16 with these sums and means in fp32, where it has lost too much without.
 Candidate careful_bf16(const std::vector<std::string>& reductions, const amp::OpPolicy& policy);
 
@@ -48,6 +54,7 @@ Candidate careful_bf16(const std::vector<std::string>& reductions, const amp::Op
 std::vector<std::string> reductions_of(const std::vector<amp::OpSummary>& ops,
                                        const amp::OpPolicy& policy);
 
+nlohmann::json initial_scale_of(const Candidate& candidate);  // null without dynamic loss scaling
 nlohmann::json trial_json(const Trial& trial, const Comparison& comparison);
 
 }  // namespace ampersand
