@@ -91,8 +91,8 @@ std::string fp8_finding(const Trial& trial, const Comparison& comparison) {
   const auto steps = std::to_string(trial.losses.size());
   if (trial.ending != Ending::finished)
     return "fp8 would break it: emulated, it went non-finite after " + steps + " steps";
-  const auto losses = "its loss is " + shown(comparison.loss) + " where fp32's is " +
-                      shown(comparison.fp32_loss);
+  const auto losses =
+      "its loss is " + shown(comparison.loss) + " where fp32's is " + shown(comparison.fp32_loss);
   return (comparison.accepted ? "fp8 would do, emulated for " : "fp8 would harm: emulated for ") +
          steps + " steps, " + losses;
 }
@@ -169,18 +169,19 @@ std::string trials_table(const Advice& advice) {
     const auto& run = run_of(advice, i);
     const auto bytes = report::number(run, "activation_bytes");
     const auto& comparison = advice.comparisons[i];
-    const bool emulated = advice.trials[i].candidate.is_emulated();  // its speed and memory are not fp8's
-    rows.push_back({advice.trials[i].candidate.precision.name,
-                    i == 0                ? "yardstick"
-                    : comparison.accepted ? "as fp32"
-                                          : "worse than fp32",
-                    shown(comparison.loss),
-                    i == 0 ? "" : report::with_sign(comparison.difference, 4),
-                    i == 0 ? "" : shown(comparison.tolerance),
-                    emulated ? std::string(report::kDash)
-                             : number(report::number(run, "samples_per_second"), 0),
-                    bytes.has_value() && !emulated ? report::megabytes(*bytes) : std::string(report::kDash),
-                    number(report::number(run, "skipped_steps"), 0)});
+    const bool emulated =
+        advice.trials[i].candidate.is_emulated();  // its speed and memory are not fp8's
+    rows.push_back(
+        {advice.trials[i].candidate.precision.name,
+         i == 0                ? "yardstick"
+         : comparison.accepted ? "as fp32"
+                               : "worse than fp32",
+         shown(comparison.loss), i == 0 ? "" : report::with_sign(comparison.difference, 4),
+         i == 0 ? "" : shown(comparison.tolerance),
+         emulated ? std::string(report::kDash)
+                  : number(report::number(run, "samples_per_second"), 0),
+         bytes.has_value() && !emulated ? report::megabytes(*bytes) : std::string(report::kDash),
+         number(report::number(run, "skipped_steps"), 0)});
   }
   return table_html({"Precision", "Learns", "Loss", "Against fp32", "Allowed", "Samples/s",
                      "Activations, MB", "Skipped steps"},
@@ -205,8 +206,8 @@ json advice_json(const Settings& settings, const Advice& advice,
   for (std::size_t i = 0; i < advice.trials.size(); ++i) {
     auto trial = trial_json(advice.trials[i], advice.comparisons[i]);
     for (const char* key : {"samples_per_second", "activation_bytes", "peak_memory_bytes"})
-      trial[key] = advice.trials[i].candidate.is_emulated() ? json()
-                                                              : run_of(advice, i).value(key, json());
+      trial[key] =
+          advice.trials[i].candidate.is_emulated() ? json() : run_of(advice, i).value(key, json());
     trials.push_back(trial);
   }
   return {

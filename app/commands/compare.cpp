@@ -53,9 +53,8 @@ int run_compare(Settings settings, const std::string& list, std::int64_t seed_co
   const auto task = prepare(settings);
   const auto seeds = chosen_seeds(settings, seed_count);
   if (inspect > 0 && std::ranges::all_of(precisions, is_fp32))
-    throw amp::InvalidArgument(
-        "--inspect compares low precision with fp32, and --precisions '" + list +
-        "' names none; add bf16 or fp16");
+    throw amp::InvalidArgument("--inspect compares low precision with fp32, and --precisions '" +
+                               list + "' names none; add bf16 or fp16");
   Session session("compare", settings, *task, seeds);
   std::optional<LiveComparison> comparison;
   if (inspect > 0) comparison.emplace(session.folder(), settings, inspect);
@@ -64,9 +63,8 @@ int run_compare(Settings settings, const std::string& list, std::int64_t seed_co
     for (const auto& precision : precisions) {
       plan.precision = precision;
       plan.seed = seed;
-      const auto watch = comparison.has_value() && seed == seeds.front()
-                             ? comparison->watch(precision)
-                             : nullptr;
+      const auto watch =
+          comparison.has_value() && seed == seeds.front() ? comparison->watch(precision) : nullptr;
       plan.observer = watch.get();
       const auto ending = session.run(plan);
       if (watch != nullptr) session.note(comparison->add(plan, *watch));
@@ -97,9 +95,10 @@ void add_compare(CLI::App& app, Action& action) {
   command->add_option("--seeds", *seeds, "Runs of each precision, with mean and deviation")
       ->capture_default_str();
   command->add_option("--seed", settings->seed, "The first seed")->capture_default_str();
-  command->add_flag("--inspect{100}", *inspect,
-                    "Every N micro-batches (--inspect=N, else 100), beside fp32: every op on the same "
-                    "inputs, and the gradients");
+  command->add_flag(
+      "--inspect{100}", *inspect,
+      "Every N micro-batches (--inspect=N, else 100), beside fp32: every op on the same "
+      "inputs, and the gradients");
   add_training_options(*command, *settings);
   command->callback([=, &action] {
     note_given_options(*command, *settings);

@@ -159,11 +159,10 @@ void write_results(const std::filesystem::path& folder, const Patient& patient, 
   page.verdict = {diagnosis.sentence};
   for (const auto& note : notes) page.verdict.push_back(note);
   page.tail = {{"Ops that lose most", ops_table(inspection)}};
-  page.results = {{"version", amp::version()},
-                  {"created", object.at("created")},
-                  {"runs",
-                   {watched_run_json(patient.plan.precision, patient.plan.seed, inspection,
-                                     !clean)}}};
+  page.results = {
+      {"version", amp::version()},
+      {"created", object.at("created")},
+      {"runs", {watched_run_json(patient.plan.precision, patient.plan.seed, inspection, !clean)}}};
   page.inspection = inspection;
   if (!clean) page.inspection["verdict_pass"] = object.at("pass");
   write_file(folder / "doctor.html", render_inspection(page));

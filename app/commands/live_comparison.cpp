@@ -88,20 +88,18 @@ LiveComparison::LiveComparison(std::filesystem::path folder, const Settings& set
     : folder_(std::move(folder)), settings_(settings), every_(every) {
   std::error_code ignored;
   std::filesystem::remove(folder_ / "inspect.json", ignored);
-  all_ = {{"version", amp::version()},
-          {"command", the_command_line()},
-          {"created", timestamp()},
-          {"every", every_},
-          {"settings", settings_json(settings)},
-          {"runs", json::array()}};
+  all_ = {
+      {"version", amp::version()}, {"command", the_command_line()},       {"created", timestamp()},
+      {"every", every_},           {"settings", settings_json(settings)}, {"runs", json::array()}};
 }
 
 std::unique_ptr<Watch> LiveComparison::watch(const Precision& precision) const {
   if (is_fp32(precision)) return nullptr;
-  return std::make_unique<Watch>(precision.recipe, WatchOptions{.steps = std::numeric_limits<std::int64_t>::max(),
-                                                      .every = every_,
-                                                      .stop_at_fault = false,
-                                                      .beside_fp32 = true});
+  return std::make_unique<Watch>(precision.recipe,
+                                 WatchOptions{.steps = std::numeric_limits<std::int64_t>::max(),
+                                              .every = every_,
+                                              .stop_at_fault = false,
+                                              .beside_fp32 = true});
 }
 
 json LiveComparison::add(const RunPlan& plan, const Watch& watch) {
@@ -117,24 +115,25 @@ json LiveComparison::add(const RunPlan& plan, const Watch& watch) {
 
   InspectionPage page;
   page.title = name + " beside fp32, op by op";
-  page.description = settings_.model + " on " + settings_.data + ", seed " +
-                     std::to_string(plan.seed) + "; every " +
-                     (every_ == 1 ? "micro-batch" : std::to_string(every_) + "th micro-batch") +
-                     ": each op computed again in fp32 on the same inputs, and the gradients of the parameters by "
-                     "an fp32 pass with the same weights.";
+  page.description =
+      settings_.model + " on " + settings_.data + ", seed " + std::to_string(plan.seed) +
+      "; every " + (every_ == 1 ? "micro-batch" : std::to_string(every_) + "th micro-batch") +
+      ": each op computed again in fp32 on the same inputs, and the gradients of the parameters by "
+      "an fp32 pass with the same weights.";
   page.tone = departs ? InspectionPage::Tone::plain : InspectionPage::Tone::fine;
   for (const auto& sentence : beside.at("sentences")) page.verdict.push_back(sentence);
   page.sections = {
       {"Ops furthest from fp32",
        table_of(furthest(beside.at("ops")), {"Op", "Pass", "Calls"}, op_name) +
-           "<p class=\"note\">Relative error and cosine in the 2-norm, over all calls. An ulp is the "
+           "<p class=\"note\">Relative error and cosine in the 2-norm, over all calls. An ulp is "
+           "the "
            "distance of neighbouring numbers in the format. Lost: Inf or NaN where fp32 has a "
            "number.</p>\n"}};
   const auto& layers = beside.at("layers");
-  page.tail = {{"Gradients of the parameters furthest from fp32",
-                table_of(furthest(beside.at("parameters")), {"Parameter"}, parameter_name)},
-               {"Layer by layer", table_of({layers.begin(), layers.end()}, {"Layer", "Pass"},
-                                           layer_name)}};
+  page.tail = {
+      {"Gradients of the parameters furthest from fp32",
+       table_of(furthest(beside.at("parameters")), {"Parameter"}, parameter_name)},
+      {"Layer by layer", table_of({layers.begin(), layers.end()}, {"Layer", "Pass"}, layer_name)}};
   page.results = {{"version", amp::version()},
                   {"created", all_.at("created")},
                   {"runs", {watched_run_json(plan.precision, plan.seed, inspection, false)}}};

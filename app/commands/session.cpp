@@ -154,7 +154,8 @@ Ending Session::run(const RunPlan& plan) {
     const double now =
         static_cast<double>(settings_.batch_size) / event.at("seconds").get<double>();
     rate = rate == 0 ? now : 0.95 * rate + 0.05 * now;
-    progress.show(event.at("step").get<std::int64_t>(), details_of(event, rate, task_.tokens_per_sample()));
+    progress.show(event.at("step").get<std::int64_t>(),
+                  details_of(event, rate, task_.tokens_per_sample()));
   });
 }
 

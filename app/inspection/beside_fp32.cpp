@@ -103,19 +103,17 @@ std::string departure_sentence(const Watch& watch) {
 std::string agreement_sentence(const Watch& watch) {
   const auto& ops = watch.shadows();
   if (ops.empty()) return "no op ran in low precision, or could be computed again in fp32";
-  const auto furthest = std::ranges::max_element(ops, {}, [](const amp::ShadowRecord& op) {
-    return op.deviation.relative_error();
-  });
-  return "no op departs from fp32: on the same inputs, " + place_of(*furthest) + " is furthest off in the " +
-         name_of_pass(furthest->pass) + " pass, " +
+  const auto furthest = std::ranges::max_element(
+      ops, {}, [](const amp::ShadowRecord& op) { return op.deviation.relative_error(); });
+  return "no op departs from fp32: on the same inputs, " + place_of(*furthest) +
+         " is furthest off in the " + name_of_pass(furthest->pass) + " pass, " +
          percent(furthest->deviation.relative_error()) + ", where " +
          rounding_of(watch.shadow_format());
 }
 
 double mean_square(const amp::Deviation& deviation) {
-  return deviation.compared == 0
-             ? 0
-             : deviation.fp32_squares / static_cast<double>(deviation.compared);
+  return deviation.compared == 0 ? 0
+                                 : deviation.fp32_squares / static_cast<double>(deviation.compared);
 }
 
 // A gradient that is zero but for rounding, like that of the bias of an attention's keys, is not what a

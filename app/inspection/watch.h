@@ -53,7 +53,9 @@ class Watch : public StepObserver {
     return gradient_deviations_;
   }
   amp::Format format() const { return format_; }
-  amp::Format shadow_format() const { return shadow_format_; }  // that ops are compared with fp32 in
+  amp::Format shadow_format() const {
+    return shadow_format_;
+  }  // that ops are compared with fp32 in
   amp::Diagnosis diagnosis() const { return amp::diagnose(evidence_); }
 
  private:

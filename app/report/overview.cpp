@@ -107,8 +107,8 @@ std::string description(const Json& results) {
   if (const auto samples = samples_phrase(settings)) sentence += " (" + *samples + ")";
   std::optional<std::string> batch;
   if (const auto size = number(settings, "batch_size")) batch = "batches of " + grouped(*size);
-  for (const auto& part : {length_phrase(settings), batch, optimizer_phrase(settings),
-                           seeds_phrase(settings)}) {
+  for (const auto& part :
+       {length_phrase(settings), batch, optimizer_phrase(settings), seeds_phrase(settings)}) {
     if (part) sentence += ", " + *part;
   }
   if (const auto machine = machine_phrase(results)) sentence += "; on " + *machine;

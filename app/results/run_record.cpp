@@ -121,7 +121,8 @@ void RunRecord::add_end(const json& event) {
   run_["diverged"] = ending == "diverged" || ending == "stopped";
   run_["diverged_at_step"] = run_["diverged"].get<bool>() ? event.at("step") : json(nullptr);
   run_["stopped"] = event.contains("reason") ? event.at("reason") : json(nullptr);
-  for (const char* name : {"final_scale", "peak_memory_bytes", "samples_per_second", "tokens_per_second"}) {
+  for (const char* name :
+       {"final_scale", "peak_memory_bytes", "samples_per_second", "tokens_per_second"}) {
     if (event.contains(name)) run_[name] = event.at(name);
   }
 }

@@ -61,8 +61,10 @@ Precision parse_precision(const std::string& name) {
             fixed_fp16(parse_scale(std::string_view(name).substr(kFixedPrefix.size()), name))};
   }
   throw amp::InvalidArgument(
-      "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated (tf32, bf16, "
-      "fp16, e4m3, e5m2 or fp8) or O0 to O3, got '" + name + "'");
+      "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated (tf32, "
+      "bf16, "
+      "fp16, e4m3, e5m2 or fp8) or O0 to O3, got '" +
+      name + "'");
 }
 
 std::vector<Precision> parse_precisions(const std::string& list) {

@@ -49,8 +49,8 @@ Batch widened(Batch batch) {
 
 // [false, true]: a gradient of the second group was Inf or NaN.
 json found_inf_by_group(const amp::StepReport& report, const torch::optim::Optimizer& optimizer) {
-  const auto& culprits = report.skipped() ? report.result().non_finite_parameters()
-                                          : std::vector<at::Tensor>();
+  const auto& culprits =
+      report.skipped() ? report.result().non_finite_parameters() : std::vector<at::Tensor>();
   json found = json::array();
   for (const auto& group : optimizer.param_groups()) {
     const auto is_in_group = [&](const at::Tensor& culprit) {
@@ -248,7 +248,8 @@ class Training {
     return (*train_step_)([&] {
       auto loss = loss_of(batch());
       after_forward();
-      batch_loss_ = loss.detach();  // read after the step: to read it here would wait for the device
+      batch_loss_ =
+          loss.detach();  // read after the step: to read it here would wait for the device
       return loss;
     });
   }

@@ -24,7 +24,8 @@ namespace {
 using at::Tensor;
 using Maybe = std::optional<Tensor>;
 
-constexpr std::int64_t kRows = 64;  // of a sum in one go; what depends on it is the same for any threads
+constexpr std::int64_t kRows =
+    64;  // of a sum in one go; what depends on it is the same for any threads
 
 bool is_there(const Maybe& tensor) { return tensor.has_value() && tensor->defined(); }
 
@@ -49,7 +50,8 @@ const void* row(kernels::ConstSpan span, std::int64_t first) {
 Tensor in_fp32(const Tensor& tensor) { return tensor.to(c10::kFloat).contiguous(); }
 
 // Sums of kRows rows each, then those one after the other: [2, width].
-Tensor sums_of(const Tensor& gradient, const Tensor& input, const Tensor& mean, const Tensor& rstd) {
+Tensor sums_of(const Tensor& gradient, const Tensor& input, const Tensor& mean,
+               const Tensor& rstd) {
   const auto rows = mean.numel(), width = input.numel() / rows;
   const auto parts = (rows + kRows - 1) / kRows;
   const auto partial = at::zeros({parts, 2, width}, mean.options());
@@ -82,9 +84,9 @@ std::tuple<Tensor, Tensor, Tensor> layer_norm_backward(const Tensor& gradient, c
   if (wanted[0])
     std::get<0>(result) = std::get<0>(at::cpu::native_layer_norm_backward(
         gradient, input, shape, mean, rstd, weight, bias, {true, false, false}));
-  const auto both = sums_of(gradient.contiguous(), input.contiguous(), in_fp32(mean), in_fp32(rstd));
-  if (wanted[1])
-    std::get<1>(result) = both.select(0, 0).view(shape).to(weight->scalar_type());
+  const auto both =
+      sums_of(gradient.contiguous(), input.contiguous(), in_fp32(mean), in_fp32(rstd));
+  if (wanted[1]) std::get<1>(result) = both.select(0, 0).view(shape).to(weight->scalar_type());
   if (wanted[2]) std::get<2>(result) = both.select(0, 1).view(shape).to(bias->scalar_type());
   return result;
 }

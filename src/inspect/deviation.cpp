@@ -84,8 +84,8 @@ Deviation of_chunk(const float* own, const float* fp32, std::int64_t count, Form
     const double reference = fp32[i];
     const double value = double{own[i]} / scale;
     const double error = value - reference;
-    const double ulps =
-        std::abs(error) * inverse_ulp(std::max(std::abs(fp32[i]), floor), min_exponent, info.mantissa_bits);
+    const double ulps = std::abs(error) * inverse_ulp(std::max(std::abs(fp32[i]), floor),
+                                                      min_exponent, info.mantissa_bits);
     sum.beyond_ulp += ulps > 1 ? 1 : 0;
     sum.max_ulps = std::max(sum.max_ulps, ulps);
     sum.error_squares += error * error;
@@ -100,14 +100,13 @@ Deviation of_chunk(const float* own, const float* fp32, std::int64_t count, Form
 template <typename Result, typename Work>
 std::vector<Result> each_chunk(std::int64_t count, Work&& work) {
   std::vector<Result> parts(static_cast<std::size_t>((count + kGrain - 1) / kGrain));
-  at::parallel_for(0, static_cast<std::int64_t>(parts.size()), 1,
-                   [&](std::int64_t begin, std::int64_t end) {
-                     for (const auto i : c10::irange(begin, end)) {
-                       const auto first = i * kGrain;
-                       parts[static_cast<std::size_t>(i)] =
-                           work(first, std::min(kGrain, count - first));
-                     }
-                   });
+  at::parallel_for(
+      0, static_cast<std::int64_t>(parts.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+        for (const auto i : c10::irange(begin, end)) {
+          const auto first = i * kGrain;
+          parts[static_cast<std::size_t>(i)] = work(first, std::min(kGrain, count - first));
+        }
+      });
   return parts;
 }
 
@@ -117,8 +116,7 @@ at::Tensor on_host_in_fp32(const at::Tensor& tensor) {
 
 }  // namespace
 
-Deviation deviation_of(const at::Tensor& own, const at::Tensor& fp32, Format format,
-                       double scale) {
+Deviation deviation_of(const at::Tensor& own, const at::Tensor& fp32, Format format, double scale) {
   const auto left = on_host_in_fp32(own), right = on_host_in_fp32(fp32);
   const auto* own_numbers = left.const_data_ptr<float>();
   const auto* fp32_numbers = right.const_data_ptr<float>();
@@ -130,8 +128,8 @@ Deviation deviation_of(const at::Tensor& own, const at::Tensor& fp32, Format for
     reference.squares += part.squares;
     reference.count += part.count;
   }
-  const auto floor = static_cast<float>(
-      std::sqrt(reference.squares / static_cast<double>(std::max<std::int64_t>(1, reference.count))));
+  const auto floor = static_cast<float>(std::sqrt(
+      reference.squares / static_cast<double>(std::max<std::int64_t>(1, reference.count))));
   Deviation sum;
   for (const auto& part : each_chunk<Deviation>(count, [&](std::int64_t first, std::int64_t n) {
          return of_chunk(own_numbers + first, fp32_numbers + first, n, format,

@@ -24,7 +24,7 @@ bool leaves_unset(const std::string& op) {
 
 bool moves_nothing(const std::string& op) {
   static constexpr std::array<std::string_view, 9> kAll = {
-      "detach_",    "requires_grad_", "t_",       "transpose_", "squeeze_",
+      "detach_",    "requires_grad_", "t_",        "transpose_", "squeeze_",
       "unsqueeze_", "swapaxes_",      "swapdims_", "as_strided_"};
   return std::ranges::find(kAll, op) != kAll.end();
 }

@@ -307,8 +307,8 @@ void Inspector::set_dynamic_scaling(bool dynamic) { impl_->evidence.dynamic_scal
 Diagnosis Inspector::diagnosis() const { return diagnose(impl_->evidence); }
 
 std::string Inspector::to_json() const {
-  return inspect::report({diagnosis(), impl_->evidence, impl_->summaries, parameters(), casts(),
-                          impl_->shadow_sums});
+  return inspect::report(
+      {diagnosis(), impl_->evidence, impl_->summaries, parameters(), casts(), impl_->shadow_sums});
 }
 
 void Inspector::clear() {

@@ -145,9 +145,8 @@ void Recorder::expect(const std::vector<at::Tensor>& parameters,
                             ", which is not among the parameters of the model that is watched");
     if (gradients[i].defined() && gradients[i].sizes() != parameters[i].sizes())
       throw InvalidArgument("Inspector: expect() got a gradient of shape " +
-                            shown(gradients[i].sizes()) + " for '" +
-                            names_.name_of(parameters[i]) + "' of shape " +
-                            shown(parameters[i].sizes()));
+                            shown(gradients[i].sizes()) + " for '" + names_.name_of(parameters[i]) +
+                            "' of shape " + shown(parameters[i].sizes()));
     expected[static_cast<std::size_t>(number)] = gradients[i];
   }
   const std::lock_guard lock(mutex_);

@@ -25,13 +25,14 @@ struct Span {
 
 // What the first pass finds in a chunk of gradients.
 struct Examined {
-  double sum_of_squares = 0;  // of value * inv_scale, that product rounded to fp32; summed in double
-  bool non_finite = false;    // a value, or its product with inv_scale, is Inf or NaN
+  double sum_of_squares =
+      0;                    // of value * inv_scale, that product rounded to fp32; summed in double
+  bool non_finite = false;  // a value, or its product with inv_scale, is Inf or NaN
 };
 
 // Numbers by the biased exponent they have in fp32.
 struct ExponentHistogram {
-  std::array<std::int64_t, 256> counts{};  // [0]: subnormal in fp32, [255]: Inf and NaN
+  std::array<std::int64_t, 256> counts{};    // [0]: subnormal in fp32, [255]: Inf and NaN
   std::array<std::int64_t, 23> subnormal{};  // those of counts[0], by exponent from -149 on
   std::int64_t zeros = 0;
   std::int64_t infs = 0;  // those of counts[255]
@@ -125,9 +126,9 @@ struct Adam {
   float beta1, beta2, eps;
   float one_minus_beta1, one_minus_beta2;  // taken in double and rounded
   float l2;                                // Adam's weight decay, added to the gradient; else 0
-  float decay;                             // AdamW's: the weight times 1 - lr * weight_decay; else 1
-  float step_size;                         // lr / (1 - beta1^t)
-  float sqrt_correction2;                  // sqrt(1 - beta2^t)
+  float decay;             // AdamW's: the weight times 1 - lr * weight_decay; else 1
+  float step_size;         // lr / (1 - beta1^t)
+  float sqrt_correction2;  // sqrt(1 - beta2^t)
   bool maximize;
 };
 

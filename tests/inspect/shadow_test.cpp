@@ -44,8 +44,7 @@ TEST(Deviation, OfRoundingIsHalfAnUlpInEveryFormat) {
                 format_info(format).epsilon / 10);
     // Twice the double-precision reference.
     const auto wide = x.to(at::kDouble), error = quantize(x, format).to(at::kDouble) - wide;
-    EXPECT_NEAR(found.relative_error(),
-                (error.norm() / wide.norm()).item<double>(), 1e-9);
+    EXPECT_NEAR(found.relative_error(), (error.norm() / wide.norm()).item<double>(), 1e-9);
   }
 }
 
@@ -109,8 +108,7 @@ struct Shadowed : testing::TestWithParam<Format> {
     TrainStep train_step(*net, optimizer, recipe_of(GetParam()));
     inspector.begin_step(1, train_step.scaler().get_scale());
     const auto report = train_step([&] {
-      if (inspector.recording() && !expected.empty())
-        inspector.expect(net->parameters(), expected);
+      if (inspector.recording() && !expected.empty()) inspector.expect(net->parameters(), expected);
       return loss_of(net->forward(inputs), classes);
     });
     inspector.end_step(report);
@@ -151,8 +149,7 @@ TEST_P(Shadowed, TheErrorIsThatOfTheOpOnTheModelsInputs) {
   const auto weight = net->in->weight.detach().clone(), bias = net->in->bias.detach().clone();
   step(inspector, net, inputs, classes);
   const auto exact = at::linear(inputs, weight, bias).to(at::kDouble);
-  const auto low =
-      at::linear(inputs.to(dtype), weight.to(dtype), bias.to(dtype)).to(at::kDouble);
+  const auto low = at::linear(inputs.to(dtype), weight.to(dtype), bias.to(dtype)).to(at::kDouble);
   const auto truth = ((low - exact).norm() / exact.norm()).item<double>();
   const auto* found = find(inspector.shadows(), "linear", "in", Pass::forward);
   if (found == nullptr) found = find(inspector.shadows(), "addmm", "in", Pass::forward);
@@ -311,8 +308,8 @@ TEST(Expect, RefusesWhatDoesNotFit) {
               testing::ThrowsMessage<InvalidArgument>(
                   testing::HasSubstr("not among the parameters of the model")));
   EXPECT_THAT([&] { inspector.expect({parameters[0]}, {at::ones({2})}); },
-              testing::ThrowsMessage<InvalidArgument>(testing::HasSubstr(
-                  "gradient of shape [2] for 'in.weight' of shape [8, 6]")));
+              testing::ThrowsMessage<InvalidArgument>(
+                  testing::HasSubstr("gradient of shape [2] for 'in.weight' of shape [8, 6]")));
   inspector.end_step();
 }
 

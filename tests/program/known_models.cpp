@@ -82,11 +82,13 @@ class Depthwise : public nn::Module {
  public:
   explicit Depthwise(const amp::ModelShape& shape)
       : in_(register_module(
-            "in", nn::Conv2d(nn::Conv2dOptions(shape.channels, kChannels, 3).stride(2).padding(1)))),
-        depthwise_(register_module(
-            "depthwise",
-            nn::Conv2d(
-                nn::Conv2dOptions(kChannels, kChannels, 3).padding(1).groups(kChannels).bias(false)))),
+            "in",
+            nn::Conv2d(nn::Conv2dOptions(shape.channels, kChannels, 3).stride(2).padding(1)))),
+        depthwise_(
+            register_module("depthwise", nn::Conv2d(nn::Conv2dOptions(kChannels, kChannels, 3)
+                                                        .padding(1)
+                                                        .groups(kChannels)
+                                                        .bias(false)))),
         out_(register_module("out", nn::Linear(16 * (kChannels - 1), shape.classes))) {
     units_ = at::full({1, kChannels, 1, 1}, 0x1p-17);
     offset_ = at::zeros({1, kChannels, 1, 1});

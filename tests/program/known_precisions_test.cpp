@@ -28,12 +28,19 @@ class KnownPrecisions : public ProgramTest {
  private:
   static Arguments options(const std::string& command, const std::string& model,
                            const std::string& output) {
-    return {command,          "--model", std::string(AMP_KNOWN_PLUG_IN) + ":" + model,
-            "--data",         "fashion-mnist",
-            "--steps",        "200",
-            "--test-samples", "2000",
-            "--threads",      "1",
-            "--output",       output};
+    return {command,
+            "--model",
+            std::string(AMP_KNOWN_PLUG_IN) + ":" + model,
+            "--data",
+            "fashion-mnist",
+            "--steps",
+            "200",
+            "--test-samples",
+            "2000",
+            "--threads",
+            "1",
+            "--output",
+            output};
   }
 };
 

@@ -71,9 +71,9 @@ TEST_F(LiveComparison, ChangesNothingOfTheTraining) {
 }
 
 TEST_F(LiveComparison, TheFirstSeedAloneIsInspected) {
-  ASSERT_EQ(run(small("compare", "out", {"--precisions", "bf16", "--seeds", "2", "--inspect"}))
-                .status,
-            0);
+  ASSERT_EQ(
+      run(small("compare", "out", {"--precisions", "bf16", "--seeds", "2", "--inspect"})).status,
+      0);
   const auto all = json_of(path("out/inspect.json"));
   EXPECT_EQ(all["every"], 100);
   ASSERT_EQ(all["runs"].size(), 1U);
@@ -81,10 +81,10 @@ TEST_F(LiveComparison, TheFirstSeedAloneIsInspected) {
 }
 
 TEST_F(LiveComparison, AccumulatedGradientsAreComparedMicroBatchByMicroBatch) {
-  ASSERT_EQ(run(small("compare", "out",
-                      {"--precisions", "fp16", "--accumulation", "2", "--inspect=1"}))
-                .status,
-            0);
+  ASSERT_EQ(
+      run(small("compare", "out", {"--precisions", "fp16", "--accumulation", "2", "--inspect=1"}))
+          .status,
+      0);
   const auto one = json_of(path("out/inspect.json"))["runs"][0];
   EXPECT_EQ(one["steps"], Json({1, 2, 3, 4}));
   for (const auto& parameter : one["parameters"])
@@ -92,8 +92,9 @@ TEST_F(LiveComparison, AccumulatedGradientsAreComparedMicroBatchByMicroBatch) {
 }
 
 TEST_F(LiveComparison, RefusesWhatCannotBeCompared) {
-  expect_refusal_like(run(small("compare", "x", {"--precisions", "fp32", "--inspect"})), 2,
-                      "--inspect compares low precision with fp32, and --precisions 'fp32' names none; add");
+  expect_refusal_like(
+      run(small("compare", "x", {"--precisions", "fp32", "--inspect"})), 2,
+      "--inspect compares low precision with fp32, and --precisions 'fp32' names none; add");
   expect_refusal_like(run(small("compare", "x", {"--inspect=-1"})), 2,
                       "--inspect must be >= 1, got -1");
 }
