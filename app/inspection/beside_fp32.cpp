@@ -22,10 +22,6 @@ std::string percent(double share) {
   return share > 0 && share < 1e-5 ? "less than 0.001 %" : text_of("%.2g %%", 100 * share);
 }
 
-const char* name_of_pass(amp::Pass pass) {
-  return pass == amp::Pass::forward ? "forward" : "backward";
-}
-
 json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
 
 json deviation_json(const amp::Deviation& deviation) {
@@ -47,7 +43,7 @@ json op_json(const amp::ShadowRecord& op, amp::Format format) {
   auto row = deviation_json(op.deviation);
   row.update({{"op", shown_op(op.op, op.op)},
               {"module", op.module},
-              {"pass", name_of_pass(op.pass)},
+              {"pass", amp::name_of(op.pass)},
               {"dtype", op.dtype},
               {"calls", op.calls},
               {"departs", op.deviation.departs(format)}});
@@ -67,7 +63,7 @@ json layers_json(const std::vector<amp::ShadowRecord>& ops, amp::Format format) 
   for (const auto& [key, deviation] : layers) {
     auto row = deviation_json(deviation);
     row.update({{"module", key.first},
-                {"pass", name_of_pass(key.second)},
+                {"pass", amp::name_of(key.second)},
                 {"departs", deviation.departs(format)}});
     list.push_back(std::move(row));
   }
@@ -87,7 +83,7 @@ std::string departure_sentence(const Watch& watch) {
   const auto departing = std::ranges::count_if(
       watch.shadows(), [&](const auto& one) { return one.deviation.departs(format); });
   auto text = "step " + std::to_string(step) + ": " + place_of(op) + " departs from fp32 in the " +
-              name_of_pass(op.pass) + " pass: on the same inputs, ";
+              amp::name_of(op.pass) + " pass: on the same inputs, ";
   if (deviation.lost > 0) {
     text += std::to_string(deviation.lost) + " of its " +
             std::to_string(deviation.lost + deviation.compared) +
@@ -106,7 +102,7 @@ std::string agreement_sentence(const Watch& watch) {
   const auto furthest = std::ranges::max_element(
       ops, {}, [](const amp::ShadowRecord& op) { return op.deviation.relative_error(); });
   return "no op departs from fp32: on the same inputs, " + place_of(*furthest) +
-         " is furthest off in the " + name_of_pass(furthest->pass) + " pass, " +
+         " is furthest off in the " + amp::name_of(furthest->pass) + " pass, " +
          percent(furthest->deviation.relative_error()) + ", where " +
          rounding_of(watch.shadow_format());
 }

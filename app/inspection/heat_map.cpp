@@ -94,7 +94,7 @@ json HeatMap::as_json() const {
     }
     const auto& [module, pass] = rows_[row];
     rows.push_back({{"module", module},
-                    {"pass", pass == amp::Pass::forward ? "forward" : "backward"},
+                    {"pass", amp::name_of(pass)},
                     {"overflow", overflow},
                     {"underflow", underflow},
                     {"error", error}});

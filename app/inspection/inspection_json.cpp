@@ -13,10 +13,6 @@ using nlohmann::json;
 
 json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
 
-const char* name_of_pass(amp::Pass pass) {
-  return pass == amp::Pass::forward ? "forward" : "backward";
-}
-
 std::string shown_name(const amp::OpSummary& op) { return shown_op(op.called_as, op.op); }
 
 // One curve of exponents, the sum of what was added.
@@ -79,7 +75,7 @@ json histograms_json(const Watch& watch) {
 json op_json(const amp::OpSummary& op, amp::Format format) {
   json row = {{"module", op.module},
               {"op", shown_name(op)},
-              {"pass", name_of_pass(op.pass)},
+              {"pass", amp::name_of(op.pass)},
               {"dtype", op.dtype},
               {"calls", op.calls},
               {"input_amax", number_or_null(op.input_amax)},

@@ -100,6 +100,8 @@ std::optional<Diagnosis> underflow_in(const Evidence& evidence) {
 }  // namespace
 }  // namespace inspect
 
+const char* name_of(Pass pass) { return pass == Pass::forward ? "forward" : "backward"; }
+
 const char* name_of(Verdict verdict) {
   switch (verdict) {
     case Verdict::clean:

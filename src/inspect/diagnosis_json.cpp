@@ -11,8 +11,6 @@ using Json = nlohmann::ordered_json;
 
 Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
 
-const char* name_of_pass(Pass pass) { return pass == Pass::forward ? "forward" : "backward"; }
-
 const char* name_of(FirstNonFinite::Origin origin) {
   switch (origin) {
     case FirstNonFinite::Origin::op:
@@ -39,7 +37,7 @@ Json json_of(const Diagnosis& diagnosis) {
   const bool at_step = diagnosis.step >= 0;
   return {{"verdict", amp::name_of(diagnosis.verdict)},
           {"step", at_step ? Json(diagnosis.step) : Json()},
-          {"pass", at_step ? Json(name_of_pass(diagnosis.pass)) : Json()},
+          {"pass", at_step ? Json(name_of(diagnosis.pass)) : Json()},
           {"op", text_or_null(diagnosis.op)},
           {"module", text_or_null(diagnosis.module)},
           {"parameter", text_or_null(diagnosis.parameter)},
@@ -52,7 +50,7 @@ Json json_of(const Diagnosis& diagnosis) {
 Json json_of(const FirstNonFinite& found) {
   return {{"origin", name_of(found.origin)},
           {"step", found.step},
-          {"pass", name_of_pass(found.pass)},
+          {"pass", name_of(found.pass)},
           {"op", text_or_null(found.op)},
           {"called_as", text_or_null(found.called_as)},
           {"module", text_or_null(found.module)},

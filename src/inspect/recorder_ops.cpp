@@ -66,6 +66,12 @@ bool has_tensors(const std::vector<c10::IValue>& inputs) {
   return any;
 }
 
+// A number in the backward pass is how many targets a mean was over, or the like, and no gradient to be
+// looked at; but what is not finite must be found.
+bool is_count(const std::vector<at::Tensor>& outputs, const TensorSummary& summary) {
+  return outputs.size() == 1 && outputs.front().numel() == 1 && summary.finite();
+}
+
 bool is_cast(const Frame& frame) { return frame.op == "_to_copy" || frame.op == "clone"; }
 
 }  // namespace
@@ -192,7 +198,8 @@ void Recorder::end_leaf(const at::RecordFunction& function, Frame& frame) {
       !node.bad_inputs.empty() && std::ranges::all_of(node.bad_inputs, &Origin::constant);
   node.constant = !record.output.finite() && !node.nan &&
                   (from_masks || (node.bad_inputs.empty() && has_non_finite_scalar(frame.inputs)));
-  const bool computes = has_tensors(frame.inputs) && !sets_constant(frame.op);
+  const bool computes = has_tensors(frame.inputs) && !sets_constant(frame.op) &&
+                        !(in_node && is_count(outputs, record.output));
   if (computes) {
     look_wider(function, frame, outputs, record, node);
     const auto& first = outputs.front();

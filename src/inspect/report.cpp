@@ -45,7 +45,7 @@ Json json_of(const OpSummary& op) {
   return {{"op", op.op},
           {"called_as", op.called_as},
           {"module", op.module},
-          {"pass", op.pass == Pass::forward ? "forward" : "backward"},
+          {"pass", name_of(op.pass)},
           {"calls", op.calls},
           {"input_amax", op.input_amax},
           {"output", json_of(op.output)}};
@@ -61,12 +61,9 @@ Json json_of(const Deviation& deviation) {
 }
 
 Json json_of(const ShadowRecord& shadow) {
-  return {{"op", shadow.op},
-          {"module", shadow.module},
-          {"pass", shadow.pass == Pass::forward ? "forward" : "backward"},
-          {"dtype", shadow.dtype},
-          {"calls", shadow.calls},
-          {"deviation", json_of(shadow.deviation)}};
+  return {
+      {"op", shadow.op},       {"module", shadow.module}, {"pass", name_of(shadow.pass)},
+      {"dtype", shadow.dtype}, {"calls", shadow.calls},   {"deviation", json_of(shadow.deviation)}};
 }
 
 Json json_of(const ParameterRecord& parameter) {

@@ -64,6 +64,17 @@ TEST(Records, UnderAutocastToo) {
   EXPECT_NE(find(watched.inspector, "softmax", "attention", Pass::backward), nullptr);
 }
 
+// The number of targets, which a mean is divided by, is no gradient.
+TEST(Records, CountsAreNoGradients) {
+  Watched watched;
+  watched.step(0, Recipe::bf16());
+  for (const auto& op : watched.inspector.ops()) {
+    if (op.pass == Pass::backward && op.called_as == "cross_entropy_loss")
+      EXPECT_LE(op.output.statistics.amax, 1) << op.op;
+  }
+  EXPECT_LE(watched.inspector.evidence().steps.at(0).backward_amax.value(), 1.5);
+}
+
 TEST(Records, ForwardComesBeforeBackwardAndNothingOfTheOptimizer) {
   Watched watched;
   watched.step(0);

@@ -11,6 +11,7 @@
 namespace amp {
 
 enum class Pass : std::uint8_t { forward, backward };
+AMP_API const char* name_of(Pass pass);  // "forward", "backward"
 
 // Where the first value of a step came from that is not finite and went on to its loss or gradients.
 struct FirstNonFinite {
