@@ -20,6 +20,7 @@
 #include <optional>
 
 #include "src/autocast/cast_cache.h"
+#include "src/cpu_math/engines.h"
 #include "src/cpu_math/switches.h"
 
 namespace amp::autocast {
@@ -50,11 +51,26 @@ Tensor to_multiply(const Tensor& tensor) {
   return cpu_math::widens(tensor.scalar_type()) ? tensor.to(at::kFloat) : tensor;
 }
 
+Tensor rows(const Tensor& tensor) { return tensor.flatten(0, 1); }
+
+// a b + bias: fp32 operands are widened ones, whose engine is ours to choose. Not for autograd.
+Tensor product(const Tensor& a, const Tensor& b, const Tensor& bias = {}) {
+  if (a.scalar_type() == at::kFloat) return cpu_math::fast_product(a, b, bias);
+  return bias.defined() ? at::addmm(bias, a, b) : at::mm(a, b);
+}
+
+// a b + self, of the same sizes, in fp32. The engines add no matrix on the way.
+Tensor product_plus(const Tensor& self, const Tensor& a, const Tensor& b) {
+  if (a.scalar_type() == at::kFloat) return product(a, b).add_(self);
+  return at::addmm(self, a, b).to(at::kFloat);
+}
+
 // The part of every step's gates that needs no other step: x W_ih^T + b_ih + b_hh.
 Tensor gates_of_inputs(const Tensor& x, const Weights& weights) {
   auto bias = weights.b_ih;
   if (bias.defined()) bias = to_multiply(bias) + to_multiply(weights.b_hh);
-  return at::linear(to_multiply(x), to_multiply(weights.w_ih), bias);
+  return product(rows(to_multiply(x)), to_multiply(weights.w_ih).t(), bias)
+      .view({x.size(0), x.size(1), -1});
 }
 
 // i, f, g, o of gates [..., 4 hidden], as views.
@@ -80,8 +96,6 @@ Tensor previous(const Tensor& first, const Tensor& outputs, std::int64_t time_di
       time_dim);
 }
 
-Tensor rows(const Tensor& tensor) { return tensor.flatten(0, 1); }
-
 // What the backward pass computes again, in fp32 and for all steps: [.., 4 hidden] and [.., hidden].
 struct Steps {
   Tensor gates, cells_before, tanh_cells;
@@ -90,9 +104,9 @@ struct Steps {
 Steps computed_again(const Tensor& x, const Tensor& before, const Tensor& c0,
                      const Weights& weights, std::int64_t time_dim) {
   const auto of_inputs = gates_of_inputs(x, weights);
-  auto gates = at::addmm(rows(of_inputs), rows(to_multiply(before)), to_multiply(weights.w_hh).t())
-                   .view(of_inputs.sizes())
-                   .to(at::kFloat);
+  const auto gates =
+      product_plus(rows(of_inputs), rows(to_multiply(before)), to_multiply(weights.w_hh).t())
+          .view(of_inputs.sizes());
   activate(gates);
   const auto gate = parts(gates);
   const auto new_cells = gate[0] * gate[2];
@@ -137,13 +151,13 @@ struct Layer : torch::autograd::Function<Layer> {
     auto before = h0;
     for (std::int64_t t = 0; t < x.size(time_dim); ++t) {
       const auto gates =
-          at::addmm(of_inputs.select(time_dim, t), to_multiply(before), recurrent).to(at::kFloat);
+          product_plus(of_inputs.select(time_dim, t), to_multiply(before), recurrent);
       activate(gates);
       const auto gate = parts(gates);
       cell = next_cell(cell, gate);
       auto output = cell.tanh().mul_(gate[3]);
       if (projection.defined())
-        output = at::mm(to_multiply(output.to(x.scalar_type())), projection);
+        output = product(to_multiply(output.to(x.scalar_type())), projection);
       before = outputs.select(time_dim, t);
       before.copy_(output);
     }
@@ -191,21 +205,21 @@ struct Layer : torch::autograd::Function<Layer> {
       auto of_output = gradients[0].defined() ? of_before + at_t(gradients[0]) : of_before;
       if (projection.defined()) {
         at_t(of_outputs).copy_(of_output);
-        of_output = at::mm(at_t(of_outputs), projection).to(at::kFloat);
+        of_output = product(at_t(of_outputs), projection).to(at::kFloat);
       }
       of_cell = of_cell.addcmul(of_output, at_t(factors.cell_of_output));
       const auto step = at_t(of_gates);
       step.narrow(1, 0, 3 * hidden).copy_(of_cell.repeat({1, 3}).mul_(at_t(factors.gates_of_cell)));
       step.narrow(1, 3 * hidden, hidden).copy_(of_output * at_t(factors.o_of_output));
       of_cell.mul_(at_t(forget));
-      of_before = at::mm(step, recurrent).to(at::kFloat);
+      of_before = product(step, recurrent).to(at::kFloat);
     }
     const auto dtype = x.scalar_type();
     const auto transposed = rows(of_gates).t();
     variable_list result = {
-        at::mm(rows(of_gates), to_multiply(weights.w_ih)).view(x.sizes()).to(dtype),
-        of_before.to(dtype), of_cell.to(dtype), at::mm(transposed, rows(to_multiply(x))).to(dtype),
-        at::mm(transposed, rows(to_multiply(before))).to(dtype)};
+        product(rows(of_gates), to_multiply(weights.w_ih)).view(x.sizes()).to(dtype),
+        of_before.to(dtype), of_cell.to(dtype), product(transposed, rows(to_multiply(x))).to(dtype),
+        product(transposed, rows(to_multiply(before))).to(dtype)};
     if (has_biases) {
       const auto of_bias = rows(of_gates).sum(0, false, at::kFloat).to(dtype);
       result.push_back(of_bias);
@@ -214,7 +228,7 @@ struct Layer : torch::autograd::Function<Layer> {
     if (projection.defined()) {
       const auto unprojected = steps.tanh_cells * parts(steps.gates)[3];
       result.push_back(
-          at::mm(rows(of_outputs).t(), rows(to_multiply(unprojected.to(dtype)))).to(dtype));
+          product(rows(of_outputs).t(), rows(to_multiply(unprojected.to(dtype)))).to(dtype));
     }
     return result;
   }

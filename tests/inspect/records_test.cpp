@@ -66,13 +66,22 @@ TEST(Records, UnderAutocastToo) {
 
 // The number of targets, which a mean is divided by, is no gradient.
 TEST(Records, CountsAreNoGradients) {
-  Watched watched;
-  watched.step(0, Recipe::bf16());
-  for (const auto& op : watched.inspector.ops()) {
-    if (op.pass == Pass::backward && op.called_as == "cross_entropy_loss")
-      EXPECT_LE(op.output.statistics.amax, 1) << op.op;
+  auto net = make_net();
+  Inspector inspector(*net);
+  optim::SGD optimizer(net->parameters(), optim::SGDOptions{.lr = 0});
+  TrainStep train_step(*net, optimizer, Recipe::bf16());
+  inspector.begin_step(0);
+  inspector.end_step(train_step([&] {
+    const auto [inputs, classes] = rows(0);
+    return at::cross_entropy_loss(net->forward(inputs), classes);
+  }));
+  int seen = 0;
+  for (const auto& op : inspector.ops()) {
+    if (op.pass == Pass::forward || op.called_as != "cross_entropy_loss") continue;
+    ++seen;
+    EXPECT_LE(op.output.statistics.amax, 1) << op.op;
   }
-  EXPECT_LE(watched.inspector.evidence().steps.at(0).backward_amax.value(), 1.5);
+  EXPECT_GT(seen, 0);
 }
 
 TEST(Records, ForwardComesBeforeBackwardAndNothingOfTheOptimizer) {
