@@ -10,6 +10,7 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
@@ -18,9 +19,11 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "src/autocast/cast_cache.h"
 #include "src/cpu_math/engines.h"
+#include "src/cpu_math/fp32_lstm.h"
 #include "src/cpu_math/switches.h"
 
 namespace amp::autocast {
@@ -136,6 +139,27 @@ Factors factors_of(const Steps& steps) {
           (steps.tanh_cells * o).mul_(1 - o)};
 }
 
+// What is widened runs in fp32 as a whole, where oneDNN multiplies faster than step by step; it has no
+// projection.
+bool in_one_go(const Tensor& x, const Weights& weights) {
+  return cpu_math::widens(x.scalar_type()) && !weights.w_hr.defined();
+}
+
+cpu_math::LstmLayer widened(const Tensor& x, const Tensor& h0, const Tensor& c0,
+                            const Weights& weights, std::int64_t time_dim) {
+  const auto wide = [](const Tensor& tensor) { return tensor.to(at::kFloat).contiguous(); };
+  const auto bias = [&](const Tensor& tensor) {
+    return tensor.defined() ? wide(tensor) : at::zeros({weights.w_hh.size(0)}, at::kFloat);
+  };
+  return {wide(time_dim == 1 ? x.transpose(0, 1) : x),
+          wide(h0),
+          wide(c0),
+          wide(weights.w_ih),
+          wide(weights.w_hh),
+          bias(weights.b_ih),
+          bias(weights.b_hh)};
+}
+
 struct Layer : torch::autograd::Function<Layer> {
   // x: [time, batch, size], or [batch, time, size] with time_dim 1. Returns the outputs in the same
   // order, h_n and c_n.
@@ -143,10 +167,31 @@ struct Layer : torch::autograd::Function<Layer> {
                                const Tensor& c0, at::TensorList list, bool has_biases,
                                std::int64_t time_dim) {
     const auto weights = weights_of(list, has_biases);
+    const auto outputs = at::empty({x.size(0), x.size(1), h0.size(1)}, x.options());
+    const auto [h, c] = in_one_go(x, weights) ? wide_steps(x, h0, c0, weights, time_dim, outputs)
+                                              : each_step(x, h0, c0, weights, time_dim, outputs);
+    variable_list saved = {x, h0, c0, outputs};
+    saved.insert(saved.end(), list.begin(), list.end());
+    ctx->save_for_backward(std::move(saved));
+    ctx->saved_data["has_biases"] = has_biases;
+    ctx->saved_data["time_dim"] = time_dim;
+    return {outputs, h, c.to(x.scalar_type())};
+  }
+
+  // Write `outputs`; return h_n and c_n.
+  static std::pair<Tensor, Tensor> wide_steps(const Tensor& x, const Tensor& h0, const Tensor& c0,
+                                              const Weights& weights, std::int64_t time_dim,
+                                              const Tensor& outputs) {
+    const auto results = cpu_math::lstm_layer(widened(x, h0, c0, weights, time_dim));
+    outputs.copy_(time_dim == 1 ? results.output.transpose(0, 1) : results.output);
+    return {results.h.to(x.scalar_type()), results.c};
+  }
+  static std::pair<Tensor, Tensor> each_step(const Tensor& x, const Tensor& h0, const Tensor& c0,
+                                             const Weights& weights, std::int64_t time_dim,
+                                             const Tensor& outputs) {
     const auto of_inputs = gates_of_inputs(x, weights);
     const auto recurrent = to_multiply(weights.w_hh).t();
     const auto projection = weights.w_hr.defined() ? to_multiply(weights.w_hr).t() : Tensor();
-    const auto outputs = at::empty({x.size(0), x.size(1), h0.size(1)}, x.options());
     auto cell = c0.to(at::kFloat);
     auto before = h0;
     for (std::int64_t t = 0; t < x.size(time_dim); ++t) {
@@ -161,12 +206,7 @@ struct Layer : torch::autograd::Function<Layer> {
       before = outputs.select(time_dim, t);
       before.copy_(output);
     }
-    variable_list saved = {x, h0, c0, outputs};
-    saved.insert(saved.end(), list.begin(), list.end());
-    ctx->save_for_backward(std::move(saved));
-    ctx->saved_data["has_biases"] = has_biases;
-    ctx->saved_data["time_dim"] = time_dim;
-    return {outputs, before.clone(), cell.to(x.scalar_type())};
+    return {before.clone(), cell};
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
@@ -184,6 +224,7 @@ struct Layer : torch::autograd::Function<Layer> {
                                 bool has_biases, std::int64_t time_dim) {
     const auto &x = saved[0], &h0 = saved[1], &c0 = saved[2], &outputs = saved[3];
     const auto weights = weights_of(at::TensorList(saved).slice(4), has_biases);
+    if (in_one_go(x, weights)) return wide_gradients(saved, gradients, weights, time_dim);
     const auto before = previous(h0, outputs, time_dim);
     const auto steps = computed_again(x, before, c0, weights, time_dim);
     const auto factors = factors_of(steps);
@@ -230,6 +271,20 @@ struct Layer : torch::autograd::Function<Layer> {
       result.push_back(
           product(rows(of_outputs).t(), rows(to_multiply(unprojected.to(dtype)))).to(dtype));
     }
+    return result;
+  }
+
+  static variable_list wide_gradients(const variable_list& saved, const variable_list& gradients,
+                                      const Weights& weights, std::int64_t time_dim) {
+    const auto &x = saved[0], &h0 = saved[1], &c0 = saved[2];
+    const auto in_time = [&](const Tensor& tensor) {
+      return tensor.defined() && time_dim == 1 ? tensor.transpose(0, 1) : tensor;
+    };
+    const auto found = cpu_math::lstm_layer_backward(
+        widened(x, h0, c0, weights, time_dim), {in_time(gradients[0]), gradients[1], gradients[2]});
+    variable_list result = {in_time(found.x), found.h0, found.c0, found.w_ih, found.w_hh};
+    if (weights.b_ih.defined()) result.insert(result.end(), {found.bias, found.bias});
+    for (auto& gradient : result) gradient = gradient.to(x.scalar_type());
     return result;
   }
 

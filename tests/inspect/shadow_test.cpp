@@ -266,7 +266,9 @@ TEST(Shadow, DropoutIsLeftOutUnlessItDropsNothing) {
     at::dropout(x.to(at::kBFloat16), p, true).sum().backward();
     inspector.end_step();
     EXPECT_EQ(find(inspector.shadows(), "dropout", "", Pass::forward) != nullptr, p == 0) << p;
-    if (p > 0) EXPECT_NE(find(inspector.shadows(), "dropout", "", Pass::backward), nullptr);
+    if (p > 0) {
+      EXPECT_NE(find(inspector.shadows(), "dropout", "", Pass::backward), nullptr);
+    }
   }
 }
 
