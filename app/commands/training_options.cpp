@@ -15,8 +15,8 @@
 #include "app/files/write_file.h"
 #include "app/models/initial_weights.h"
 #include "app/models/model.h"
-#include "app/training/optimizers.h"
 #include "app/tasks/tasks.h"
+#include "app/training/optimizers.h"
 
 namespace ampersand {
 namespace {
@@ -27,8 +27,9 @@ void add_size_options(CLI::App& command, Settings& s) {
     command.add_option(name, field, meaning)->group(group);
   };
   command
-      .add_option("--size", s.sizes.preset,
-                  "Shape of gpt: gpt2, gpt2-medium, gpt2-large or gpt2-xl (default: 6 layers of 384)")
+      .add_option(
+          "--size", s.sizes.preset,
+          "Shape of gpt: gpt2, gpt2-medium, gpt2-large or gpt2-xl (default: 6 layers of 384)")
       ->group(group);
   size("--layers", s.sizes.layers, "Layers (default: by model)");
   size("--width", s.sizes.width, "Width of a transformer's residual stream, of an LSTM's cells");
@@ -49,28 +50,33 @@ void add_size_options(CLI::App& command, Settings& s) {
                   "Of text: bytes; bpe-N: byte pairs learned from it; or a vocabulary's file")
       ->capture_default_str()
       ->group(group);
-  command.add_option("--held-out", s.held_out, "Share of text or recordings, at the end, for testing")
+  command
+      .add_option("--held-out", s.held_out, "Share of text or recordings, at the end, for testing")
       ->capture_default_str()
       ->group(group);
 }
 
 void add_model_options(CLI::App& command, Settings& s) {
   command
-      .add_option("--model", s.model,
-                  "Of images: mlp, cnn or resnet18; of text: gpt or lstm; of translations: seq2seq; of "
-                  "recordings: speech; LIBRARY.so[:NAME] with a model of your own; FILE.pt of "
-                  "TorchScript (loading either runs it)")
+      .add_option(
+          "--model", s.model,
+          "Of images: mlp, cnn or resnet18; of text: gpt or lstm; of translations: seq2seq; of "
+          "recordings: speech; LIBRARY.so[:NAME] with a model of your own; FILE.pt of "
+          "TorchScript (loading either runs it)")
       ->capture_default_str();
-  command.add_option("--data", s.data,
-                     "fashion-mnist, cifar-10, or a folder of IDX or CIFAR-10 files, plain or .gz; "
-                     "kjv, a UTF-8 file or a folder of them; numbers, NAME.src with NAME.tgt, or FILE.tsv of "
-                     "translations; spoken-digits or a folder of NAME.wav with NAME.txt (default: the "
-                     "first that suits the model)");
-  command.add_option("--train-samples", s.train_samples,
-                     "Use the first N training images, windows of text, pairs or recordings; 0: all")
+  command.add_option(
+      "--data", s.data,
+      "fashion-mnist, cifar-10, or a folder of IDX or CIFAR-10 files, plain or .gz; "
+      "kjv, a UTF-8 file or a folder of them; numbers, NAME.src with NAME.tgt, or FILE.tsv of "
+      "translations; spoken-digits or a folder of NAME.wav with NAME.txt (default: the "
+      "first that suits the model)");
+  command
+      .add_option("--train-samples", s.train_samples,
+                  "Use the first N training images, windows of text, pairs or recordings; 0: all")
       ->capture_default_str();
-  command.add_option("--test-samples", s.test_samples,
-                     "Use the first N test images, windows of text, pairs or recordings; 0: all")
+  command
+      .add_option("--test-samples", s.test_samples,
+                  "Use the first N test images, windows of text, pairs or recordings; 0: all")
       ->capture_default_str();
   command.add_option("--init", s.init,
                      "Weights to begin with: a safetensors file, for gpt also in GPT-2's layout");
@@ -134,8 +140,9 @@ void add_machine_options(CLI::App& command, Settings& s) {
                   "Test every N micro-batches; 0: twice an epoch")
       ->capture_default_str();
   command
-      .add_option("--gradient-range", s.gradient_range,
-                  "Every N micro-batches, measure in fp32 how many gradients fp16 would lose; 0: never")
+      .add_option(
+          "--gradient-range", s.gradient_range,
+          "Every N micro-batches, measure in fp32 how many gradients fp16 would lose; 0: never")
       ->capture_default_str();
   command
       .add_option("--loader-threads", s.loader_threads,
@@ -209,6 +216,10 @@ void note_given_options(const CLI::App& command, Settings& settings) {
 }
 
 void complete(amp::Recipe& recipe, const Settings& settings) {
+  if (settings.gradient_range > 0 && recipe.model_dtype != c10::kFloat)
+    throw amp::InvalidArgument(
+        std::string("--gradient-range measures in fp32, but this recipe keeps its weights in ") +
+        dtype_name(recipe.model_dtype) + "; take one with fp32 weights, such as fp16 or bf16");
   if (!settings.policy.empty()) recipe.policy = read_json<amp::OpPolicy>(settings.policy, "policy");
   recipe.accumulation = settings.accumulation;
   recipe.max_grad_norm = settings.max_grad_norm;

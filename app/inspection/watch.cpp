@@ -42,7 +42,8 @@ Watch::Watch(const amp::Recipe& recipe, const WatchOptions& options)
       format_(format_of(recipe)),
       shadow_format_(recipe.emulate.has_value() ? recipe.emulate->forward : format_),
       heat_map_(format_),
-      dynamic_scaling_(recipe.loss_scaling == amp::LossScaling::dynamic) {}
+      dynamic_scaling_(recipe.loss_scaling == amp::LossScaling::dynamic),
+      has_fp32_weights_(recipe.model_dtype == c10::kFloat) {}
 
 void Watch::begin_training(Model& model, amp::TrainStep& step) {
   inspector_.emplace(inspector_of(model, step, inspector_options(options_, shadow_format_)));

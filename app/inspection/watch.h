@@ -30,7 +30,8 @@ class Watch : public StepObserver {
   Watch(const amp::Recipe& recipe, const WatchOptions& options);
 
   bool watches(std::int64_t step) const override;
-  bool compares_gradients() const override { return options_.beside_fp32; }
+  // With fp32 weights alone there is an fp32 pass to compare with.
+  bool compares_gradients() const override { return options_.beside_fp32 && has_fp32_weights_; }
   void begin_training(Model& model, amp::TrainStep& step) override;
   void begin_step(std::int64_t step, double loss_scale) override;
   void expect(const std::vector<at::Tensor>& parameters,
@@ -66,7 +67,7 @@ class Watch : public StepObserver {
   WatchOptions options_;
   amp::Format format_, shadow_format_;
   HeatMap heat_map_;
-  bool dynamic_scaling_;
+  bool dynamic_scaling_, has_fp32_weights_;
   std::optional<amp::Inspector> inspector_;
   std::int64_t step_ = 0, seen_ = 0;
   amp::Evidence evidence_;

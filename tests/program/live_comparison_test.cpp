@@ -91,6 +91,18 @@ TEST_F(LiveComparison, AccumulatedGradientsAreComparedMicroBatchByMicroBatch) {
     EXPECT_LT(parameter["relative_error"], 0.2) << parameter;  // not twice as large
 }
 
+// There is no fp32 pass with weights that are fp16, but there are ops.
+TEST_F(LiveComparison, ModelsInLowPrecisionAreComparedOpByOp) {
+  ASSERT_EQ(run(small("compare", "out", {"--precisions", "O2", "--inspect=2"})).status, 0);
+  const auto all = json_of(path("out/inspect.json"));
+  const auto& one = all["runs"][0];
+  EXPECT_GT(one["ops"].size(), 5U);
+  EXPECT_EQ(one["sentences"][1], "no gradient of a parameter could be compared with fp32's");
+  expect_refusal_like(
+      run(small("train", "x", {"--precision", "O2", "--gradient-range", "2"})), 2,
+      "--gradient-range measures in fp32, but this recipe keeps its weights in fp16");
+}
+
 TEST_F(LiveComparison, RefusesWhatCannotBeCompared) {
   expect_refusal_like(
       run(small("compare", "x", {"--precisions", "fp32", "--inspect"})), 2,
