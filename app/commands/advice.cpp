@@ -86,15 +86,18 @@ std::string kept_of(const Trial& trial) {
   return kept.empty() ? "" : "; keep " + listed(kept) + " in fp32";
 }
 
+std::string losses_of(const Comparison& comparison) {
+  return "its loss is " + shown(comparison.loss) + " where fp32's is " +
+         shown(comparison.fp32_loss);
+}
+
 // What fp8 would lose, by what it lost.
 std::string fp8_finding(const Trial& trial, const Comparison& comparison) {
   const auto steps = std::to_string(trial.losses.size());
   if (trial.ending != Ending::finished)
     return "fp8 would break it: emulated, it went non-finite after " + steps + " steps";
-  const auto losses =
-      "its loss is " + shown(comparison.loss) + " where fp32's is " + shown(comparison.fp32_loss);
   return (comparison.accepted ? "fp8 would do, emulated for " : "fp8 would harm: emulated for ") +
-         steps + " steps, " + losses;
+         steps + " steps, " + losses_of(comparison);
 }
 
 std::string sentence_of(const Advice& advice) {
@@ -105,8 +108,8 @@ std::string sentence_of(const Advice& advice) {
            std::to_string(trial.losses.size()) + " steps";
   const auto& comparison = advice.comparisons[chosen];
   auto text = "train in " + trial.candidate.precision.name + scaling_of(trial) + ": after " +
-              std::to_string(trial.losses.size()) + " steps its loss is " + shown(comparison.loss) +
-              " where fp32's is " + shown(comparison.fp32_loss) + gains(advice, chosen);
+              std::to_string(trial.losses.size()) + " steps " + losses_of(comparison) +
+              gains(advice, chosen);
   return text + kept_of(trial);
 }
 
@@ -129,8 +132,7 @@ std::vector<std::string> findings(const Advice& advice) {
     list.push_back(
         "not " + trial.candidate.precision.name + ": " +
         (trial.ending == Ending::finished
-             ? "its loss is " + shown(comparison.loss) + " where fp32's is " +
-                   shown(comparison.fp32_loss)
+             ? losses_of(comparison)
              : "it went non-finite after " + std::to_string(trial.losses.size()) + " steps"));
   }
   for (const auto& op : ranges.too_wide) {

@@ -12,6 +12,7 @@
 #include "app/commands/session.h"
 #include "app/files/write_file.h"
 #include "app/inspection/beside_fp32.h"
+#include "app/report/format.h"
 #include "app/report/inspection_page.h"
 #include "app/results/machine.h"
 
@@ -23,14 +24,15 @@ using nlohmann::json;
 constexpr std::size_t kRows = 20;
 
 std::string shown(const json& value, const char* format) {
-  if (!value.is_number()) return "\u2013";
+  if (!value.is_number()) return std::string(report::kDash);
   char text[32];
   std::snprintf(text, sizeof text, format, value.get<double>());
   return text;
 }
 
 std::string percent(const json& value) {
-  return value.is_number() ? shown(100 * value.get<double>(), "%.2g %%") : "\u2013";
+  return value.is_number() ? shown(100 * value.get<double>(), "%.2g %%")
+                           : std::string(report::kDash);
 }
 
 // The furthest off first: what was lost, then by relative error, what hardly matters last.

@@ -22,8 +22,6 @@ std::string percent(double share) {
   return share > 0 && share < 1e-5 ? "less than 0.001 %" : text_of("%.2g %%", 100 * share);
 }
 
-json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
-
 json deviation_json(const amp::Deviation& deviation) {
   return {{"relative_error", number_or_null(deviation.relative_error())},
           {"cosine", deviation.cosine()},

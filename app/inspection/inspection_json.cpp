@@ -11,8 +11,6 @@ namespace {
 
 using nlohmann::json;
 
-json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
-
 std::string shown_name(const amp::OpSummary& op) { return shown_op(op.called_as, op.op); }
 
 // One curve of exponents, the sum of what was added.
@@ -90,6 +88,8 @@ json op_json(const amp::OpSummary& op, amp::Format format) {
 }
 
 }  // namespace
+
+json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
 
 std::string shown_op(const std::string& called_as, const std::string& op) {
   const std::string kEngine = "autograd::engine::evaluate_function: ";

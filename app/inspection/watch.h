@@ -54,9 +54,8 @@ class Watch : public StepObserver {
     return gradient_deviations_;
   }
   amp::Format format() const { return format_; }
-  amp::Format shadow_format() const {
-    return shadow_format_;
-  }  // that ops are compared with fp32 in
+  // Whose ulps tell how far an op is from fp32.
+  amp::Format shadow_format() const { return shadow_format_; }
   amp::Diagnosis diagnosis() const { return amp::diagnose(evidence_); }
 
  private:
@@ -81,6 +80,8 @@ class Watch : public StepObserver {
 
 // The format whose range decides about a training: that of its low precision; fp16 for fp32.
 amp::Format format_of(const amp::Recipe& recipe);
+
+nlohmann::json number_or_null(double value);  // null for Inf and NaN, which JSON lacks
 
 // A backward node without a forward op of its own is known by what evaluates it.
 std::string shown_op(const std::string& called_as, const std::string& op);

@@ -120,8 +120,8 @@ class AMP_API Inspector {
   const Evidence& evidence() const;
   void set_dynamic_scaling(bool dynamic);  // whether the loss scale follows overflows; default true
   Diagnosis diagnosis() const;             // diagnose(evidence())
-  // {"diagnosis", "steps": [...], "ops": [...], "parameters": [...], "casts": [...], "shadows": [...]}: summary(), with
-  // histograms as {"lowest": exponent, "counts": [...]}.
+  // {"diagnosis", "steps": [...], "ops": [...], "parameters": [...], "casts": [...], "shadows": [...]}:
+  // summary() and shadow_summary(), with histograms as {"lowest": exponent, "counts": [...]}.
   std::string to_json() const;
   void clear();  // forgets everything that was recorded
 

@@ -17,6 +17,7 @@
 
 #include "src/cpu_math/switches.h"
 #include "src/kernels/kernels.h"
+#include "src/tensor_lists/operands.h"
 
 namespace amp::cpu_math {
 namespace {
@@ -38,15 +39,6 @@ bool sums(const Tensor& gradient, const Tensor& input, const Tensor& mean, const
          (!wanted[1] || is_there(weight)) && (!wanted[2] || is_there(bias));
 }
 
-kernels::ConstSpan span_of(const Tensor& tensor) {
-  const bool half = tensor.scalar_type() == c10::kHalf;
-  return {tensor.const_data_ptr(), half ? kernels::Format::fp16 : kernels::Format::bf16};
-}
-
-const void* row(kernels::ConstSpan span, std::int64_t first) {
-  return static_cast<const char*>(span.data) + 2 * first;
-}
-
 Tensor in_fp32(const Tensor& tensor) { return tensor.to(c10::kFloat).contiguous(); }
 
 // Sums of kRows rows each, then those one after the other: [2, width].
@@ -55,7 +47,7 @@ Tensor sums_of(const Tensor& gradient, const Tensor& input, const Tensor& mean,
   const auto rows = mean.numel(), width = input.numel() / rows;
   const auto parts = (rows + kRows - 1) / kRows;
   const auto partial = at::zeros({parts, 2, width}, mean.options());
-  const auto g = span_of(gradient), x = span_of(input);
+  const auto g = tensor_lists::read(gradient), x = tensor_lists::read(input);
   const auto* means = mean.const_data_ptr<float>();
   const auto* rstds = rstd.const_data_ptr<float>();
   auto* out = partial.data_ptr<float>();
@@ -63,7 +55,8 @@ Tensor sums_of(const Tensor& gradient, const Tensor& input, const Tensor& mean,
   at::parallel_for(0, parts, 1, [&](std::int64_t begin, std::int64_t end) {
     for (auto part = begin; part < end; ++part) {
       const auto first = part * kRows, count = std::min(kRows, rows - first);
-      norm_sums({row(g, first * width), g.format}, {row(x, first * width), x.format}, means + first,
+      const auto element = static_cast<std::size_t>(first * width);
+      norm_sums(tensor_lists::from(g, element), tensor_lists::from(x, element), means + first,
                 rstds + first, static_cast<std::size_t>(count), static_cast<std::size_t>(width),
                 out + 2 * part * width, out + (2 * part + 1) * width);
     }

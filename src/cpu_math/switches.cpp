@@ -13,11 +13,11 @@
 namespace amp {
 namespace {
 
-enum class NarrowMath { untouched, wanted, told_on, told_off };
+// used: the dtype was asked for, and the processor has arithmetic for it.
+enum class NarrowMath { untouched, used, wanted, told_on, told_off };
 
 std::atomic<NarrowMath> half_math{NarrowMath::untouched};
 std::atomic<NarrowMath> bf16_math{NarrowMath::untouched};
-std::atomic<bool> half_used{false}, bf16_used{false};
 std::atomic<CpuFp32Engine> fp32_engine{CpuFp32Engine::stock};
 
 // 0: not chosen yet; else 1 + Engine.
@@ -39,9 +39,9 @@ bool find_native_bf16() {
          __builtin_cpu_supports("avx512dq") != 0;
 }
 
-void want(std::atomic<NarrowMath>& math) {
+void want(std::atomic<NarrowMath>& math, bool native) {
   auto expected = NarrowMath::untouched;
-  math.compare_exchange_strong(expected, NarrowMath::wanted);
+  math.compare_exchange_strong(expected, native ? NarrowMath::used : NarrowMath::wanted);
 }
 
 bool is_on(const std::atomic<NarrowMath>& math) {
@@ -58,13 +58,10 @@ std::string name_of(cpu_math::Engine engine) {
 namespace cpu_math {
 
 void want_narrow_math(c10::ScalarType dtype) {
-  const bool half = dtype == c10::kHalf && !cpu_has_native_half();
-  const bool bf16 = dtype == c10::kBFloat16 && !cpu_has_native_bf16();
-  if (dtype == c10::kHalf || bf16) check_single_copy();
-  if (dtype == c10::kHalf) half_used.store(true, std::memory_order_relaxed);
-  if (dtype == c10::kBFloat16) bf16_used.store(true, std::memory_order_relaxed);
-  if (half) want(half_math);
-  if (bf16) want(bf16_math);
+  const bool half = dtype == c10::kHalf, bf16 = dtype == c10::kBFloat16;
+  if (half || (bf16 && !cpu_has_native_bf16())) check_single_copy();
+  if (half) want(half_math, cpu_has_native_half());
+  if (bf16) want(bf16_math, cpu_has_native_bf16());
 }
 
 bool half_math_on() { return is_on(half_math); }
@@ -74,13 +71,10 @@ bool widens(c10::ScalarType dtype) {
 }
 
 bool sums_norms(c10::ScalarType dtype) {
-  const auto holds = [](const std::atomic<bool>& used, const std::atomic<NarrowMath>& math) {
-    if (is_on(math)) return true;
-    return used.load(std::memory_order_relaxed) &&
-           math.load(std::memory_order_relaxed) != NarrowMath::told_off;
+  const auto holds = [](const std::atomic<NarrowMath>& math) {
+    return is_on(math) || math.load(std::memory_order_relaxed) == NarrowMath::used;
   };
-  return (dtype == c10::kHalf && holds(half_used, half_math)) ||
-         (dtype == c10::kBFloat16 && holds(bf16_used, bf16_math));
+  return (dtype == c10::kHalf && holds(half_math)) || (dtype == c10::kBFloat16 && holds(bf16_math));
 }
 
 bool fp32_fastest() {

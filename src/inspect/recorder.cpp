@@ -233,9 +233,11 @@ void Recorder::begin_op(const at::RecordFunction& function, Frame& frame) {
   const bool inside = frame.outer != nullptr && !frame.outer->is_node;
   if (inside) frame.outer->has_children = true;
   frame.root = inside ? frame.outer->root : &frame;
-  frame.root->in_low_precision |= any_in_low_precision(frame.inputs);
-  if (options_.shadow.has_value() && function.operator_name().has_value())
-    frame.root->draws_random |= draws_random(*function.operator_name(), frame.inputs);
+  if (options_.shadow.has_value()) {
+    frame.root->in_low_precision |= any_in_low_precision(frame.inputs);
+    if (const auto name = function.operator_name())
+      frame.root->draws_random |= draws_random(*name, frame.inputs);
+  }
   place(frame);
   if (!frame.is_backward) {
     note_forward(function, frame);

@@ -70,6 +70,7 @@ class Recorder {
   void check_targets(const Frame& frame);
   void end_leaf(const at::RecordFunction& function, Frame& frame);
   Origin origin_of(const at::Tensor& tensor);
+  std::string module_of(const Frame& frame) const;
   void take_inputs(const Frame& frame, const std::vector<at::Tensor>& outputs, OpRecord& record,
                    TraceNode& node);
   void look_wider(const at::RecordFunction& function, const Frame& frame,

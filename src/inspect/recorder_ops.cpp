@@ -76,6 +76,10 @@ bool is_cast(const Frame& frame) { return frame.op == "_to_copy" || frame.op == 
 
 }  // namespace
 
+std::string Recorder::module_of(const Frame& frame) const {
+  return frame.module < 0 ? "" : names_.modules()[static_cast<std::size_t>(frame.module)].name;
+}
+
 // What is there before the first op that reads it: data, or what an op made that was not seen.
 Origin Recorder::origin_of(const at::Tensor& tensor) {
   if (const auto* known = origins_.find(tensor)) return *known;
@@ -177,8 +181,7 @@ void Recorder::end_leaf(const at::RecordFunction& function, Frame& frame) {
   record.op = in_node ? node_frame->op : frame.op;
   record.called_as = in_node ? node_frame->called_as : frame.root->op;
   record.pass = frame.is_backward ? Pass::backward : Pass::forward;
-  if (frame.module >= 0)
-    record.module = names_.modules()[static_cast<std::size_t>(frame.module)].name;
+  record.module = module_of(frame);
   record.in_cast = in_node
                        ? node_frame->in_cast
                        : frame.op == "_to_copy" && frame.root != &frame && frame.root->op != "to";
@@ -243,8 +246,7 @@ void Recorder::compare_in_fp32(const at::RecordFunction& function, const Frame& 
   ShadowRecord record;
   record.op = in_node ? node->called_as : frame.op;
   record.pass = frame.is_backward ? Pass::backward : Pass::forward;
-  if (frame.module >= 0)
-    record.module = names_.modules()[static_cast<std::size_t>(frame.module)].name;
+  record.module = module_of(frame);
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const auto& own = outputs[i];
     if (!has_dense_numbers(own) || own.sizes() != wide.outputs[i].sizes()) continue;
@@ -255,12 +257,14 @@ void Recorder::compare_in_fp32(const at::RecordFunction& function, const Frame& 
 }
 
 void Recorder::after(const at::RecordFunction& function, Frame& frame) {
-  if (frame.is_node) return;
+  const bool has_shadow = options_.shadow.has_value();
+  if (frame.is_node || (frame.has_children && !has_shadow)) return;
   const std::lock_guard lock(mutex_);
   if (function.outputs().empty()) return;  // or it threw
-  frame.root->in_low_precision |= any_in_low_precision(function.outputs());
   if (!frame.has_children) end_leaf(function, frame);
-  if (options_.shadow.has_value() && frame.root == &frame) compare_in_fp32(function, frame);
+  if (!has_shadow) return;
+  frame.root->in_low_precision |= any_in_low_precision(function.outputs());
+  if (frame.root == &frame) compare_in_fp32(function, frame);
 }
 
 void Recorder::on_gradient(int parameter, const at::Tensor& gradient) {
@@ -294,8 +298,7 @@ void Recorder::check_targets(const Frame& frame) {
   found.origin = FirstNonFinite::Origin::target;
   found.op = frame.op;
   found.called_as = frame.root->op;
-  if (frame.module >= 0)
-    found.module = names_.modules()[static_cast<std::size_t>(frame.module)].name;
+  found.module = module_of(frame);
   found.input_amax = wrong->value;
   found.detail = std::move(wrong->text);
   trace_.target = std::move(found);

@@ -16,46 +16,40 @@ std::int64_t pixels(const amp::ModelShape& shape) {
   return shape.channels * shape.height * shape.width;
 }
 
-// Safe in bf16 and in fp16, and in fp8, too: a hidden layer of 128.
-class Safe : public nn::Module {
- public:
-  explicit Safe(const amp::ModelShape& shape)
-      : in_(register_module("in", nn::Linear(pixels(shape), 128))),
-        out_(register_module("out", nn::Linear(128, shape.classes))) {}
-  at::Tensor forward(const at::Tensor& images) { return out_(at::relu(in_(images.flatten(1)))); }
-
- private:
+class TwoLayers : public nn::Module {
+ protected:
+  TwoLayers(const amp::ModelShape& shape, std::int64_t hidden)
+      : in_(register_module("in", nn::Linear(pixels(shape), hidden))),
+        out_(register_module("out", nn::Linear(hidden, shape.classes))) {}
   nn::Linear in_, out_;
 };
 
-// Activations pass 65504 on the way: infinite in fp16, unless that product by a constant stays in fp32.
-class Wide : public nn::Module {
+// Safe in bf16 and in fp16, and in fp8, too.
+class Safe : public TwoLayers {
  public:
-  explicit Wide(const amp::ModelShape& shape)
-      : in_(register_module("in", nn::Linear(pixels(shape), 128))),
-        out_(register_module("out", nn::Linear(128, shape.classes))) {}
+  explicit Safe(const amp::ModelShape& shape) : TwoLayers(shape, 128) {}
+  at::Tensor forward(const at::Tensor& images) { return out_(at::relu(in_(images.flatten(1)))); }
+};
+
+// Activations pass 65504 on the way: infinite in fp16, unless that product by a constant stays in fp32.
+class Wide : public TwoLayers {
+ public:
+  explicit Wide(const amp::ModelShape& shape) : TwoLayers(shape, 128) {}
   at::Tensor forward(const at::Tensor& images) {
     const auto large = at::relu(in_(images.flatten(1))) * 0x1p20;
     return out_(large * 0x1p-20);
   }
-
- private:
-  nn::Linear in_, out_;
 };
 
-// Gradients of the first layer pass through numbers below 2^-24: zero in fp16 without loss scaling. Eight hidden units, so that a first layer that stays as it was shows.
-class Faint : public nn::Module {
+// Gradients of the first layer pass through numbers below 2^-24: zero in fp16 without loss scaling. Eight
+// hidden units, so that a first layer that stays as it was shows.
+class Faint : public TwoLayers {
  public:
-  explicit Faint(const amp::ModelShape& shape)
-      : in_(register_module("in", nn::Linear(pixels(shape), 8))),
-        out_(register_module("out", nn::Linear(8, shape.classes))) {}
+  explicit Faint(const amp::ModelShape& shape) : TwoLayers(shape, 8) {}
   at::Tensor forward(const at::Tensor& images) {
     const auto hidden = at::tanh(in_(images.flatten(1))) * 0x1p15;  // the gradient is small here
     return out_(hidden * 0x1p-15);
   }
-
- private:
-  nn::Linear in_, out_;
 };
 
 // What a hidden group says is a small difference on a large sum, which bf16's 8 bits have no room for.
