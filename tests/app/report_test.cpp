@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "amp/error.h"
+#include "tests/support/folders.h"
 
 namespace ampersand {
 namespace {
@@ -20,7 +21,7 @@ using nlohmann::json;
 using Row = std::vector<std::string>;
 
 json sample() {
-  std::ifstream file(AMP_TEST_DATA_DIR "/sample_results.json");
+  std::ifstream file(amp::tests::data_folder() + "/sample_results.json");
   return json::parse(file);
 }
 

@@ -14,6 +14,7 @@
 #include "app/models/model.h"
 #include "tests/app/errors.h"
 #include "tests/app/idx_files.h"
+#include "tests/support/folders.h"
 #include "tests/support/tensors.h"
 
 namespace ampersand::tests {
@@ -22,7 +23,7 @@ namespace {
 using amp::tests::Values;
 
 std::string script(const std::string& name) {
-  return std::string(AMP_GOLDEN_DIR) + "/scripted/" + name + ".pt";
+  return amp::tests::golden_folder() + "/scripted/" + name + ".pt";
 }
 
 constexpr amp::ModelShape kShape{1, 8, 8, 4};

@@ -7,6 +7,7 @@
 #include "amp/error.h"
 #include "tests/optim/optimizers.h"
 #include "tests/support/allocations.h"
+#include "tests/support/folders.h"
 #include "tests/support/here.h"
 
 namespace amp::tests {
@@ -106,7 +107,7 @@ TEST(Bytes, AreThoseOfTheTableInTheDocs) {
       {"kahan", LowPrecisionWeights::kahan},
       {"stochastic", LowPrecisionWeights::stochastic},
       {"nearest", LowPrecisionWeights::nearest}};
-  std::ifstream page(std::string(AMP_GOLDEN_DIR) + "/../../docs/optimizers.md");
+  std::ifstream page(source_folder() + "/docs/optimizers.md");
   int rows = 0;
   for (std::string line; std::getline(page, line);) {
     const auto row = cells(line);

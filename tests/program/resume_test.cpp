@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tests/program/program.h"
+#include "tests/support/folders.h"
 
 namespace ampersand::tests {
 namespace {
@@ -121,7 +122,7 @@ TEST_F(Resume, CtrlCLeavesACheckpoint) {
 // Dropout draws from the generator, batch norm keeps buffers, O2 has masters.
 TEST_F(Resume, ScriptedNetworkInO2GoesOnBitForBit) {
   const Arguments options = {"--model",
-                             std::string(AMP_GOLDEN_DIR) + "/scripted/convnet.pt",
+                             amp::tests::golden_folder() + "/scripted/convnet.pt",
                              "--precision",
                              "O2",
                              "--epochs",

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "tests/program/program.h"
+#include "tests/support/folders.h"
 
 namespace ampersand::tests {
 namespace {
@@ -17,7 +18,7 @@ class TrainedModel : public ProgramTest {
     const auto outcome = run(small("train", output, joined(all, more)));
     ASSERT_EQ(outcome.status, 0) << outcome.err;
   }
-  static constexpr const char* kScripted = AMP_GOLDEN_DIR "/scripted/rows.pt";
+  const std::string scripted = amp::tests::golden_folder() + "/scripted/rows.pt";
 };
 
 TEST_F(TrainedModel, EvalGivesTheAccuracyOfTheLastEvaluation) {
@@ -98,7 +99,7 @@ TEST_F(TrainedModel, DataOfAnotherKindAreRefused) {
 
 TEST_F(TrainedModel, TorchScriptIsTrainedAndEvaluated) {
   for (const std::string precision : {"fp32", "bf16", "fp16"}) {
-    train(precision, {"--model", kScripted, "--precision", precision, "--epochs", "40"});
+    train(precision, {"--model", scripted, "--precision", precision, "--epochs", "40"});
     EXPECT_EQ(json_of(path(precision) / "results.json")["runs"][0]["test_accuracy"], 1)
         << precision;
   }

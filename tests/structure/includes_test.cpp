@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/folders.h"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -31,7 +33,7 @@ struct Include {
   std::string shown() const { return file + " includes " + target; }
 };
 
-fs::path source_tree() { return AMP_SOURCE_DIR; }
+fs::path source_tree() { return amp::tests::source_folder(); }
 
 std::vector<Include> includes_in(const fs::path& file) {
   static const std::regex line_form(R"re(\s*#\s*include\s*([<"])([^>"]+)[>"].*)re");

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/folders.h"
 #include "tests/support/tensors.h"
 
 namespace amp::tests {
@@ -18,7 +19,7 @@ namespace amp::tests {
 using Json = nlohmann::json;
 
 inline Json golden(const std::string& name) {
-  std::ifstream file(std::string(AMP_GOLDEN_DIR) + "/" + name);
+  std::ifstream file(golden_folder() + "/" + name);
   if (!file) throw std::runtime_error("no golden file " + name);
   return Json::parse(file);
 }
