@@ -19,3 +19,4 @@
 #include "amp/scaler_state.h"     // a scaler's state as a file, for Python and from Apex, DeepSpeed
 #include "amp/train_step.h"       // TrainStep: the whole step as one call
 #include "amp/version.h"          // version()
+#include "amp/weight_checks.h"    // how a weight that was changed behind its copy is found out

@@ -28,9 +28,10 @@ struct AutocastOptions {
 // that need the range or the precision (losses, norms of long sums) take fp32, and all others run
 // in what they are given. Which op belongs where is the policy's to say.
 //
-// A weight is cast once and served from the thread's cache; a weight that changes inside the region
-// is cast again. What changes a weight without a trace (a raw pointer, on a GPU `.data()` too) needs
-// amp::invalidate.
+// A weight is cast once and served from the thread's cache, and the gradients of its uses add up in
+// fp32; a weight that an op changes inside the region is cast again. A change without a new version (a
+// few elements through `.data()`, or a raw pointer) is seen by the next outermost region on the CPU, see
+// weight_checks.h; between two uses in one region, and on a GPU, it needs amp::invalidate.
 //
 // The guard is a thing of its thread. Guards nest: the inner one rules, and each restores what it
 // found, also when an exception unwinds it; so they end in the reverse order of their making. One
@@ -77,8 +78,9 @@ AMP_API c10::ScalarType autocast_dtype(c10::DeviceType device);
 // none. UnsupportedError for another device than CPU and CUDA.
 AMP_API OpPolicy autocast_policy(c10::DeviceType device);
 
-// Drops what this thread keeps of a tensor's casts: after it was written to through a raw pointer,
-// on a GPU also through `.data()`. Everything else is noticed.
+// Drops what this thread keeps of a tensor's casts: after it was written to through `.data()` or a raw
+// pointer on a GPU, or between two uses in one region, or under WeightChecks::trusting. Everything else
+// is noticed.
 AMP_API void invalidate(const at::Tensor& tensor);
 
 }  // namespace amp

@@ -7,8 +7,10 @@
 #include <c10/util/FunctionRef.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 
 #include "src/autocast/emulation.h"
 #include "src/autocast/weight_cast.h"
@@ -37,8 +39,23 @@ struct KeyHash {
 };
 
 struct Entry {
+  Entry(const at::Tensor& weight, at::Tensor made)
+      : state(weight),
+        cast(std::move(made)),
+        cast_version(cast._version()),
+        made_at(optim::weight_copies::clock()) {}
+
+  // A cast is as good as the last look at the whole weight. And some ops give back what they were
+  // given, or a view of it: whoever writes there writes into the cast.
+  bool is_cast_of(const at::Tensor& weight) const {
+    return state.holds(weight) && cast._version() == cast_version &&
+           made_at >= optim::weight_copies::checks_begun();
+  }
+
   tensor_lists::WeightState state;
-  at::Tensor cast;
+  at::Tensor cast;  // of no graph
+  std::int64_t cast_version;
+  std::uint64_t made_at;
 };
 
 struct Cache {
@@ -60,37 +77,39 @@ Cache& cache() {
 
 bool is_weight(const at::Tensor& tensor) {
   return tensor.scalar_type() == c10::kFloat && tensor.requires_grad() && tensor.is_leaf() &&
-         !tensor.is_view();
+         !tensor.is_view() && !tensor.is_neg();
 }
 
-// Whether `view` is base.t().
+// Whether `view` reads the numbers of base.t(): in the same memory, which set_data may have taken
+// from the base since, and with their signs.
 bool is_transposed(const at::Tensor& view, const at::Tensor& base) {
   return base.dim() == 2 && view.size(0) == base.size(1) && view.size(1) == base.size(0) &&
          view.stride(0) == base.stride(1) && view.stride(1) == base.stride(0) &&
-         view.storage_offset() == base.storage_offset();
+         view.scalar_type() == base.scalar_type() && !view.is_neg() &&
+         view.const_data_ptr() == base.const_data_ptr();
 }
 
-// What makes a cast of a tensor; sets its second argument to whether the cast was there already.
+// What makes the cast of a weight, without a graph; sets its second argument to whether the cast was
+// there already.
 using Make = c10::function_ref<at::Tensor(const at::Tensor&, bool*)>;
 
 at::Tensor kept_of_weight(const Key& key, const at::Tensor& weight, Make make, bool* served) {
   auto& entries = cache().entries;
   if (const auto found = entries.find(key); found != entries.end()) {
-    if (found->second.state.holds(weight)) {
+    if (found->second.is_cast_of(weight)) {
       if (served != nullptr) *served = true;
       return found->second.cast;
     }
     entries.erase(found);
   }
   if (entries.size() >= cache().next_sweep) cache().sweep();
-  const auto cast = make(weight, served);
-  entries.emplace(key, Entry{tensor_lists::WeightState(weight), cast});
-  return cast;
+  return entries.emplace(key, Entry(weight, make(weight, served))).first->second.cast;
 }
 
 bool keeps_casts() { return cache().depth > 0 && at::autocast::is_autocast_cache_enabled(); }
 
-// The weight that a plain tensor is, or is the transposed view of; undefined if it is neither.
+// The weight that a plain tensor is, or is the transposed view of; undefined if it is neither. The
+// view need not be of the weight's graph: it lends its own edge to the cast.
 struct Found {
   at::Tensor weight;
   bool transposed = false;
@@ -104,14 +123,14 @@ Found weight_behind(const at::Tensor& tensor) {
   return {};
 }
 
-// The kept cast of a weight or of its transposed view; undefined for another tensor.
+// A use of the kept cast of a weight or of its transposed view; undefined for another tensor.
 at::Tensor kept_cast(c10::ScalarType dtype, std::optional<Format> format, const at::Tensor& tensor,
                      Make make, bool* served) {
   const auto [weight, transposed] = weight_behind(tensor);
   if (!weight.defined()) return {};
   const auto cast =
       kept_of_weight({weight.unsafeGetTensorImpl(), dtype, format}, weight, make, served);
-  return transposed ? cast.t() : cast;
+  return use_of(tensor, cast, transposed);
 }
 
 }  // namespace
@@ -121,7 +140,7 @@ bool is_plain(const at::Tensor& tensor) {
       {c10::DispatchKey::FuncTorchBatched, c10::DispatchKey::FuncTorchGradWrapper,
        c10::DispatchKey::Functionalize, c10::DispatchKey::Python});
   return !tensor.key_set().has_any(wrappers) && tensor.has_storage() && !tensor.is_inference() &&
-         !c10::InferenceMode::is_enabled() &&
+         !c10::InferenceMode::is_enabled() && !tensor._fw_grad(/*level=*/0).defined() &&
          !c10::impl::tls_is_dispatch_key_included(c10::DispatchKey::Tracer);
 }
 
@@ -129,7 +148,7 @@ at::Tensor cached_cast(c10::ScalarType dtype, const at::Tensor& tensor, bool* se
   if (tensor.scalar_type() == dtype) return tensor;
   if (!keeps_casts() || dtype == c10::kFloat || !is_plain(tensor)) return tensor.to(dtype);
   const auto make = [dtype](const at::Tensor& weight, bool* was_there) {
-    return cast_of(weight, dtype, was_there);
+    return data_of(weight, dtype, was_there);
   };
   const auto kept = kept_cast(dtype, {}, tensor, make, served);
   return kept.defined() ? kept : tensor.to(dtype);
@@ -137,14 +156,17 @@ at::Tensor cached_cast(c10::ScalarType dtype, const at::Tensor& tensor, bool* se
 
 at::Tensor cached_rounding(Format format, const at::Tensor& tensor, bool* served) {
   const auto make = [format](const at::Tensor& weight, bool*) {
-    return rounded_operand(format, weight, /*record=*/true);
+    return rounded_operand(format, weight.detach());
   };
   at::Tensor kept;
-  if (keeps_casts() && is_plain(tensor)) kept = kept_cast(c10::kFloat, format, tensor, make, served);
-  return kept.defined() ? kept : rounded_operand(format, tensor, /*record=*/false);
+  if (keeps_casts() && is_plain(tensor) && !stays_as_it_is(format, tensor))
+    kept = kept_cast(c10::kFloat, format, tensor, make, served);
+  return kept.defined() ? kept : rounded_operand(format, tensor);
 }
 
-void enter_region() { ++cache().depth; }
+void enter_region() {
+  if (cache().depth++ == 0) optim::weight_copies::begin_checks();
+}
 
 void leave_region() {
   auto& mine = cache();
@@ -153,6 +175,7 @@ void leave_region() {
 
 void clear_casts() {
   cache().entries.clear();
+  optim::weight_copies::begin_checks();
   at::autocast::clear_cache();
 }
 

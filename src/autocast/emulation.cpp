@@ -17,10 +17,6 @@ at::Tensor rounded(Format format, const at::Tensor& tensor) {
   return is_fp8 ? TensorScale({.format = format}).quantize(tensor) : quantize(tensor, format);
 }
 
-bool is_left(Format format, const at::Tensor& tensor) {
-  return format == Format::fp32 || (format_info(format).bytes == 1 && tensor.dim() < 2);
-}
-
 struct Rounded : torch::autograd::Function<Rounded> {
   static at::Tensor forward(AutogradContext*, const at::Tensor& tensor, std::int64_t format) {
     return rounded(static_cast<Format>(format), tensor);
@@ -39,17 +35,20 @@ struct RoundedGradient : torch::autograd::Function<RoundedGradient> {
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
     const auto format = static_cast<Format>(ctx->saved_data["format"].toInt());
     const auto& gradient = gradients[0];
-    if (!gradient.defined() || is_left(format, gradient)) return {gradient, at::Tensor()};
+    if (!gradient.defined() || stays_as_it_is(format, gradient)) return {gradient, at::Tensor()};
     return {Rounded::apply(gradient, static_cast<std::int64_t>(format)), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor rounded_operand(Format format, const at::Tensor& tensor, bool record) {
-  const c10::AutoGradMode mode(record || c10::GradMode::is_enabled());
+bool stays_as_it_is(Format format, const at::Tensor& tensor) {
+  return format == Format::fp32 || (format_info(format).bytes == 1 && tensor.dim() < 2);
+}
+
+at::Tensor rounded_operand(Format format, const at::Tensor& tensor) {
   const auto wide = tensor.to(c10::kFloat);
-  if (is_left(format, wide)) return wide;
+  if (stays_as_it_is(format, wide)) return wide;
   return Rounded::apply(wide, static_cast<std::int64_t>(format));
 }
 

@@ -12,9 +12,11 @@
 
 namespace amp::autocast {
 
-// `tensor` in fp32, rounded to the format as Emulation says; its gradient passes as it is, recorded
-// for autograd under no_grad, too, if `record`.
-at::Tensor rounded_operand(Format format, const at::Tensor& tensor, bool record);
+// Whether Emulation has nothing to round in this tensor.
+bool stays_as_it_is(Format format, const at::Tensor& tensor);
+
+// `tensor` in fp32, rounded to the format as Emulation says; its gradient passes as it is.
+at::Tensor rounded_operand(Format format, const at::Tensor& tensor);
 
 // `result`, whose gradient will be rounded. A result without a gradient comes back as it is.
 at::Tensor with_rounded_gradient(const Emulation& emulation, const at::Tensor& result);

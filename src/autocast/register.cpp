@@ -51,7 +51,10 @@ at::Tensor cross_entropy_inside(const Casts& to_fp32, const at::Tensor& logits,
                                 double label_smoothing) {
   const auto fp32_weight = weight.has_value() ? to_fp32(*weight) : at::Tensor();
   const auto ignored = ignore_index.maybe_as_int();
-  if (at::autocast::is_eligible(logits, to_fp32.device) && ignored.has_value() &&
+  // Ours has no derivative with respect to the classes' weights.
+  const bool takes_weight =
+      !fp32_weight.defined() || (is_plain(fp32_weight) && !fp32_weight.requires_grad());
+  if (at::autocast::is_eligible(logits, to_fp32.device) && ignored.has_value() && takes_weight &&
       takes_cross_entropy(logits, target))
     return cross_entropy(logits, target, fp32_weight, {reduction, *ignored, label_smoothing});
   return at::_ops::cross_entropy_loss::call(to_fp32(logits), to_fp32(target), fp32_weight,

@@ -1,14 +1,33 @@
-// The cast of a weight, from the copy that its optimizer wrote where there is one.
+// The cast of a weight: data that is kept, and a node of the graph for each use of it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+namespace torch::autograd {
+struct Node;
+}
+
 namespace amp::autocast {
 
-// `weight` in `dtype`, recorded for autograd, under no_grad too. If an optimizer of ours steps the
-// weight, the result is its copy, or becomes it; its gradient then goes on in the dtype it comes in,
-// and autograd's engine casts it to the one that the weight's .grad has. Sets `served`, if given, to
-// whether nothing had to be cast.
-at::Tensor cast_of(const at::Tensor& weight, c10::ScalarType dtype, bool* served = nullptr);
+// The data of `weight` in `dtype`, of no graph. If an optimizer of ours steps the weight, it is the
+// copy that the step wrote, or becomes it. Sets `served`, if given, to whether nothing had to be cast.
+at::Tensor data_of(const at::Tensor& weight, c10::ScalarType dtype, bool* served = nullptr);
+
+// `tensor` as its cast, made of `data`: the cast of the tensor or, if `transposed`, of what it is the
+// transposed view of. The result shares the data's memory and is recorded by a node of its own, whose
+// gradient goes on to the tensor as it comes: autograd's engine casts it to the dtype of the tensor's
+// gradient before it adds it to those of other uses. So one cast serves any number of uses, and their
+// gradients add up in fp32. A view gets its gradient itself, and so do its hooks and whoever
+// differentiates with respect to it. Nothing is recorded under no_grad.
+at::Tensor use_of(const at::Tensor& tensor, const at::Tensor& data, bool transposed);
+
+// Whether a node is that of a use.
+bool is_weight_cast(const torch::autograd::Node& node);
+
+// Lets the gradient of a use of a transposed view go to the weight itself, in the dtype it comes in,
+// if nobody can tell: nobody but the use holds the view's node, and it has no hooks. For who is about
+// to run the backward pass, and before it begins. Returns whether the node leads to the weight now;
+// false for another node, and for a use of another tensor than a weight or its transpose.
+bool pass_by_view(torch::autograd::Node& node);
 
 }  // namespace amp::autocast

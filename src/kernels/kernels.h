@@ -192,6 +192,10 @@ struct Table {
                             Moment first, Moment second, const Noise& noise, std::size_t count);
   void (*lamb_apply)(const Lamb& lamb, float rate, const Weights& weights, ConstSpan first,
                      ConstSpan second, const Noise& noise, std::size_t count);
+
+  // Whether `rounded`, fp16 or bf16, is what convert makes of the numbers, bit for bit but for the NaNs:
+  // those are all alike. Reads only.
+  bool (*is_rounded)(const float* numbers, ConstSpan rounded, std::size_t count);
 };
 
 // Plain scalar code in double: the oracle of the tests, not for training.

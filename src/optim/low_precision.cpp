@@ -5,7 +5,9 @@
 #include <ATen/ops/where.h>
 #include <c10/core/GradMode.h>
 
+#include "amp/weight_checks.h"
 #include "src/tensor_lists/operands.h"
+#include "src/tensor_lists/rounded.h"
 
 namespace amp::optim {
 
@@ -51,8 +53,14 @@ kernels::Weights weights_of(const at::Tensor& parameter, const ParameterState& s
 }
 
 void take_changes(const at::Tensor& parameter, ParameterState& state) {
+  if (!state.master.defined()) return;
   const auto version = version_of(parameter);
-  if (version == state.version || !state.master.defined()) return;
+  if (version == state.version) {
+    // It may have been changed without a new one, see weight_checks.h.
+    if (!parameter.is_cpu() || weight_checks() == WeightChecks::trusting ||
+        tensor_lists::is_rounded(state.master, parameter))
+      return;
+  }
   state.version = version;
   const auto now = parameter.detach();
   const auto unchanged = state.master.to(now.scalar_type()) == now;
@@ -67,12 +75,18 @@ at::Tensor value_of(const at::Tensor& parameter, const ParameterState& state,
     const auto unchanged = state.master.to(now.scalar_type()) == now;
     return at::where(unchanged, state.master, now.to(c10::kFloat));
   }
+  // What is kept of a weight that somebody replaced is dropped where it does not fit: weights-inl.h.
   if (memory.weights == LowPrecisionWeights::split && state.extra.defined()) {
     const auto upper = now.view(c10::kShort).to(c10::kInt).bitwise_left_shift(16);
-    return upper.add_(state.extra).view(c10::kFloat);
+    const auto below_zero = (now == 0).logical_and(state.extra < 0);
+    const auto above_inf = now.isinf().logical_and(state.extra > 0);
+    return upper.add_(state.extra.masked_fill(below_zero.logical_or(above_inf), 0))
+        .view(c10::kFloat);
   }
   const auto value = now.to(c10::kFloat);
-  return state.extra.defined() ? value + state.extra : value;
+  if (!state.extra.defined()) return value;
+  const auto is_its_own = (value + 0.5 * state.extra.to(c10::kFloat)).to(now.scalar_type()) == now;
+  return value + state.extra.masked_fill(is_its_own.logical_not(), 0);
 }
 
 }  // namespace amp::optim

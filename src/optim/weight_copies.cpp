@@ -4,6 +4,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty_like.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -14,6 +15,8 @@
 #include <unordered_map>
 
 #include "amp/error.h"
+#include "amp/weight_checks.h"
+#include "src/tensor_lists/rounded.h"
 #include "src/tensor_lists/weight_state.h"
 
 namespace amp::optim::weight_copies {
@@ -25,6 +28,18 @@ struct Record {
   std::optional<c10::ScalarType> wanted = {};
   at::Tensor copy = {};
   bool valid = false;  // the copy is one of the parameter in `state`
+  std::int64_t copy_version = 0;
+  std::uint64_t checked_at = 0;  // when copy and parameter were last known to agree as a whole
+
+  // Some ops give back what they were given: whoever writes there writes into the copy.
+  bool is_copy_of(const at::Tensor& parameter) const {
+    return valid && state.holds(parameter) && copy._version() == copy_version;
+  }
+  void now_holds(const at::Tensor& parameter) {
+    state.refresh(parameter);
+    copy_version = copy.defined() ? copy._version() : 0;
+    valid = copy.defined() && copy.scalar_type() == wanted;
+  }
 };
 
 struct Registry {
@@ -38,6 +53,10 @@ Registry& registry() {
   static auto* const kept = new Registry;  // parameters may die after statics do
   return *kept;
 }
+
+std::atomic<WeightChecks> checks_by = WeightChecks::whole;
+std::atomic<std::uint64_t> time_now = 0;
+thread_local std::uint64_t begun = 0;
 
 // Null if nobody owns it, or the address is another tensor's by now. Under the lock.
 Record* record_of(Registry& all, const at::Tensor& parameter) {
@@ -114,13 +133,32 @@ bool is_owned(const at::Tensor& parameter) {
   return owned;
 }
 
+void begin_checks() {
+  if (checks_by.load(std::memory_order_relaxed) == WeightChecks::whole) begun = ++time_now;
+}
+std::uint64_t checks_begun() { return begun; }
+std::uint64_t clock() { return time_now.load(); }
+
 at::Tensor find(const at::Tensor& parameter, c10::ScalarType dtype) {
   at::Tensor copy;
+  const auto now = clock();
+  bool is_checked = !parameter.is_cpu();
   with_record(parameter, [&](Record& record) {
-    if (record.wanted == dtype && record.valid && record.state.holds(parameter)) copy = record.copy;
+    if (record.wanted == dtype && record.is_copy_of(parameter)) {
+      copy = record.copy;
+      is_checked |= record.checked_at >= begun;
+    }
     record.wanted = dtype;
   });
-  if (copy.defined() && checks_copies()) check_whole(parameter, copy);
+  if (!copy.defined()) return copy;
+  if (!is_checked) {
+    if (!tensor_lists::is_rounded(parameter, copy)) {
+      forget(parameter);
+      return {};
+    }
+    with_record(parameter, [&](Record& record) { record.checked_at = now; });
+  }
+  if (checks_copies()) check_whole(parameter, copy);
   return copy;
 }
 
@@ -128,8 +166,8 @@ void adopt(const at::Tensor& parameter, const at::Tensor& cast) {
   with_record(parameter, [&](Record& record) {
     record.copy = cast.detach();
     record.wanted = cast.scalar_type();
-    record.state.refresh(parameter);
-    record.valid = true;
+    record.now_holds(parameter);
+    record.checked_at = clock();
   });
 }
 
@@ -143,6 +181,7 @@ at::Tensor copy_to_write(const at::Tensor& parameter) {
                         kept.use_count() == 1 && kept.storage().use_count() == 1 &&
                         kept.sizes() == parameter.sizes() && kept.strides() == parameter.strides();
     if (!usable) {
+      const c10::InferenceMode none(false);  // a copy made in it could not be used outside of it
       const auto like = parameter.detach();
       record.copy = at::empty_like(like, like.options().dtype(*record.wanted));
     }
@@ -152,10 +191,7 @@ at::Tensor copy_to_write(const at::Tensor& parameter) {
 }
 
 void written(const at::Tensor& parameter) {
-  with_record(parameter, [&](Record& record) {
-    record.state.refresh(parameter);
-    record.valid = record.copy.defined() && record.copy.scalar_type() == record.wanted;
-  });
+  with_record(parameter, [&](Record& record) { record.now_holds(parameter); });
 }
 
 at::Tensor peek(const at::Tensor& parameter) {
@@ -177,3 +213,10 @@ void forget(const at::Tensor& parameter) {
 }
 
 }  // namespace amp::optim::weight_copies
+
+namespace amp {
+
+void set_weight_checks(WeightChecks checks) { optim::weight_copies::checks_by = checks; }
+WeightChecks weight_checks() { return optim::weight_copies::checks_by; }
+
+}  // namespace amp

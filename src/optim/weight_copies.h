@@ -28,11 +28,23 @@ class Ownership {
 
 bool is_owned(const at::Tensor& parameter);
 
-// The copy in this dtype, if it is one of the parameter as it is now, by all that WeightState can
-// see. Otherwise undefined, and if the parameter is owned the steps from now on write one. With
-// AMP_CHECK_COPIES=1 in the environment the copy is compared whole with a fresh cast, and StateError
-// thrown if it is none: the parameter was then written without a trace. Does not wait for the device
-// but in that case.
+// Parameters can be changed without a trace. On the CPU, under WeightChecks::whole, the first find()
+// of a copy after the thread's last begin_checks() compares it with the whole parameter, and all that
+// was changed before that is seen. Called where a region opens, a micro-batch or scope begins and
+// optimizers step; the casts that a thread keeps of other weights end with it, too. Cheap: nothing is
+// looked at here.
+void begin_checks();
+// When this thread did so last, on a clock of the process that moves with each such call; and what
+// that clock shows.
+std::uint64_t checks_begun();
+std::uint64_t clock();
+
+// The copy in this dtype, if it is one of the parameter as it is now: on the CPU for certain as of the
+// thread's last begin_checks(), and since then by all that WeightState can see, which is all there is on
+// a GPU. Otherwise undefined, and if the parameter is owned the steps from now on write one. With
+// AMP_CHECK_COPIES=1 in the environment the copy is compared whole with a fresh cast each time, and
+// StateError thrown if it is none: the parameter was then written without a trace. Does not wait for
+// the device but in that case.
 at::Tensor find(const at::Tensor& parameter, c10::ScalarType dtype);
 
 // Takes a cast of the parameter as it is now; its memory may be shared. Nothing if nobody owns it.

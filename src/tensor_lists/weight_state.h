@@ -12,7 +12,7 @@ namespace amp::tensor_lists {
 // The version counter alone is not enough: C++ SGD, `.data()`, set_data and raw pointers change a
 // weight and leave it. So the state is the tensor itself (by weak reference), its version, its
 // memory, sizes and strides, and on the CPU 32 elements spread over it, as bits; reading one on a
-// GPU would wait. What that misses is a write of a few elements without a trace.
+// GPU would wait. What that misses is a write of a few elements without a trace: is_rounded sees those.
 class WeightState {
  public:
   explicit WeightState(const at::Tensor& weight);
@@ -21,8 +21,8 @@ class WeightState {
   bool holds(const at::Tensor& weight) const;
   // Whether this is the tensor that the state is of, and not a later one at its address.
   bool is_of(const at::Tensor& weight) const;
-  // Whether anybody but its gradient's accumulator holds the weight: the cast's graph holds that.
-  bool is_in_use() const { return source_.use_count() > 1; }
+  // Whether anybody holds the weight still.
+  bool is_in_use() const { return !source_.expired(); }
   // Notes the state of now. Does not allocate for the same number of dimensions.
   void refresh(const at::Tensor& weight);
 

@@ -20,6 +20,10 @@ TEST(Defects, S6_2_AWeightThatChangesInsideARegionIsSeen) {
   EXPECT_EQ(defects::product_after_the_weight_changed<Autocast>(), 8.0);
 }
 
+TEST(Defects, TheUsesOfAWeightAddUpInFp32) {
+  EXPECT_EQ(defects::gradient_of_512_uses<Autocast>(), 512.0);
+}
+
 TEST(Defects, S6_2_AnotherThreadsRegionLeavesTheCacheAlone) {
   EXPECT_TRUE(defects::cast_survives_another_threads_region<Autocast>());
 }

@@ -65,6 +65,10 @@ TEST(TorchDefects, AWeightThatChangesInsideARegionIsNotSeen) {
   expect_defect(defects::product_after_the_weight_changed<Region>(), 4.0, 8.0);
 }
 
+TEST(TorchDefects, TheUsesOfAWeightAddUpInLowPrecision) {
+  expect_defect(defects::gradient_of_512_uses<Region>(), 256.0, 512.0);
+}
+
 TEST(TorchDefects, AnotherThreadsRegionClearsTheCache) {
   expect_defect(defects::cast_survives_another_threads_region<Region>(), false, true);
 }

@@ -53,9 +53,32 @@ at::Tensor attention(const at::Tensor& x, const Tensors& weights, const std::str
   return product((product(query, key.transpose(1, 2)) * 0.25).softmax(-1), value);
 }
 
+// A cell in a loop over the sequence.
+at::Tensor recurrent(const at::Tensor& x, const Tensors& uses) {
+  auto hidden = at::zeros_like(x.select(1, 0));
+  Tensors outputs;
+  for (const auto& step : x.unbind(1)) {
+    hidden = at::tanh(at::linear(step, uses[0], uses[2]) + at::linear(hidden, uses[1]));
+    outputs.push_back(hidden);
+  }
+  return at::stack(outputs, 1);
+}
+
+// One layer for each row of the batch by itself.
+at::Tensor chunked(const at::Tensor& x, const Tensors& uses) {
+  Tensors outputs;
+  for (const auto& part : x.split(1)) outputs.push_back(at::linear(part, uses[0], uses[1]));
+  return at::cat(outputs);
+}
+
 at::Tensor after(const Json& layer, const at::Tensor& x, const at::Tensor& start,
                  const Tensors& uses) {
   const std::string op = layer["op"];
+  if (op == "addmm") return at::addmm(uses[1], x, uses[0].t());
+  if (op == "recurrent") return recurrent(x, uses);
+  if (op == "chunked") return chunked(x, uses);
+  if (op == "siamese")
+    return at::tanh(at::linear(x, uses[0], uses[1])) * at::linear(x.flip(0), uses[0], uses[1]);
   if (op == "linear") return at::linear(x, uses[0], bias(uses));
   if (op == "conv2d") {
     const std::int64_t stride = layer["stride"];

@@ -21,8 +21,8 @@ HWY_BEFORE_NAMESPACE();
 namespace amp::kernels::HWY_NAMESPACE {
 
 constexpr Table table_of(const char* target) {
-  return {target,   examine, scale, convert, count_exponents, norm_sums, round_to_grid, encode_8,
-          decode_8, survey,  sgd,   adam,    lamb_moments,    lamb_apply};
+  return {target,   examine, scale, convert, count_exponents, norm_sums,  round_to_grid, encode_8,
+          decode_8, survey,  sgd,   adam,    lamb_moments,    lamb_apply, is_rounded};
 }
 
 }  // namespace amp::kernels::HWY_NAMESPACE

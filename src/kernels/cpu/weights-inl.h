@@ -19,13 +19,18 @@ struct Room {
   alignas(64) std::uint16_t random[kRandom];
 };
 
+// Somebody may have written another weight than the one that left `extra`. What rounding leaves is half
+// a unit in the last place at most, so that half of it goes away in rounding; of more nothing is kept.
 template <Format F>
 HWY_INLINE void join_kahan(const Weights& from, const Block& block, float* to) {
+  const Floats d;
   for (std::size_t i = 0; i < block.size; i += kLanes) {
     const std::size_t count = block.size - i;
-    const auto low = load_as<F>(Floats(), from.low, block.begin + i, count);
-    const auto extra = load_as<F>(Floats(), from.extra, block.begin + i, count);
-    store(hn::Add(low, extra), Floats(), to + i, count);
+    const auto low = load_as<F>(d, from.low, block.begin + i, count);
+    const auto extra = load_as<F>(d, from.extra, block.begin + i, count);
+    const auto half = hn::Add(low, hn::Mul(extra, hn::Set(d, 0.5F)));
+    const auto is_its_own = hn::Eq(widen<F>(d, narrow<F>(d, half)), low);
+    store(hn::Add(low, hn::IfThenElseZero(is_its_own, extra)), d, to + i, count);
   }
 }
 
@@ -47,15 +52,21 @@ HWY_INLINE void part_kahan(const float* from, const Weights& to, const Block& bl
   }
 }
 
+// After somebody wrote another weight the part of the old one changes it by half a unit in the last
+// place at most, but for zero, below which integers go on as NaN, and Inf, above which they do.
 HWY_INLINE void join_halves(const Weights& from, const Block& block, float* to) {
   const Unsigned<Floats> du;
   const hn::RebindToSigned<Floats> di;
+  const auto zero = hn::Zero(di), inf = hn::Set(di, 0x7F800000);
   for (std::size_t i = 0; i < block.size; i += kLanes) {
     const std::size_t count = block.size - i;
     const auto low = load(Codes<Floats>(), from.low + block.begin + i, count);
     const auto extra = load(Codes<Floats>(), from.extra + block.begin + i, count);
     const auto upper = hn::ShiftLeft<16>(hn::PromoteTo(du, low));
-    const auto rest = hn::PromoteTo(di, hn::BitCast(hn::RebindToSigned<Codes<Floats>>(), extra));
+    const auto size = magnitude(Floats(), hn::BitCast(Floats(), upper));
+    auto rest = hn::PromoteTo(di, hn::BitCast(hn::RebindToSigned<Codes<Floats>>(), extra));
+    rest = hn::IfThenElse(hn::Eq(size, zero), hn::Max(rest, zero), rest);
+    rest = hn::IfThenElse(hn::Eq(size, inf), hn::Min(rest, zero), rest);
     const auto bits = hn::Add(upper, hn::BitCast(du, rest));
     store(hn::BitCast(Floats(), bits), Floats(), to + i, count);
   }

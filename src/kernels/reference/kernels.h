@@ -8,6 +8,7 @@ namespace amp::kernels::reference_detail {
 Examined examine(ConstSpan gradient, std::size_t count, float inv_scale);
 bool scale(Span values, std::size_t count, float factor);
 void convert(ConstSpan from, Span to, std::size_t count);
+bool is_rounded(const float* numbers, ConstSpan rounded, std::size_t count);
 void count_exponents(ConstSpan values, std::size_t count, ExponentHistogram& histogram);
 void norm_sums(ConstSpan gradient, ConstSpan input, const float* mean, const float* rstd,
                std::size_t rows, std::size_t width, float* weight, float* bias);

@@ -1,5 +1,6 @@
 // The reference of the kernels over one or two spans, and of norm_sums.
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 
 #include "src/kernels/reference/kernels.h"
@@ -36,6 +37,17 @@ void convert(ConstSpan from, Span to, std::size_t count) {
   } else if (count > 0) {
     std::memmove(to.data, from.data, count * (to.format == Format::fp32 ? 4 : 2));
   }
+}
+
+bool is_rounded(const float* numbers, ConstSpan rounded, std::size_t count) {
+  const auto* codes = static_cast<const std::uint16_t*>(rounded.data);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint16_t code = 0;
+    write({&code, rounded.format}, 0, numbers[i]);
+    const bool both_nan = std::isnan(numbers[i]) && std::isnan(read(rounded, i));
+    if (code != codes[i] && !both_nan) return false;
+  }
+  return true;
 }
 
 void count_exponents(ConstSpan values, std::size_t count, ExponentHistogram& histogram) {

@@ -122,14 +122,20 @@ std::uint32_t random_bits(const Noise& noise, Stream stream, std::size_t i) {
 double read_weight(const Weights& weights, std::size_t i) {
   if (weights.form == WeightForm::fp32) return double{weights.fp32[i]};
   if (weights.form == WeightForm::split) {
-    const auto rest = static_cast<std::int16_t>(weights.extra[i]);
+    const std::uint16_t size = weights.low[i] & 0x7FFF;
+    auto rest = static_cast<std::int16_t>(weights.extra[i]);
+    if ((size == 0 && rest < 0) || (size == 0x7F80 && rest > 0)) rest = 0;
     const std::uint32_t bits = (static_cast<std::uint32_t>(weights.low[i]) << 16) +
                                static_cast<std::uint32_t>(std::int32_t{rest});
     return double{std::bit_cast<float>(bits)};
   }
   const double low = read(Span{weights.low, weights.low_format}, i);
   if (weights.form != WeightForm::kahan) return low;
-  return low + read(Span{weights.extra, weights.low_format}, i);
+  const double extra = read(Span{weights.extra, weights.low_format}, i);
+  std::uint16_t code = 0;
+  const Span half{&code, weights.low_format};
+  write(half, 0, low + extra / 2);
+  return read(half, 0) == low ? low + extra : low;
 }
 
 void write_weight(const Weights& weights, std::size_t i, double x, const Noise& noise) {
