@@ -4,6 +4,8 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <typeinfo>
+
 #include "src/optim/weight_copies.h"
 
 namespace amp::autocast {
@@ -34,5 +36,11 @@ at::Tensor cast_of(const at::Tensor& weight, c10::ScalarType dtype, bool* served
   }
   return FromWeight::apply(weight, copy);
 }
+
+bool is_weight_cast(const torch::autograd::Node& node) {
+  return typeid(node) == typeid(torch::autograd::CppNode<FromWeight>);
+}
+
+bool pass_by_view(torch::autograd::Node& node) { return is_weight_cast(node); }
 
 }  // namespace amp::autocast

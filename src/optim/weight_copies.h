@@ -26,6 +26,9 @@ class Ownership {
   at::Tensor parameter_;
 };
 
+// From now on the thread's first use of each copy looks at the whole parameter.
+void begin_checks();
+
 bool is_owned(const at::Tensor& parameter);
 
 // The copy in this dtype, if it is one of the parameter as it is now, by all that WeightState can
