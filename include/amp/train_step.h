@@ -33,7 +33,7 @@ namespace train_step {
 
 template <typename Reference>
 concept RefersToModule = std::convertible_to<Reference, torch::nn::Module&> ||
-                         std::convertible_to<Reference, torch::jit::Module&>;
+    std::convertible_to<Reference, torch::jit::Module&>;
 
 }  // namespace train_step
 

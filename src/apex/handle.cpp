@@ -76,10 +76,10 @@ struct ApexInitializer {
     for (std::int64_t i = 0; i < options.num_losses; ++i)
       losses.push_back(
           {scaling::LossScale(scaling::first_scale(scaler)), scaling::rule_of(scaler)});
-    return ApexHandle(std::unique_ptr<ApexHandle::Impl>(new ApexHandle::Impl{
-        recipe, std::move(devices), models,
-        train_step::MasterWeights(joined(models), optimizers, recipe), std::move(records),
-        std::move(losses), std::move(casts)}));
+    return ApexHandle(std::unique_ptr<ApexHandle::Impl>(
+        new ApexHandle::Impl{recipe, std::move(devices), models,
+                             train_step::MasterWeights(joined(models), optimizers, recipe),
+                             std::move(records), std::move(losses), std::move(casts)}));
   }
 };
 

@@ -51,7 +51,7 @@ class Step {
   KernelStep kernels_;
   AtenStep aten_;
   std::vector<at::Tensor> non_finite_;  // the parameters that the last look found
-  at::Tensor norm_, flag_;  // the last results: used again if nobody holds them
+  at::Tensor norm_, flag_;              // the last results: used again if nobody holds them
 };
 
 }  // namespace amp::optim

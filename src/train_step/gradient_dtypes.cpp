@@ -10,7 +10,9 @@ namespace {
 
 // LibTorch has it from 2.10 or 2.11 on.
 template <typename Meta>
-constexpr bool kHasGradDtype = requires(Meta& meta) { meta.allow_grad_dtype_mismatch_ = true; };
+constexpr bool kHasGradDtype = requires(Meta& meta) {
+  meta.allow_grad_dtype_mismatch_ = true;
+};
 
 // Not by Tensor::set_grad_dtype: what that has set once stays set, so that the gradient of a weight
 // that becomes fp16 or fp64 later would be fp32; and a node that accumulates the gradient already
@@ -20,8 +22,8 @@ void set_any_dtype(Meta& meta, const at::Tensor& parameter, bool any) {
   if constexpr (kHasGradDtype<Meta>) {
     meta.allow_grad_dtype_mismatch_ = any;
     if (const auto node = torch::autograd::impl::try_get_grad_accumulator(parameter)) {
-      node->mutable_input_metadata(0).set_grad_dtype(
-          any ? std::nullopt : std::optional(parameter.scalar_type()));
+      node->mutable_input_metadata(0).set_grad_dtype(any ? std::nullopt
+                                                         : std::optional(parameter.scalar_type()));
     }
   }
 }

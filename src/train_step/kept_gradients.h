@@ -19,7 +19,7 @@ class KeptGradients {
   void watch(const std::vector<at::Tensor>& parameters, std::size_t stepped);
   bool is_stepped(const at::Tensor& parameter) const;
 
-  void keep();                            // those of now
+  void keep();                             // those of now
   void keep_leaves(const BackwardGraph&);  // of the leaves that are not watched, until `drop`
   void put_back();
   void drop();

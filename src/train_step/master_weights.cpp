@@ -149,13 +149,15 @@ void MasterWeights::Pair::follow() {
     std::ostringstream message;
     message << "weights: '" << name << "' has become one of shape " << model.sizes() << " on "
             << model.device() << ", its fp32 master has " << master.sizes() << " on "
-            << master.device() << "; make a new optimizer and a new TrainStep for the changed model";
+            << master.device()
+            << "; make a new optimizer and a new TrainStep for the changed model";
     throw InvalidArgument(message.str());
   }
   const auto now = model.detach();
   if (now.scalar_type() != dtype) {
-    auto low = now.to(dtype);
-    master.copy_(now);
+    const auto low = now.to(dtype);
+    // A model that was only converted and back has lost digits that its masters still have.
+    if (!master.to(dtype).equal(low) || !low.to(now.scalar_type()).equal(now)) master.copy_(now);
     model.set_data(low);
   } else {
     const auto unchanged = master.to(dtype) == now;

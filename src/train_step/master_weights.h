@@ -36,7 +36,7 @@ class MasterWeights {
   // state stays. A weight that has another dtype now gives its full values, and goes back to the
   // model's dtype. On the CPU every change is seen; elsewhere those that show in the tensor's version
   // or address. Throws InvalidArgument by name for another shape or device. Does not wait for the
-  // device. Before each step, and before the masters are read.
+  // device but for a weight of another dtype. Before each step, and before the masters are read.
   void follow_model();
   // The same for weights of another dtype or shape alone, which costs nothing. Before each forward
   // pass.

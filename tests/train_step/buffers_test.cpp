@@ -105,9 +105,9 @@ TYPED_TEST(Buffers, AFailedCallIsTakenBackAndNotTheOnesBeforeIt) {
   train_step(this->step(fitting()));
   const auto before = this->model->statistics();
   EXPECT_THROW(train_step([&]() -> at::Tensor {
-    this->model->loss(overflowing());
-    throw std::runtime_error("the user's own");
-  }),
+                 this->model->loss(overflowing());
+                 throw std::runtime_error("the user's own");
+               }),
                std::runtime_error);
   EXPECT_THAT(this->model->statistics(), AreExactly(before));
   EXPECT_TRUE(train_step(this->step(fitting())).stepped());

@@ -8,6 +8,7 @@
 
 #include "amp/optim.h"
 #include "amp/train_step.h"
+#include "tests/support/here.h"
 #include "tests/support/mlp.h"
 #include "tests/support/training.h"
 

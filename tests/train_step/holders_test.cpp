@@ -15,12 +15,10 @@ namespace amp::tests {
 namespace {
 
 template <typename Holder>
-void expect_training(const Holder& model) {
+void expect_training(Holder model) {
   auto optimizer = sgd(model->parameters());
   TrainStep train_step(model, optimizer, Recipe::fp32());
-  const auto report = train_step([&] {
-    return model->forward(batch(0).inputs).square().sum();
-  });
+  const auto report = train_step([&] { return model->forward(batch(0).inputs).square().sum(); });
   EXPECT_TRUE(report.stepped());
   EXPECT_EQ(train_step.weights().size(), model->parameters().size());
 }
@@ -35,6 +33,12 @@ TEST(Holders, OfATrainStep) {
   expect_training(holder.ptr());
   expect_training(std::make_unique<MlpImpl>());
   expect_training(holder.get());
+}
+
+TEST(Holders, AConstHolderHoldsNoConstModule) {
+  const Mlp model;
+  auto optimizer = sgd(model->parameters());
+  EXPECT_EQ(TrainStep(model, optimizer, Recipe::fp32()).weights().size(), 4U);
 }
 
 TEST(Holders, OfABaseClass) {

@@ -1,5 +1,6 @@
 // Whatever throws inside a TrainStep, the next call is as if the failed one had not been made.
 #include <c10/core/Allocator.h>
+#include <c10/core/CPUAllocator.h>
 #include <gtest/gtest.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/embedding.h>
@@ -10,6 +11,7 @@
 #include "amp/error.h"
 #include "amp/optim.h"
 #include "amp/train_step.h"
+#include "tests/support/here.h"
 #include "tests/support/mlp.h"
 #include "tests/support/training.h"
 
@@ -253,9 +255,9 @@ TEST(RollBackByHand, SparseGradients) {
   };
   train_step([&] { return row(1); });
   EXPECT_THROW(train_step([&]() -> at::Tensor {
-    row(3).backward();
-    throw std::runtime_error("the user's own");
-  }),
+                 row(3).backward();
+                 throw std::runtime_error("the user's own");
+               }),
                std::runtime_error);
   train_step([&] { return row(2); });
   EXPECT_THAT(values(words->weight), AreExactly(Values{0, 0, -0.5, -0.5, -0.5, -0.5, 0, 0}));
@@ -283,8 +285,8 @@ TEST(RollBackByHand, AStepThatThrowsKeepsTheEarlierMicroBatches) {
   train_step(times(1.0));
   optimizer.fails = true;
   EXPECT_THAT([&] { train_step(times(8.0)); },
-              ThrowsMessage<StateError>(testing::AllOf(HasSubstr("the step failed"),
-                                                       HasSubstr("may be half updated"))));
+              ThrowsMessage<StateError>(
+                  testing::AllOf(HasSubstr("the step failed"), HasSubstr("may be half updated"))));
   EXPECT_FALSE(train_step.at_boundary());
   EXPECT_THAT([&] { train_step.flush(); }, ThrowsMessage<StateError>(HasSubstr("half updated")));
   EXPECT_THAT(values(model.a.grad()), AreExactly(Values{4.0, 4.0})) << "1 x 8 / 2";
