@@ -5,6 +5,8 @@
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <optional>
+
 namespace amp::train_step {
 namespace {
 
@@ -21,10 +23,11 @@ template <typename Meta>
 void set_any_dtype(Meta& meta, const at::Tensor& parameter, bool any) {
   if constexpr (kHasGradDtype<Meta>) {
     meta.allow_grad_dtype_mismatch_ = any;
-    if (const auto node = torch::autograd::impl::try_get_grad_accumulator(parameter)) {
-      node->mutable_input_metadata(0).set_grad_dtype(any ? std::nullopt
-                                                         : std::optional(parameter.scalar_type()));
-    }
+    const auto node = torch::autograd::impl::try_get_grad_accumulator(parameter);
+    const auto set = [&](auto& metadata) {
+      metadata.set_grad_dtype(any ? std::nullopt : std::optional(parameter.scalar_type()));
+    };
+    if (node != nullptr) set(node->mutable_input_metadata(0));
   }
 }
 

@@ -102,7 +102,7 @@ struct Run {
   TrainStep train_step;
 };
 
-constexpr int kCalls = 5;
+constexpr int kCalls = 3;
 
 Values undisturbed(const Kind& kind) {
   Run run(kind);
