@@ -63,12 +63,12 @@ struct ApexInitializer {
     const auto recipe = apex::recipe_of(level, options);
     for (auto* optimizer : optimizers) {
       scaling::check_optimizer(*optimizer, "initialize");
-      train_step::check_parameters("initialize", *optimizer);
       train_step::check_scaling("initialize", recipe, *optimizer);
     }
     auto scaler = train_step::scaler_options(recipe);
     if (scaler.enabled) scaling::check_options(scaler);
     auto devices = checked_devices(models, recipe);
+    for (auto* optimizer : optimizers) train_step::check_parameters("initialize", *optimizer);
     auto casts = regions(devices, recipe.compute_dtype);
     std::vector<apex::OptimizerRecord> records(optimizers.size());
     for (std::size_t i = 0; i < records.size(); ++i) records[i].optimizer = optimizers[i];

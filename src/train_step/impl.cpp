@@ -25,9 +25,16 @@ namespace {
 const Recipe& checked(const Recipe& recipe, torch::optim::Optimizer& optimizer) {
   recipe.validate();
   scaling::check_optimizer(optimizer, "TrainStep");
-  train_step::check_parameters("TrainStep", optimizer);
   train_step::check_scaling("TrainStep", recipe, optimizer);
   return recipe;
+}
+
+// By the names of the model first.
+c10::Device checked_device(const train_step::Model& model,
+                           const torch::optim::Optimizer& optimizer, const Recipe& recipe) {
+  const auto device = train_step::checked_device("TrainStep", model.tensors(), recipe);
+  train_step::check_parameters("TrainStep", optimizer);
+  return device;
 }
 
 void check_loss(const at::Tensor& loss) {
@@ -73,7 +80,7 @@ TrainStep::Impl::Impl(train_step::Model given, torch::optim::Optimizer& stepper,
     : optimizer(stepper),
       recipe(checked(choice, stepper)),
       model(std::move(given)),
-      device(train_step::checked_device("TrainStep", model.tensors(), choice)),
+      device(checked_device(model, stepper, choice)),
       scaler(train_step::scaler_options(choice)),
       masters(model.tensors, {&stepper}, choice),
       fused(dynamic_cast<optim::FusedOptimizer*>(&stepper)) {

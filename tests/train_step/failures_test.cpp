@@ -157,8 +157,7 @@ TEST(TrainStep, S6_11_AComplexParameterIsRefusedByNameWhenItIsMade) {
   const auto why = AllOf(HasSubstr("'phase'"), HasSubstr("ComplexFloat"), HasSubstr("view_as_real"));
   for (const auto& recipe : {Recipe::fp16(), Recipe::bf16(), Recipe::O2()}) {
     EXPECT_THAT([&] { TrainStep(model, one, recipe); }, ThrowsMessage<InvalidArgument>(why));
-    EXPECT_THAT([&] { TrainStep(model, all, recipe); },
-                ThrowsMessage<InvalidArgument>(HasSubstr("complex parameters")));
+    EXPECT_THAT([&] { TrainStep(model, all, recipe); }, ThrowsMessage<InvalidArgument>(why));
   }
   // Of a loss's parameters, which the model does not have.
   Small::Model plain;
