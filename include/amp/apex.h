@@ -77,8 +77,9 @@ class AMP_API ApexHandle {
   std::vector<GradScalerState> state_dict() const;
   void load_state_dict(const std::vector<GradScalerState>& states);
 
-  // Parameters and buffers by name of the model of this place in initialize's list, in O2 the fp32
-  // masters in place of the parameters: a checkpoint is fp32. They share memory with the training.
+  // Parameters and buffers by name that the model of this place in initialize's list has now, in O2
+  // the fp32 masters in place of the parameters: a checkpoint is fp32. They share memory with the
+  // training. A changed model is followed, and parameters are added, as in a TrainStep.
   NamedTensors weights(std::size_t model = 0) const;
 
  private:
@@ -142,6 +143,12 @@ AMP_API ApexHandle initialize(torch::nn::Module& model, torch::optim::Optimizer&
                               const std::string& opt_level, ApexOptions options = {});
 AMP_API ApexHandle initialize(torch::jit::Module& model, torch::optim::Optimizer& optimizer,
                               const std::string& opt_level, ApexOptions options = {});
+// The same for a module in a holder, without `*`.
+template <ModuleHolder Holder>
+ApexHandle initialize(const Holder& model, torch::optim::Optimizer& optimizer,
+                      const std::string& opt_level, ApexOptions options = {}) {
+  return initialize(held_module(model), optimizer, opt_level, options);
+}
 AMP_API ApexHandle initialize(const std::vector<std::reference_wrapper<torch::nn::Module>>& models,
                               const ApexHandle::Optimizers& optimizers,
                               const std::string& opt_level, ApexOptions options = {});

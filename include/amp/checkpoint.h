@@ -63,7 +63,8 @@ class AMP_API Checkpoint {
 // A module's parameters and buffers by name; they share its memory.
 AMP_API NamedTensors named_weights(const torch::nn::Module& module);
 AMP_API NamedTensors named_weights(const torch::jit::Module& module);
-// Copies values into them, as TrainStep::load_weights does.
+// Copies values into them, as TrainStep::load_weights does: the fp32 masters of an O2 model, of a
+// TrainStep or of initialize, get them in full.
 AMP_API void load_weights(torch::nn::Module& module, const NamedTensors& weights);
 AMP_API void load_weights(torch::jit::Module& module, const NamedTensors& weights);
 

@@ -15,6 +15,7 @@
 
 namespace amp {
 
+class TrainStep;
 namespace optim {
 class FusedOptimizer;
 }
@@ -69,6 +70,7 @@ class AMP_API StepResult {
 
  private:
   friend class GradScaler;
+  friend class TrainStep;
   mutable at::Tensor found_inf_, loss_scale_;
   mutable std::string reason_;
   std::vector<at::Tensor> non_finite_parameters_;
@@ -124,7 +126,8 @@ class AMP_API GradScaler {
   void unscale_(torch::optim::Optimizer& optimizer);
 
   // Unscales unless `unscale_` did, then runs `optimizer.step()` unless a gradient was non-finite.
-  // Gradients are left unscaled either way. Waits for the device once, to read the flag; not at all
+  // What the forward pass did to the model's buffers stays after a skip, as in torch; a TrainStep takes
+  // it back. Gradients are left unscaled either way. Waits for the device once, to read the flag; not at all
   // with an optimizer that is an optim::ScaledStep, whose scaled_step() is called instead. LBFGS,
   // which evaluates the loss again inside its step, is refused by name.
   StepResult step(torch::optim::Optimizer& optimizer);

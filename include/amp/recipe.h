@@ -47,6 +47,9 @@ struct AMP_API Recipe {
   double max_grad_norm =
       0;  // clip the global L2 norm of the unscaled gradients to this; 0: do not clip
   std::int64_t accumulation = 1;  // micro-batches per step; the loss is divided by it
+  // A skipped step, and a call that throws, take back what they did to the model's buffers, such as
+  // running statistics. false: the buffers stay as the forward passes left them, as in torch.
+  bool restore_buffers = true;
 
   static Recipe fp32();  // no casting, no scaling
   static Recipe bf16();  // bf16 has fp32's range, so no scaling

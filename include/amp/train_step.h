@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 #include <torch/optim/optimizer.h>
 
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -25,6 +26,31 @@ struct Module;
 namespace amp {
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+namespace train_step {
+
+[[noreturn]] AMP_API void refuse_empty_holder();
+
+template <typename Reference>
+concept RefersToModule = std::convertible_to<Reference, torch::nn::Module&> ||
+    std::convertible_to<Reference, torch::jit::Module&>;
+
+}  // namespace train_step
+
+// What holds a module and gives it by `*`: a torch::nn::ModuleHolder such as torch::nn::Linear, a
+// std::shared_ptr or std::unique_ptr, a plain pointer.
+template <typename Holder>
+concept ModuleHolder = requires(const Holder& holder) {
+  static_cast<bool>(holder);
+  requires train_step::RefersToModule<decltype(*const_cast<Holder&>(holder))>;
+};
+
+// The module in a holder. Throws InvalidArgument if there is none.
+template <ModuleHolder Holder>
+decltype(auto) held_module(const Holder& holder) {
+  if (!static_cast<bool>(holder)) train_step::refuse_empty_holder();
+  return *const_cast<Holder&>(holder);  // a const holder holds no const module
+}
 
 // What one call of a TrainStep did.
 class AMP_API StepReport {
@@ -66,11 +92,14 @@ class AMP_API StepReport {
 //   f. otherwise the gradients are unscaled in fp32 and clipped by their global norm;
 //   g. the optimizer updates the master weights;
 //   h. after growth_interval clean steps the scale grows.
-// Gradients are set to none after each step and each skip.
+// Gradients are set to none after each step and each skip. A skipped step changes nothing, not even
+// the model's buffers (running statistics, for one), which the separate calls leave as the overflow
+// made them; see Recipe::restore_buffers.
 //
 // With an optimizer of amp::optim e, f and g are two passes over memory in one call, and where every
-// micro-batch is a step its gradients stay bf16 or fp16 until then: `.grad` has that dtype between
-// backward() and the step, on a LibTorch that has Tensor::set_grad_dtype.
+// micro-batch is a step the gradients of weights that are used once stay bf16 or fp16 until then, on a
+// LibTorch that has Tensor::set_grad_dtype. Nobody sees them: not in the loss function, and where hooks
+// or functions of the user's run in the backward pass every gradient has the dtype that torch gives it.
 //
 //   amp::TrainStep train_step(*model, optimizer, amp::Recipe::fp16());
 //   for (auto& batch : *loader) {
@@ -81,7 +110,13 @@ class AMP_API StepReport {
 // The result is that of the separate calls of Autocast, GradScaler and clipping (bit for bit; where
 // amp::optim clips, up to the last bits of a norm that it takes in double). Throws
 // InvalidArgument for a loss that is not one floating-point element or needs no gradient, and
-// whatever the user's function throws; the gradients of the window's earlier micro-batches survive.
+// whatever the user's function, the backward pass, a hook or the step throws. After a call that threw
+// the next is as if it had not been made, but for the random numbers it drew: the gradients of the
+// window's earlier micro-batches, those from before, buffers and the loss scale are what they were. An
+// optimizer of amp::optim writes nothing before it can no longer fail, on the CPU; after a stock one that
+// threw in its step the exception says that weights may be half updated (a c10::Error keeps its type,
+// others become a StateError with the original nested). What a skipped or failed call did to anything
+// but gradients, weights and buffers, such as a count of the user's, stays.
 // Model and optimizer must outlive the TrainStep. Source: Micikevicius et al., Mixed Precision
 // Training (2018), section 3; NVIDIA's mixed-precision guide.
 class AMP_API TrainStep {
@@ -93,10 +128,15 @@ class AMP_API TrainStep {
   // fp32 or fp64. A recipe with a model_dtype below fp32 (O2, O3) converts the model, and with
   // master_weights puts the fp32 masters into the optimizer's groups in the parameters' places,
   // with their state. Throws InvalidArgument naming the parameter that does not fit, for a recipe
-  // that does not validate, for an optimizer without parameters, and for loss scaling of an fp16
-  // model without masters; then nothing is changed.
+  // that does not validate, for an optimizer without parameters or with complex ones, and for loss
+  // scaling of an fp16 model without masters; then nothing is changed.
   TrainStep(torch::nn::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe);
   TrainStep(torch::jit::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe);
+  // The same for a module in a holder, without `*`: a torch::nn::Linear, a std::shared_ptr<Net>.
+  // Throws InvalidArgument for an empty one.
+  template <ModuleHolder Holder>
+  TrainStep(const Holder& model, torch::optim::Optimizer& optimizer, Recipe recipe)
+      : TrainStep(held_module(model), optimizer, std::move(recipe)) {}
   ~TrainStep();
   TrainStep(const TrainStep&) = delete;
   TrainStep& operator=(const TrainStep&) = delete;
@@ -111,12 +151,16 @@ class AMP_API TrainStep {
   // micro-batches seen. Without any, does nothing and reports no boundary.
   StepReport flush();
 
-  // The model's parameters and buffers by name, of an O2 model the fp32 masters in place of the
-  // parameters. They share memory with the training: clone what must stay.
+  // The parameters and buffers that the model has now, by name, of an O2 model the fp32 masters in
+  // place of the parameters: also those of a module that was registered since, whose parameters the
+  // optimizer steps once optimizer.add_param_group has them (in O2 they stay fp32). They share memory
+  // with the training: clone what must stay.
   NamedTensors weights() const;
   // Copies these values into the model, and into its masters where it has any; dtypes and devices
   // are converted. Throws InvalidArgument naming the tensor that is missing, not of this model, or
-  // of another shape; then nothing is changed.
+  // of another shape; then nothing is changed. amp::load_weights(model, weights) does the same. What
+  // changes the model in another way, torch::load, copy_ or set_data, the masters follow before the
+  // next step; on a GPU a change through `.data()` leaves no trace that they could see.
   void load_weights(const NamedTensors& weights);
 
   bool at_boundary() const;  // no micro-batch waits for its step

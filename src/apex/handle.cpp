@@ -19,28 +19,27 @@
 namespace amp {
 namespace {
 
-using Models = std::vector<std::vector<train_step::ModelTensor>>;
+using Models = std::vector<train_step::Model>;
 using Optimizers = std::vector<torch::optim::Optimizer*>;
 
 std::vector<c10::DeviceType> checked_devices(const Models& models, const Recipe& recipe) {
   std::vector<c10::DeviceType> devices;
   for (const auto& model : models) {
-    const auto type = train_step::checked_device("initialize", model, recipe).type();
+    const auto type = train_step::checked_device("initialize", model.tensors(), recipe).type();
     if (std::ranges::find(devices, type) == devices.end()) devices.push_back(type);
   }
   return devices;
 }
 
-std::vector<train_step::ModelTensor> joined(const Models& models) {
-  std::vector<train_step::ModelTensor> all;
-  for (const auto& model : models) all.insert(all.end(), model.begin(), model.end());
-  return all;
-}
-
-std::vector<std::size_t> ends_of(const Models& models) {
-  std::vector<std::size_t> ends;
-  for (const auto& model : models) ends.push_back((ends.empty() ? 0 : ends.back()) + model.size());
-  return ends;
+train_step::MasterWeights::Collect joined(const Models& models) {
+  return [models] {
+    std::vector<train_step::ModelTensor> all;
+    for (const auto& model : models) {
+      const auto tensors = model.tensors();
+      all.insert(all.end(), tensors.begin(), tensors.end());
+    }
+    return all;
+  };
 }
 
 apex::Regions regions(const std::vector<c10::DeviceType>& devices, c10::ScalarType dtype) {
@@ -69,6 +68,7 @@ struct ApexInitializer {
     auto scaler = train_step::scaler_options(recipe);
     if (scaler.enabled) scaling::check_options(scaler);
     auto devices = checked_devices(models, recipe);
+    for (auto* optimizer : optimizers) train_step::check_parameters("initialize", *optimizer);
     auto casts = regions(devices, recipe.compute_dtype);
     std::vector<apex::OptimizerRecord> records(optimizers.size());
     for (std::size_t i = 0; i < records.size(); ++i) records[i].optimizer = optimizers[i];
@@ -76,9 +76,10 @@ struct ApexInitializer {
     for (std::int64_t i = 0; i < options.num_losses; ++i)
       losses.push_back(
           {scaling::LossScale(scaling::first_scale(scaler)), scaling::rule_of(scaler)});
-    return ApexHandle(std::unique_ptr<ApexHandle::Impl>(new ApexHandle::Impl{
-        recipe, std::move(devices), train_step::MasterWeights(joined(models), optimizers, recipe),
-        ends_of(models), std::move(records), std::move(losses), std::move(casts)}));
+    return ApexHandle(std::unique_ptr<ApexHandle::Impl>(
+        new ApexHandle::Impl{recipe, std::move(devices), models,
+                             train_step::MasterWeights(joined(models), optimizers, recipe),
+                             std::move(records), std::move(losses), std::move(casts)}));
   }
 };
 
@@ -121,6 +122,7 @@ StepResult ApexHandle::step(torch::optim::Optimizer& optimizer) {
   record.check_idle();
   if (!record.overflow.empty()) return StepResult::skip(std::exchange(record.overflow, {}));
   const auto off = impl_->without_autocast();
+  impl_->masters.follow_model();
   optimizer.step();
   scaling::announce_step(optimizer);
   impl_->masters.write_back(optimizer);
@@ -170,35 +172,39 @@ void ApexHandle::load_state_dict(const std::vector<GradScalerState>& states) {
 }
 
 NamedTensors ApexHandle::weights(std::size_t model) const {
-  if (model >= impl_->ends.size()) {
+  const auto& models = impl_->models;
+  if (model >= models.size()) {
     throw InvalidArgument("ApexHandle: there is no model " + std::to_string(model) +
-                          "; initialize() was given " + std::to_string(impl_->ends.size()));
+                          "; initialize() was given " + std::to_string(models.size()));
   }
-  const auto values = impl_->masters.values();
+  for (const auto& record : impl_->optimizers) impl_->masters.adopt(*record.optimizer);
+  impl_->masters.follow_model();
   NamedTensors weights;
-  for (auto i = model == 0 ? 0 : impl_->ends[model - 1]; i < impl_->ends[model]; ++i)
-    weights.emplace_back(values[i].name, values[i].tensor.detach());
+  for (const auto& item : models[model].tensors()) {
+    const auto master = train_step::master_of(item.tensor);
+    weights.emplace_back(item.name, (master.defined() ? master : item.tensor).detach());
+  }
   return weights;
 }
 
 ApexHandle initialize(torch::nn::Module& model, torch::optim::Optimizer& optimizer,
                       const std::string& opt_level, ApexOptions options) {
-  return ApexInitializer::make({train_step::tensors_of(model)}, {&optimizer}, opt_level, options);
+  return ApexInitializer::make({train_step::model_of(model)}, {&optimizer}, opt_level, options);
 }
 
 ApexHandle initialize(torch::jit::Module& model, torch::optim::Optimizer& optimizer,
                       const std::string& opt_level, ApexOptions options) {
-  return ApexInitializer::make({train_step::tensors_of(model)}, {&optimizer}, opt_level, options);
+  return ApexInitializer::make({train_step::model_of(model)}, {&optimizer}, opt_level, options);
 }
 
 ApexHandle initialize(const std::vector<std::reference_wrapper<torch::nn::Module>>& models,
                       const ApexHandle::Optimizers& optimizers, const std::string& opt_level,
                       ApexOptions options) {
-  Models tensors;
-  for (const auto& model : models) tensors.push_back(train_step::tensors_of(model.get()));
+  Models given;
+  for (const auto& model : models) given.push_back(train_step::model_of(model.get()));
   Optimizers addresses;
   for (const auto& optimizer : optimizers) addresses.push_back(&optimizer.get());
-  return ApexInitializer::make(tensors, addresses, opt_level, options);
+  return ApexInitializer::make(given, addresses, opt_level, options);
 }
 
 std::vector<at::Tensor> master_params(torch::optim::Optimizer& optimizer) {

@@ -42,8 +42,8 @@ using Regions = std::vector<std::unique_ptr<Autocast>>;
 struct ApexHandle::Impl {
   Recipe recipe;
   std::vector<c10::DeviceType> devices;
-  train_step::MasterWeights masters;
-  std::vector<std::size_t> ends;  // of each model among the masters' values
+  std::vector<train_step::Model> models;
+  train_step::MasterWeights masters;  // of all models, one after the other
   std::vector<apex::OptimizerRecord> optimizers;
   std::vector<apex::Loss> losses;
   apex::Regions autocast;

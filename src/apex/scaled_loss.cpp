@@ -92,6 +92,7 @@ ScaledLoss ApexHandle::scale_loss(const at::Tensor& loss, const Optimizers& opti
   scope->options = options;
   for (const auto& optimizer : optimizers) {
     auto& record = impl_->record_of(optimizer.get());
+    impl_->masters.adopt(optimizer.get());
     check_waiting(record, options.loss_id, scale.value().value);
     scope->optimizers.push_back(&record);
   }

@@ -142,10 +142,11 @@ struct GradScaler::Impl {
     const auto& found_inf = record.checked.found_inf;
     const auto flag = found_inf.combined();
     c10::NoGradGuard no_grad;
+    const auto scale_then = scale.on(flag.device());  // after the step nothing may fail
     step.scaled_step(record.divided ? at::ones_like(flag) : scale.inverse_on(flag.device()), flag);
     scaling::announce_step(optimizer);
     if (record.checked.has_half) record.checked.gradients = scaling::gradient_list(optimizer);
-    auto result = StepResult::pending(flag, scale.on(flag.device()));
+    auto result = StepResult::pending(flag, scale_then);
     if (!found_inf.known() || !result.skipped()) return result;
     const auto* fused = dynamic_cast<optim::FusedOptimizer*>(&optimizer);
     result.non_finite_parameters_ = fused != nullptr && !record.divided
@@ -251,11 +252,13 @@ StepResult GradScaler::step(torch::optim::Optimizer& optimizer) {
 StepResult GradScaler::fused_step(optim::FusedOptimizer& optimizer, double max_grad_norm,
                                   at::Tensor& grad_norm) {
   optim::FusedStepOptions options{.max_grad_norm = max_grad_norm};
+  at::Tensor scale_then;  // made before the step, after which nothing may fail
   const auto device = device_of_gradients(optimizer);
   if (impl_->options.enabled) {
     impl_->require_scaled("step()");
     if (!device.has_value()) throw_no_gradient();
     options.inv_scale = impl_->scale.inverse_on(*device);
+    scale_then = impl_->scale.on(*device);
   }
   const auto outcome = optimizer.fused_step(options);
   scaling::announce_step(optimizer);
@@ -263,7 +266,7 @@ StepResult GradScaler::fused_step(optim::FusedOptimizer& optimizer, double max_g
   if (!impl_->options.enabled) return {};
   OptimizerRecord record{Stage::stepped, {}, false};
   record.checked.found_inf.add(outcome.found_inf);
-  auto result = StepResult::pending(outcome.found_inf, impl_->scale.on(*device));
+  auto result = StepResult::pending(outcome.found_inf, scale_then);
   if (record.checked.found_inf.known() && result.skipped())
     result.non_finite_parameters_ = optimizer.non_finite_parameters();
   impl_->records[&optimizer] = std::move(record);

@@ -92,21 +92,32 @@ class Update {
   RandomRounding round_;
 };
 
-void update_one(const Algorithm& algorithm, const OptimizerOptions& options, const Item& item,
-                const at::Tensor& skip) {
-  auto& state = state_of(item);
-  const auto device = item.gradient.device();
-  const auto counters = counters_on_device(state, device);
-  const auto next = next_counters(counters, algorithm.buffers(options));
-  const auto numbers = next.to(c10::kDouble);
-  Update update(item, algorithm.memory(options), next[0]);
-  update.now.step = numbers[0];
-  update.now.momentum_step = numbers[1];
-  algorithm.update(options, update.now);
-  const auto skip_here = skip.defined() ? on_device(skip, device) : skip;
-  update.store(skip_here);
-  state.device_counters = chosen(skip_here, counters, next);
-}
+// The update of one item, computed when it is made and written when it is told to.
+class SingleUpdate {
+ public:
+  SingleUpdate(const Algorithm& algorithm, const OptimizerOptions& options, const Item& item,
+               const at::Tensor& skip)
+      : state_(state_of(item)),
+        skip_(skip.defined() ? on_device(skip, item.gradient.device()) : skip),
+        counters_(counters_on_device(state_, item.gradient.device())),
+        next_(next_counters(counters_, algorithm.buffers(options))),
+        update_(item, algorithm.memory(options), next_[0]) {
+    const auto numbers = next_.to(c10::kDouble);
+    update_.now.step = numbers[0];
+    update_.now.momentum_step = numbers[1];
+    algorithm.update(options, update_.now);
+  }
+
+  void store() const {
+    update_.store(skip_);
+    state_.device_counters = chosen(skip_, counters_, next_);
+  }
+
+ private:
+  ParameterState& state_;
+  at::Tensor skip_, counters_, next_;
+  Update update_;
+};
 
 // Items that one call updates: of one group, device and dtype, and of one count of steps.
 class UpdateList {
@@ -171,19 +182,31 @@ bool wants_lists(const at::Tensor& parameter) {
 
 }  // namespace
 
+// On the CPU nothing is written before all is computed, so that a lack of memory changes nothing; the
+// flag is there, too. On a GPU that would hold the new values of all parameters at once.
 void AtenStep::update(const Algorithm& algorithm, const Groups& groups,
                       const at::Tensor& skip) const {
   std::vector<UpdateList> lists;
+  std::vector<std::unique_ptr<SingleUpdate>> computed;
+  const bool known = skip.defined() && skip.is_cpu(), skips = known && skip.item<bool>();
   for (const auto& item : items_) {
     const auto& options = groups[item.entry->slot->group].options();
     if (!wants_lists(item.gradient) || !algorithm.takes_lists(options)) {
-      update_one(algorithm, options, item, skip);
+      const bool on_cpu = item.gradient.is_cpu();
+      if (on_cpu && skips) continue;
+      auto one = std::make_unique<SingleUpdate>(algorithm, options, item,
+                                                on_cpu && known ? at::Tensor() : skip);
+      if (on_cpu)
+        computed.push_back(std::move(one));
+      else
+        one->store();
       continue;
     }
     const auto list = std::find_if(lists.begin(), lists.end(),
                                    [&](const UpdateList& l) { return l.takes(options, item); });
     (list == lists.end() ? lists.emplace_back(options, item) : *list).add(item);
   }
+  for (const auto& one : computed) one->store();
   for (const auto& list : lists) list.run(algorithm, skip);
 }
 

@@ -134,14 +134,24 @@ Step::Decision Step::decide(const StepRequest& request, const StepOutcome& seen,
   return decision;
 }
 
-void Step::update_by_kernels(Algorithm& algorithm, Groups& groups, States& states,
-                             const Decision& decision) {
+// Whatever a step needs memory for comes before it writes anything: a step that fails has then
+// changed nothing.
+void Step::prepare(const Algorithm& algorithm, Groups& groups, States& states, bool kernels_too) {
+  for (auto& entry : entries_) {
+    if (entry.by_kernels && !kernels_too) continue;
+    auto& slot = *entry.slot;
+    state_of(slot, algorithm, groups[slot.group].options(), states);
+    if (slot.dtype == c10::kFloat) weight_copies::copy_to_write(slot.parameter);
+  }
+}
+
+void Step::update_by_kernels(Algorithm& algorithm, Groups& groups, const Decision& decision) {
   kernels_.begin(algorithm, decision.inv_scale, decision.clip);
   for (auto& entry : entries_) {
     if (!entry.by_kernels) continue;
     auto& slot = *entry.slot;
     const auto& options = groups[slot.group].options();
-    auto& state = state_of(slot, algorithm, options, states);
+    auto& state = *slot.state;
     state.counters = state.current_counters();
     state.device_counters.reset();
     ++state.counters.steps;
@@ -160,13 +170,8 @@ void Step::update_by_kernels(Algorithm& algorithm, Groups& groups, States& state
   }
 }
 
-void Step::update_by_aten(Algorithm& algorithm, Groups& groups, States& states,
-                          const at::Tensor& flag) {
+void Step::update_by_aten(Algorithm& algorithm, Groups& groups, const at::Tensor& flag) {
   if (aten_.empty()) return;
-  for (std::size_t i = 0; i < aten_.size(); ++i) {
-    auto& slot = *aten_.entry(i).slot;
-    state_of(slot, algorithm, groups[slot.group].options(), states);
-  }
   aten_.update(algorithm, groups, flag.defined() ? flag.ne(0) : flag);
   ListCopy copies;
   for (std::size_t i = 0; i < aten_.size(); ++i) {
@@ -215,13 +220,16 @@ StepOutcome Step::run(Algorithm& algorithm, Groups& groups, States& states,
   if (must_look) seen = look(inv_scale);
   if (request.update) {
     auto decision = decide(request, seen, inv_scale);
-    if (any_by_kernels_ && is_set(decision.flag)) {
+    const bool kernels_skip = any_by_kernels_ && is_set(decision.flag);
+    prepare(algorithm, groups, states, !kernels_skip);
+    // First what may still fail.
+    update_by_aten(algorithm, groups, decision.flag);
+    if (kernels_skip) {
       decision.clip = 1;
       if (request.give_back) kernels_.unscale(entries_, inv_scale);
     } else if (any_by_kernels_) {
-      update_by_kernels(algorithm, groups, states, decision);
+      update_by_kernels(algorithm, groups, decision);
     }
-    update_by_aten(algorithm, groups, states, decision.flag);
     give_back(request, decision);
   }
   entries_.clear();

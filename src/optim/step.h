@@ -38,9 +38,9 @@ class Step {
 
   StepOutcome look(float inv_scale);
   Decision decide(const StepRequest& request, const StepOutcome& seen, float inv_scale);
-  void update_by_kernels(Algorithm& algorithm, Groups& groups, States& states,
-                         const Decision& decision);
-  void update_by_aten(Algorithm& algorithm, Groups& groups, States& states, const at::Tensor& flag);
+  void prepare(const Algorithm& algorithm, Groups& groups, States& states, bool kernels_too);
+  void update_by_kernels(Algorithm& algorithm, Groups& groups, const Decision& decision);
+  void update_by_aten(Algorithm& algorithm, Groups& groups, const at::Tensor& flag);
   void give_back(const StepRequest& request, const Decision& decision);
   ParameterState& state_of(Slot& slot, const Algorithm& algorithm, const OptimizerOptions& options,
                            States& states);
@@ -51,7 +51,7 @@ class Step {
   KernelStep kernels_;
   AtenStep aten_;
   std::vector<at::Tensor> non_finite_;  // the parameters that the last look found
-  at::Tensor norm_, flag_;  // the last results: used again if nobody holds them
+  at::Tensor norm_, flag_;              // the last results: used again if nobody holds them
 };
 
 }  // namespace amp::optim

@@ -49,6 +49,7 @@ void visit_recipe(TheRecipe& recipe, Visit visit) {
   visit("scaler", recipe.scaler);
   visit("max_grad_norm", recipe.max_grad_norm);
   visit("accumulation", recipe.accumulation);
+  visit("restore_buffers", recipe.restore_buffers);
 }
 
 template <typename Value>

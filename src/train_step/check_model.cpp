@@ -21,6 +21,14 @@ namespace {
   throw InvalidArgument(message.str());
 }
 
+constexpr auto kComplexRule =
+    "complex parameters have no place in mixed precision: register at::view_as_real of it, a real "
+    "parameter, and use at::view_as_complex in forward()";
+
+bool is_trained_complex(const at::Tensor& parameter) {
+  return parameter.defined() && parameter.is_complex() && parameter.requires_grad();
+}
+
 bool is_trained(const ModelTensor& item) {
   return item.is_parameter && item.tensor.is_floating_point() && item.tensor.requires_grad();
 }
@@ -39,6 +47,8 @@ c10::Device checked_device(const char* who, const std::vector<ModelTensor>& mode
                            const Recipe& recipe) {
   std::optional<c10::Device> device;
   for (const auto& item : model) {
+    if (item.is_parameter && is_trained_complex(item.tensor))
+      refuse_parameter(who, item.name, item.tensor, kComplexRule);
     if (!is_trained(item)) continue;
     if (!has_fitting_dtype(item.tensor, recipe)) {
       refuse_parameter(who, item.name, item.tensor,
@@ -54,6 +64,18 @@ c10::Device checked_device(const char* who, const std::vector<ModelTensor>& mode
     throw InvalidArgument(std::string(who) +
                           ": the model has no floating-point parameter to train");
   return *device;
+}
+
+void check_parameters(const char* who, const torch::optim::Optimizer& optimizer) {
+  const auto& groups = optimizer.param_groups();
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    for (std::size_t i = 0; i < groups[g].params().size(); ++i) {
+      const auto& parameter = groups[g].params()[i];
+      if (!is_trained_complex(parameter)) continue;
+      refuse_parameter(who, std::to_string(i) + " of group " + std::to_string(g), parameter,
+                       kComplexRule);
+    }
+  }
 }
 
 void check_scaling(const char* who, const Recipe& recipe,

@@ -17,6 +17,9 @@ namespace amp::train_step {
 c10::Device checked_device(const char* who, const std::vector<ModelTensor>& model,
                            const Recipe& recipe);
 
+// Throws InvalidArgument by name for a complex parameter in the optimizer's groups that is trained.
+void check_parameters(const char* who, const torch::optim::Optimizer& optimizer);
+
 // Throws InvalidArgument for loss scaling of an fp16 model without masters: unscaled, its fp16
 // gradients would be flushed to zero, and a stock optimizer takes no others for fp16 weights.
 void check_scaling(const char* who, const Recipe& recipe, const torch::optim::Optimizer& optimizer);

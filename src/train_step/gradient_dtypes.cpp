@@ -1,39 +1,65 @@
 // Gradients in the dtype in which the backward pass makes them.
 #include "src/train_step/gradient_dtypes.h"
 
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/variable.h>
+
 #include <optional>
 
 namespace amp::train_step {
 namespace {
 
 // LibTorch has it from 2.10 or 2.11 on.
-template <typename Tensor>
-bool set_grad_dtype(const Tensor& parameter, std::optional<c10::ScalarType> dtype) {
-  if constexpr (requires { parameter.set_grad_dtype(dtype); }) {
-    parameter.set_grad_dtype(dtype);
-    return true;
+template <typename Meta>
+constexpr bool kHasGradDtype = requires(Meta& meta) {
+  meta.allow_grad_dtype_mismatch_ = true;
+};
+
+// Not by Tensor::set_grad_dtype: what that has set once stays set, so that the gradient of a weight
+// that becomes fp16 or fp64 later would be fp32; and a node that accumulates the gradient already
+// does not hear of it.
+template <typename Meta>
+void set_any_dtype(Meta& meta, const at::Tensor& parameter, bool any) {
+  if constexpr (kHasGradDtype<Meta>) {
+    meta.allow_grad_dtype_mismatch_ = any;
+    const auto node = torch::autograd::impl::try_get_grad_accumulator(parameter);
+    const auto set = [&](auto& metadata) {
+      metadata.set_grad_dtype(any ? std::nullopt : std::optional(parameter.scalar_type()));
+    };
+    if (node != nullptr) set(node->mutable_input_metadata(0));
   }
-  return false;
+}
+
+template <typename Meta>
+bool has_own_dtype(const Meta& meta) {
+  if constexpr (kHasGradDtype<Meta>)
+    return meta.allow_grad_dtype_mismatch_ || meta.grad_dtype_.has_value();
+  return true;
 }
 
 }  // namespace
 
-void GradientDtypes::release(torch::optim::Optimizer& optimizer) {
-  for (auto& group : optimizer.param_groups()) {
-    for (auto& parameter : group.params()) {
-      if (parameter.scalar_type() != c10::kFloat || parameter.grad().defined()) continue;
-      if (set_grad_dtype(parameter, std::nullopt)) parameters_.push_back(parameter);
-    }
-  }
+void GradientDtypes::release(const at::Tensor& parameter) {
+  auto* meta = torch::autograd::impl::get_autograd_meta(parameter);
+  if (meta == nullptr || has_own_dtype(*meta)) return;
+  if (parameter.scalar_type() != c10::kFloat || parameter.grad().defined() ||
+      parameter._fw_grad(/*level=*/0).defined())
+    return;
+  released_.push_back(parameter);
+  set_any_dtype(*meta, parameter, true);
 }
 
-// A gradient of another dtype would not fit any more.
-GradientDtypes::~GradientDtypes() {
-  for (auto& parameter : parameters_) {
-    if (parameter.grad().defined() && parameter.grad().scalar_type() != c10::kFloat)
-      parameter.mutable_grad() = parameter.grad().to(c10::kFloat);
-    set_grad_dtype(parameter, c10::kFloat);
+void GradientDtypes::restore() {
+  for (const auto& parameter : released_) {
+    auto& gradient = parameter.mutable_grad();
+    if (gradient.defined() && gradient.scalar_type() != parameter.scalar_type()) {
+      const c10::NoGradGuard no_grad;
+      gradient = gradient.to(parameter.scalar_type());
+    }
+    set_any_dtype(*torch::autograd::impl::get_autograd_meta(parameter), parameter, false);
   }
+  released_.clear();
 }
 
 }  // namespace amp::train_step

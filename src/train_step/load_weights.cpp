@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "amp/error.h"
+#include "src/train_step/master_weights.h"
 
 namespace amp::train_step {
 namespace {
@@ -43,7 +44,12 @@ void load_weights(const std::vector<ModelTensor>& model, const NamedTensors& wei
   c10::NoGradGuard no_grad;
   for (const auto& item : model) {
     auto target = item.tensor;
-    target.copy_(by_name.at(item.name));
+    const auto& value = by_name.at(item.name);
+    // Rounded, a value would lose what its master has room for.
+    if (auto master = master_of(target); master.defined())
+      target.copy_(master.copy_(value));
+    else
+      target.copy_(value);
   }
 }
 

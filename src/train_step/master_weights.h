@@ -3,6 +3,9 @@
 
 #include <torch/optim/optimizer.h>
 
+#include <cstdint>
+#include <functional>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -20,11 +23,32 @@ namespace amp::train_step {
 // _process_optimizer.py).
 class MasterWeights {
  public:
-  MasterWeights(std::vector<ModelTensor> model,
-                const std::vector<torch::optim::Optimizer*>& optimizers, const Recipe& recipe);
+  using Collect = std::function<std::vector<ModelTensor>()>;  // the model's tensors of now
+
+  MasterWeights(Collect model, const std::vector<torch::optim::Optimizer*>& optimizers,
+                const Recipe& recipe);
+  ~MasterWeights();
+  MasterWeights(const MasterWeights&) = delete;
+  MasterWeights& operator=(const MasterWeights&) = delete;
+
+  // Lets the masters follow a model that was changed: by torch::load, copy_, set_data, `.data()`.
+  // Where a weight is no longer its master rounded, the master becomes the weight; the optimizer's
+  // state stays. A weight that has another dtype now gives its full values, and goes back to the
+  // model's dtype. On the CPU every change is seen; elsewhere those that show in the tensor's version
+  // or address. Throws InvalidArgument by name for another shape or device. Does not wait for the
+  // device but for a weight of another dtype. Before each step, and before the masters are read.
+  void follow_model();
+  // The same for weights of another dtype or shape alone, which costs nothing. Before each forward
+  // pass.
+  void follow_dtypes();
+
+  // Gives a master to a low-precision weight of the model that was put into the optimizer's groups
+  // since: the master takes its place there. Nothing without masters.
+  void adopt(torch::optim::Optimizer& optimizer);
 
   // Adds the model's gradients to those of this optimizer's masters, in fp32 and scaled as they
-  // are, and clears them. After each backward pass.
+  // are, and clears them. After each backward pass. The tensors that the masters had as gradients
+  // stay what they were.
   void take_gradients(const torch::optim::Optimizer& optimizer);
 
   // Clears the model's gradients without adding them: after a backward pass that failed.
@@ -34,19 +58,35 @@ class MasterWeights {
   // device.
   void write_back(const torch::optim::Optimizer& optimizer);
 
-  // All tensors of the model, parameters as their masters where they have one.
-  std::vector<ModelTensor> values() const;
+  // All tensors that the model has now, parameters as their masters where they have one.
+  std::vector<ModelTensor> values();
 
  private:
   struct Pair {
-    at::Tensor model, master;
+    std::string name = {};
+    at::Tensor model = {}, master = {};
     const torch::optim::Optimizer* owner = nullptr;  // the first that holds it
+    // What the model's was when it and its master agreed.
+    c10::ScalarType dtype = c10::ScalarType::Undefined;
+    std::uint32_t version = 0;
+    const void* data = nullptr;
+    std::uint64_t content = 0;
+
+    bool is_unlike() const;  // of another dtype or shape
+    bool is_changed() const;
+    void agree();  // they do, from now on
+    void follow();
   };
-  void convert(const Recipe& recipe);
+  void convert(const std::vector<ModelTensor>& tensors, const Recipe& recipe);
+  void know(std::size_t first);  // the pairs from there on
   void move_into(torch::optim::Optimizer& optimizer);
 
-  std::vector<ModelTensor> tensors_;
+  Collect collect_;
+  c10::ScalarType adopted_ = c10::ScalarType::Undefined;  // what gets a master
   std::vector<Pair> pairs_;
 };
+
+// The master of a model's weight, of any MasterWeights that lives; undefined if it has none.
+at::Tensor master_of(const at::Tensor& weight);
 
 }  // namespace amp::train_step

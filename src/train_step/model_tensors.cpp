@@ -48,7 +48,48 @@ std::vector<ModelTensor> collected(const Module& model) {
   return tensors;
 }
 
+void collect_buffers(const torch::nn::Module& module, std::vector<BufferPlace>& into) {
+  for (auto& buffer : module.buffers(/*recurse=*/false)) into.emplace_back(std::move(buffer));
+  for (const auto& child : module.children()) collect_buffers(*child, into);
+}
+
+void collect_buffers(const torch::jit::Module& module, std::vector<BufferPlace>& into) {
+  for (const auto& item : module.named_buffers(/*recurse=*/false))
+    into.emplace_back(module._ivalue(), module.type()->getAttributeSlot(item.name));
+  for (const auto& child : module.children()) collect_buffers(child, into);
+}
+
+template <typename Module>
+std::vector<BufferPlace> collected_buffers(const Module& model) {
+  std::vector<BufferPlace> places;
+  collect_buffers(model, places);
+  return places;
+}
+
 }  // namespace
+
+at::Tensor BufferPlace::tensor() const {
+  return module_ ? module_->getSlot(slot_).toTensor() : tensor_;
+}
+
+void BufferPlace::put(const at::Tensor& tensor) const {
+  if (module_) module_->setSlot(slot_, tensor);
+}
+
+std::vector<BufferPlace> buffers_of(const torch::nn::Module& model) {
+  return collected_buffers(model);
+}
+std::vector<BufferPlace> buffers_of(const torch::jit::Module& model) {
+  return collected_buffers(model);
+}
+
+Model model_of(const torch::nn::Module& module) {
+  return {[&module] { return tensors_of(module); }, [&module] { return buffers_of(module); }};
+}
+// A handle on the script module's object, which a copy shares.
+Model model_of(const torch::jit::Module& module) {
+  return {[module] { return tensors_of(module); }, [module] { return buffers_of(module); }};
+}
 
 std::vector<ModelTensor> tensors_of(const torch::nn::Module& model) { return collected(model); }
 std::vector<ModelTensor> tensors_of(const torch::jit::Module& model) { return collected(model); }

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
 
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace torch::nn {
@@ -26,5 +29,33 @@ struct ModelTensor {
 // under each of its names. Works for a module that no shared_ptr holds.
 std::vector<ModelTensor> tensors_of(const torch::nn::Module& model);
 std::vector<ModelTensor> tensors_of(const torch::jit::Module& model);
+
+// Where a model keeps a buffer. A TorchScript module whose forward pass assigns to it puts another
+// tensor there.
+class BufferPlace {
+ public:
+  explicit BufferPlace(at::Tensor tensor) : tensor_(std::move(tensor)) {}
+  BufferPlace(c10::intrusive_ptr<c10::ivalue::Object> module, std::size_t slot)
+      : module_(std::move(module)), slot_(slot) {}
+
+  at::Tensor tensor() const;
+  void put(const at::Tensor& tensor) const;  // nothing in a C++ module, which keeps its tensor
+
+ private:
+  at::Tensor tensor_;
+  c10::intrusive_ptr<c10::ivalue::Object> module_;  // null in a C++ module
+  std::size_t slot_ = 0;
+};
+
+std::vector<BufferPlace> buffers_of(const torch::nn::Module& model);
+std::vector<BufferPlace> buffers_of(const torch::jit::Module& model);
+
+// A model that is trained: what it has now, each time it is asked. Refers to the module.
+struct Model {
+  std::function<std::vector<ModelTensor>()> tensors;
+  std::function<std::vector<BufferPlace>()> buffers;
+};
+Model model_of(const torch::nn::Module& module);
+Model model_of(const torch::jit::Module& module);
 
 }  // namespace amp::train_step

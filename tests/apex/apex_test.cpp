@@ -377,6 +377,17 @@ TEST(Apex, StateGoesRound) {
   EXPECT_EQ(resumed.loss_scale(0), 65536.0);
 }
 
+TEST(Apex, AComplexParameterIsRefusedByName) {
+  Mlp model;
+  model->register_parameter(
+      "phase", at::ones({2}, at::TensorOptions(at::kComplexFloat).device(test_device())));
+  auto optimizer = make_optimizer("sgd", model->parameters());
+  EXPECT_THAT([&] { initialize(*model, *optimizer, "O2"); },
+              ThrowsMessage<InvalidArgument>(
+                  AllOf(HasSubstr("initialize: parameter 'phase'"), HasSubstr("complex"))));
+  EXPECT_EQ(model->first->weight.scalar_type(), at::kFloat);
+}
+
 TEST(Apex, BadInputIsRefusedAndNothingChanged) {
   Mlp model;
   auto optimizer = make_optimizer("sgd", model->parameters());

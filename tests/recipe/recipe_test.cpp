@@ -94,11 +94,12 @@ TEST(RecipeJson, HasTheFieldsNamesAndRoundTrips) {
   for (const char* field :
        {"\"compute_dtype\": \"fp16\"", "\"model_dtype\": \"fp16\"", "\"master_weights\": true",
         "\"loss_scaling\": \"dynamic\"", "\"max_grad_norm\": 0.1", "\"accumulation\": 3",
-        "\"init_scale\": 1024.0", "\"growth_interval\": 2000"}) {
+        "\"init_scale\": 1024.0", "\"growth_interval\": 2000", "\"restore_buffers\": true"}) {
     EXPECT_THAT(text, HasSubstr(field));
   }
   EXPECT_EQ(Recipe::from_json(text).to_json(), text);
   EXPECT_EQ(Recipe::from_json("{}").to_json(), Recipe{}.to_json());
+  EXPECT_FALSE(Recipe::from_json(R"({"restore_buffers": false})").restore_buffers);
   EXPECT_EQ(Recipe::from_json(R"({"compute_dtype": "bf16"})").to_json(), Recipe::bf16().to_json());
 }
 

@@ -145,6 +145,30 @@ TEST(TrainStep, S6_11_AParameterThatIsNoMasterWeightIsRefusedByName) {
   }
 }
 
+TEST(TrainStep, S6_11_AComplexParameterIsRefusedByNameWhenItIsMade) {
+  struct Model : torch::nn::Module {
+    at::Tensor weight = register_parameter("weight", parameter({1.0}));
+    at::Tensor phase = register_parameter(
+        "phase", at::ones({2}, weight.options().dtype(at::kComplexFloat)).requires_grad_());
+  };
+  Model model;
+  auto all = sgd(model.parameters());
+  auto one = sgd({model.weight});
+  const auto why = AllOf(HasSubstr("'phase'"), HasSubstr("ComplexFloat"), HasSubstr("view_as_real"));
+  for (const auto& recipe : {Recipe::fp16(), Recipe::bf16(), Recipe::O2()}) {
+    EXPECT_THAT([&] { TrainStep(model, one, recipe); }, ThrowsMessage<InvalidArgument>(why));
+    EXPECT_THAT([&] { TrainStep(model, all, recipe); }, ThrowsMessage<InvalidArgument>(why));
+  }
+  // Of a loss's parameters, which the model does not have.
+  Small::Model plain;
+  auto both = sgd({plain.weight, model.phase});
+  EXPECT_THAT([&] { TrainStep(plain, both, Recipe::fp16()); },
+              refused("parameter '1 of group 0' (shape [2]) is ComplexFloat"));
+  EXPECT_EQ(both.param_groups()[0].params()[0].scalar_type(), at::kFloat);
+  model.phase.set_requires_grad(false);
+  EXPECT_NO_THROW(TrainStep(model, one, Recipe::fp16()));
+}
+
 TEST(TrainStep, S6_11_FrozenParametersMayHaveAnyDtype) {
   MlpImpl model;
   model.first->to(at::kHalf);
