@@ -49,7 +49,7 @@ Tensor previous(const Tensor& first, const Tensor& outputs, std::int64_t time_di
 }
 
 LstmSteps computed_again(const Tensor& x, const Tensor& before, const Tensor& c0,
-                     const Weights& weights, std::int64_t time_dim) {
+                         const Weights& weights, std::int64_t time_dim) {
   const auto of_inputs = gates_of_inputs(x, weights);
   const auto gates =
       product_plus(rows(of_inputs), rows(to_multiply(before)), to_multiply(weights.w_hh).t())

@@ -115,8 +115,7 @@ void put_on(torch::Library& library) {
 }  // namespace
 
 void remember_product(const Tensor& product) {
-  if (product.defined() && product.dim() == 3)
-    last_product().emplace(product.getIntrusivePtr());
+  if (product.defined() && product.dim() == 3) last_product().emplace(product.getIntrusivePtr());
 }
 
 void register_module_ops(torch::Library& cpu, torch::Library& cuda) {

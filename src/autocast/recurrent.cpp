@@ -6,6 +6,7 @@
 #include <ATen/ops/stack.h>
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "src/autocast/cast_cache.h"
@@ -20,11 +21,13 @@ bool is_taken(const Tensor& tensor) {
          tensor.scalar_type() != at::kDouble;
 }
 
-// Whether the batch has a step at least, never grows, and fits the input's rows.
+// Whether the batch has a step at least, never grows, and fits the input's rows, which takes_network may get
+// in two dimensions.
 bool are_packed(const Sequences& given) {
   const auto& sizes = given.batch_sizes;
   return !sizes.empty() && sizes.back() > 0 && std::ranges::is_sorted(sizes, std::greater()) &&
-         std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0}) == given.input.size(0);
+         std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0}) * given.input.size(-1) ==
+             given.input.numel();
 }
 
 // Whether layer after layer the weights have the sizes that what they multiply asks for.
@@ -36,8 +39,8 @@ bool fit(at::TensorList weights, std::size_t per_run, const Sequences& given,
                                                              : 1;
   const auto output = given.states[0].size(2), hidden = given.states.back().size(2);
   for (std::size_t run = 0; run * per_run < weights.size(); ++run) {
-    const auto size = static_cast<std::int64_t>(run) < directions ? given.input.size(1)
-                                                                  : output * directions;
+    const auto size =
+        static_cast<std::int64_t>(run) < directions ? given.input.size(-1) : output * directions;
     const auto* const of_run = &weights[run * per_run];
     if (of_run[0].sizes() != at::IntArrayRef({gates * hidden, size}) ||
         of_run[1].sizes() != at::IntArrayRef({gates * hidden, output}))
@@ -50,7 +53,7 @@ bool fit(at::TensorList weights, std::size_t per_run, const Sequences& given,
 
 bool takes_network(const Sequences& given, at::TensorList weights, const Network& network) {
   const bool is_lstm = network.cell == CellKind::lstm;
-  if (!is_taken(given.input) || given.input.dim() != 2 || given.input.numel() == 0 ||
+  if (!is_taken(given.input) || given.input.dim() < 2 || given.input.numel() == 0 ||
       !are_packed(given) || network.layers < 1 || given.states.size() != (is_lstm ? 2 : 1))
     return false;
   const std::int64_t runs = network.layers * (network.bidirectional ? 2 : 1);

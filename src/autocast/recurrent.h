@@ -27,7 +27,7 @@ struct Sequences {
 };
 
 // Whether network takes these: CPU tensors without wrappers of functorch or tracing, none of fp64, not empty,
-// in the sizes that LibTorch wants.
+// in the sizes that LibTorch wants. Here the input's rows may have two dimensions.
 bool takes_network(const Sequences& given, at::TensorList weights, const Network& network);
 
 // LibTorch's gru, rnn_tanh, rnn_relu and lstm for an input and weights that are all fp16 or all bf16: returns

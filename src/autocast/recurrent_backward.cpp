@@ -110,8 +110,8 @@ OfGates plain(const SavedLayer& layer, const Tensors& gradients, const std::vect
   const auto sums = product(before, w_hh.t())
                         .to(at::kFloat)
                         .add_(gates_of_inputs(layer.x(), weights, layer.how.cell));
-  const auto slope = layer.how.cell == CellKind::tanh ? 1 - sums.tanh_().square()
-                                                      : sums.gt(0).to(at::kFloat);
+  const auto slope =
+      layer.how.cell == CellKind::tanh ? 1 - sums.tanh_().square() : sums.gt(0).to(at::kFloat);
   const Written written = {at::empty(slope.sizes(), slope.options()),
                            at::empty(slope.unsqueeze(1).sizes(), w_hh.options())};
   const auto first = or_zeros(gradients[1], layer.h0());
@@ -229,7 +229,9 @@ Tensors recorded_gradients(const SavedLayer& layer, const Tensors& gradients) {
     differentiated.push_back(results[i]);
     of_results.push_back(gradients[i].to(at::kFloat));
   }
-  const auto is_needed = [](const Tensor& input) { return input.defined() && input.requires_grad(); };
+  const auto is_needed = [](const Tensor& input) {
+    return input.defined() && input.requires_grad();
+  };
   std::ranges::copy_if(inputs, std::back_inserter(needed), is_needed);
   const auto found =
       torch::autograd::grad(differentiated, needed, of_results, /*retain_graph=*/true,

@@ -12,8 +12,7 @@ using at::Tensor;
 State next_state(CellKind kind, const Tensor& of_input, const Weights& weights,
                  const State& before) {
   const auto dtype = weights.w_hh.scalar_type();
-  const auto of_state =
-      at::linear(before.h.to(dtype), weights.w_hh, weights.b_hh).to(at::kFloat);
+  const auto of_state = at::linear(before.h.to(dtype), weights.w_hh, weights.b_hh).to(at::kFloat);
   const auto h = before.h.to(at::kFloat);
   if (kind == CellKind::gru) {
     const auto i = of_input.chunk(3, 1), s = of_state.chunk(3, 1);
@@ -25,8 +24,7 @@ State next_state(CellKind kind, const Tensor& of_input, const Weights& weights,
   if (kind == CellKind::tanh) return {sums.tanh(), {}};
   if (kind == CellKind::relu) return {sums.relu(), {}};
   const auto gate = parts(sums);
-  const auto c =
-      gate[1].sigmoid() * before.c.to(at::kFloat) + gate[0].sigmoid() * gate[2].tanh();
+  const auto c = gate[1].sigmoid() * before.c.to(at::kFloat) + gate[0].sigmoid() * gate[2].tanh();
   auto output = gate[3].sigmoid() * c.tanh();
   if (weights.w_hr.defined()) output = at::linear(output, weights.w_hr);
   return {output, c};

@@ -1,6 +1,7 @@
 // One layer of a recurrent network in low precision, in one direction, over packed sequences.
 #include "src/autocast/recurrent_layer.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/addcmul.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/lerp.h>
@@ -40,7 +41,8 @@ void advance_(CellKind kind, const Tensor& of_input, Tensor of_state, Tensor h, 
     c.mul_(gate[1]).addcmul_(gate[0], gate[2]);
     auto output = c.tanh().mul_(gate[3]);
     if (projection.defined())
-      output = product(projection.scalar_type() == at::kFloat ? output : output.to(dtype), projection);
+      output =
+          product(projection.scalar_type() == at::kFloat ? output : output.to(dtype), projection);
     h.copy_(output);
   } else {
     of_state.add_(of_input);

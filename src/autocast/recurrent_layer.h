@@ -59,9 +59,7 @@ struct SavedLayer {
   const at::Tensor& h0() const { return tensors[1]; }
   const at::Tensor& c0() const { return tensors[2]; }
   const at::Tensor& outputs() const { return tensors[3]; }
-  Weights weights() const {
-    return weights_of(at::TensorList(tensors).slice(4), how.has_biases);
-  }
+  Weights weights() const { return weights_of(at::TensorList(tensors).slice(4), how.has_biases); }
 };
 
 std::vector<at::Tensor> computed_gradients(const SavedLayer& layer,

@@ -16,25 +16,29 @@ namespace {
 using at::Tensor;
 using at::TensorList;
 
-// [time, batch, size], or batch first, as one packed batch; nothing of an input in other dims.
+// [time, batch, size], or batch first; nothing of an input in other dims.
+std::vector<std::int64_t> padded_sizes(const Tensor& input, bool batch_first) {
+  if (input.dim() != 3) return {};
+  const auto steps = input.size(batch_first ? 1 : 0);
+  return std::vector(static_cast<std::size_t>(steps), input.size(batch_first ? 0 : 1));
+}
+
+// As one packed batch.
 Sequences packed(const Tensor& input, TensorList states, bool batch_first) {
-  if (input.dim() != 3) return {input, {}, states.vec()};
   const auto by_time = batch_first ? input.transpose(0, 1) : input;
-  return {by_time.reshape({-1, input.size(2)}),
-          std::vector(static_cast<std::size_t>(by_time.size(0)), by_time.size(1)), states.vec()};
+  return {by_time.reshape({-1, input.size(2)}), padded_sizes(input, batch_first), states.vec()};
 }
 
 Sequences packed(const Tensor& input, TensorList states, const Tensor& batch_sizes) {
   if (!batch_sizes.defined() || batch_sizes.scalar_type() != at::kLong || !batch_sizes.is_cpu() ||
-      batch_sizes.dim() != 1)
+      batch_sizes.dim() != 1 || input.dim() != 2)
     return {input, {}, states.vec()};
   const auto sizes = batch_sizes.contiguous();
   const auto* const first = sizes.const_data_ptr<std::int64_t>();
   return {input, {first, first + sizes.numel()}, states.vec()};
 }
 
-Sequences run_low(const Casts& to_low, Sequences given, TensorList weights,
-                  const Network& how) {
+Sequences run_low(const Casts& to_low, Sequences given, TensorList weights, const Network& how) {
   given.input = to_low(given.input);
   return network(given, to_low.list(weights), how);
 }
@@ -81,7 +85,7 @@ template <CellKind cell>
 bool PaddedNetwork<cell>::takes(const Tensor& input, const Tensor& state, TensorList weights,
                                 bool has_biases, std::int64_t layers, double dropout, bool train,
                                 bool bidirectional, bool batch_first) {
-  return takes_network(packed(input, state, batch_first), weights,
+  return takes_network({input, padded_sizes(input, batch_first), {state}}, weights,
                        {cell, has_biases, layers, dropout, train, bidirectional});
 }
 
@@ -91,18 +95,17 @@ WithLastState PaddedNetwork<cell>::run(const Casts& to_low, const Tensor& input,
                                        std::int64_t layers, double dropout, bool train,
                                        bool bidirectional, bool batch_first) {
   const auto given = packed(to_low(input), state, batch_first);
-  const auto results = run_low(to_low, given, weights,
-                               {cell, has_biases, layers, dropout, train, bidirectional});
+  const auto results =
+      run_low(to_low, given, weights, {cell, has_biases, layers, dropout, train, bidirectional});
   const auto steps = static_cast<std::int64_t>(given.batch_sizes.size());
   const auto output = results.input.view({steps, given.batch_sizes[0], -1});
   return {batch_first ? output.transpose(0, 1) : output, results.states[0]};
 }
 
 template <CellKind cell>
-bool PackedNetwork<cell>::takes(const Tensor& input, const Tensor& batch_sizes,
-                                const Tensor& state, TensorList weights, bool has_biases,
-                                std::int64_t layers, double dropout, bool train,
-                                bool bidirectional) {
+bool PackedNetwork<cell>::takes(const Tensor& input, const Tensor& batch_sizes, const Tensor& state,
+                                TensorList weights, bool has_biases, std::int64_t layers,
+                                double dropout, bool train, bool bidirectional) {
   return takes_network(packed(input, state, batch_sizes), weights,
                        {cell, has_biases, layers, dropout, train, bidirectional});
 }
@@ -128,9 +131,8 @@ WithLastStates PackedLstm::run(const Casts& to_low, const Tensor& input, const T
                                TensorList states, TensorList weights, bool has_biases,
                                std::int64_t layers, double dropout, bool train,
                                bool bidirectional) {
-  const auto results =
-      run_low(to_low, packed(input, states, batch_sizes), weights,
-              {CellKind::lstm, has_biases, layers, dropout, train, bidirectional});
+  const auto results = run_low(to_low, packed(input, states, batch_sizes), weights,
+                               {CellKind::lstm, has_biases, layers, dropout, train, bidirectional});
   return {results.input, results.states[0], results.states[1]};
 }
 

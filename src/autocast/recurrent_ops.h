@@ -55,9 +55,9 @@ struct PaddedNetwork : ByLowerPrecision {
 
 template <CellKind cell>
 struct PackedNetwork : ByLowerPrecision {
-  static bool takes(const at::Tensor& input, const at::Tensor& batch_sizes,
-                    const at::Tensor& state, at::TensorList weights, bool has_biases,
-                    std::int64_t layers, double dropout, bool train, bool bidirectional);
+  static bool takes(const at::Tensor& input, const at::Tensor& batch_sizes, const at::Tensor& state,
+                    at::TensorList weights, bool has_biases, std::int64_t layers, double dropout,
+                    bool train, bool bidirectional);
   static WithLastState run(const Casts& to_low, const at::Tensor& input,
                            const at::Tensor& batch_sizes, const at::Tensor& state,
                            at::TensorList weights, bool has_biases, std::int64_t layers,

@@ -24,9 +24,7 @@ constexpr std::array<std::string_view, 8> kNetworks = {
     "rnn_relu.data", "rnn_relu.input", "rnn_tanh.data", "rnn_tanh.input"};
 
 bool is_cell(std::string_view op) { return std::ranges::find(kCells, op) != kCells.end(); }
-bool is_network(std::string_view op) {
-  return std::ranges::find(kNetworks, op) != kNetworks.end();
-}
+bool is_network(std::string_view op) { return std::ranges::find(kNetworks, op) != kNetworks.end(); }
 
 CastRule torch_cpu_rule(const Listed& op) { return op.cpu; }
 CastRule torch_cuda_rule(const Listed& op) { return op.cuda; }
@@ -42,8 +40,8 @@ CastRule fast_cpu_rule(const Listed& op) {
 // CUDA's group_norm keeps mean and deviation in the dtype of its input: fp32 stays.
 CastRule fast_cuda_rule(const Listed& op) {
   if (is_fast_on(op, c10::DeviceType::CUDA)) return CastRule::lower_precision;
-  const bool inside = computes_in_fp32_inside(op.name) && std::string_view(op.name) != "group_norm" &&
-                      !is_cell(op.name);
+  const bool inside = computes_in_fp32_inside(op.name) &&
+                      std::string_view(op.name) != "group_norm" && !is_cell(op.name);
   return inside ? CastRule::fp32_inside : op.cuda;
 }
 CastRule unified_rule(const Listed& op) {

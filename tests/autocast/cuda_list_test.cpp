@@ -46,7 +46,8 @@ TEST(CudaList, S4_1To4_TheRulesAreTorchs) {
   for (const auto& op : OpPolicy::ops()) {
     // Torch's lists name the embedding nowhere, and cells but no networks (which have two overloads).
     const bool is_network = op.ends_with(".input") && !op.starts_with("conv");
-    if (op != "embedding" && !is_network && !op.ends_with(".data")) ours.push_back(one_overload(op));
+    if (op != "embedding" && !is_network && !op.ends_with(".data"))
+      ours.push_back(one_overload(op));
   }
   std::ranges::sort(listed);
   std::ranges::sort(ours);

@@ -208,7 +208,8 @@ TEST(LongRecurrence, RandomSettingsNearDouble) {
       round_weights(model, low);
       std::vector<Results> got;
       for (const auto& policy : policies())
-        got.push_back(run(model, operands(setting, low, seed % 2 == 0 ? at::kFloat : low), low, policy));
+        got.push_back(
+            run(model, operands(setting, low, seed % 2 == 0 ? at::kFloat : low), low, policy));
       model.module->to(at::kDouble);
       const auto exact = run(model, operands(setting, low, at::kDouble), low, {});
       for (const auto& results : got) {
@@ -322,7 +323,8 @@ TEST(LongRecurrence, WeightsOfCellsInALoop) {
   expect_cell<torch::nn::RNNCell>(
       torch::nn::RNNCell(torch::nn::RNNCellOptions(8, 8).nonlinearity(torch::kReLU)), one_state);
   expect_cell<torch::nn::LSTMCell>(
-      torch::nn::LSTMCell(8, 8), [](torch::nn::LSTMCell& cell, const Tensor& input, Tensors& states) {
+      torch::nn::LSTMCell(8, 8),
+      [](torch::nn::LSTMCell& cell, const Tensor& input, Tensors& states) {
         std::tie(states[0], states[1]) = cell(input, std::tuple(states[0], states[1]));
         return states[0];
       });
@@ -333,8 +335,8 @@ TEST(LongRecurrence, WeightsOfCellsInALoop) {
 TEST(LongRecurrence, TheStateIsFp32) {
   torch::nn::GRU gru(1, 1);
   torch::nn::GRUCell cell(1, 1);
-  for (auto* const module : {static_cast<torch::nn::Module*>(gru.get()),
-                             static_cast<torch::nn::Module*>(cell.get())}) {
+  for (auto* const module :
+       {static_cast<torch::nn::Module*>(gru.get()), static_cast<torch::nn::Module*>(cell.get())}) {
     const c10::NoGradGuard no_grad;
     for (auto& item : module->named_parameters()) {
       item.value().zero_();
@@ -429,8 +431,8 @@ TEST(LongRecurrence, DropsOutBetweenLayersInTraining) {
 }
 
 TEST(LongRecurrence, RulesOfTheLists) {
-  for (const auto* op : {"gru.input", "gru.data", "rnn_tanh.input", "rnn_tanh.data", "rnn_relu.input",
-                         "rnn_relu.data", "lstm.input", "lstm.data"}) {
+  for (const auto* op : {"gru.input", "gru.data", "rnn_tanh.input", "rnn_tanh.data",
+                         "rnn_relu.input", "rnn_relu.data", "lstm.input", "lstm.data"}) {
     EXPECT_EQ(OpPolicy::fast(at::kCPU).rule(op), CastRule::lower_precision) << op;
     EXPECT_EQ(OpPolicy::unified().rule(op), CastRule::lower_precision) << op;
     EXPECT_EQ(OpPolicy::fast(at::kCUDA).rule(op), CastRule::keep) << op;

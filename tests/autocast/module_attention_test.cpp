@@ -1,43 +1,18 @@
-// LibTorch's own attention modules, which throw in low precision where keys are padded, against themselves
-// in double precision.
-#include <ATen/ATen.h>
+// LibTorch's own attention module, which throws in low precision where keys are padded, against itself in double
+// precision.
 #include <ATen/autocast_mode.h>
-#include <gtest/gtest.h>
 #include <torch/nn/modules/activation.h>
-#include <torch/nn/modules/transformer.h>
 
-#include <limits>
-#include <optional>
-#include <random>
-#include <string>
 #include <tuple>
-#include <vector>
 
 #include "amp/autocast.h"
+#include "tests/autocast/attention_modules.h"
 #include "tests/support/tensors.h"
 
 namespace amp::tests {
 namespace {
 
-using at::Tensor;
 using Attention = torch::nn::MultiheadAttention;
-
-constexpr double kInf = std::numeric_limits<double>::infinity();
-
-const std::vector<OpPolicy>& policies() {
-  static const std::vector<OpPolicy> all = {OpPolicy::torch(at::kCPU), OpPolicy::fast(at::kCPU),
-                                            OpPolicy::unified()};
-  return all;
-}
-
-double unit(c10::ScalarType dtype) { return dtype == at::kHalf ? 0x1p-11 : 0x1p-8; }
-
-template <typename Module>
-void copy_weights(const Module& from, const Module& to) {
-  const c10::NoGradGuard no_grad;
-  const auto weights = from->named_parameters();
-  for (auto& item : to->named_parameters()) item.value().copy_(weights[item.key()]);
-}
 
 // What a call of an attention module is given; masks may be undefined.
 struct Given {
@@ -62,23 +37,9 @@ struct Results {
   std::vector<Tensor> outputs, gradients;
 };
 
-// Gradients of the sum of what comes out, each times fixed numbers.
-template <typename Module>
-std::vector<Tensor> gradients_of(const std::vector<Tensor>& outputs, Module& module,
-                                 std::vector<Tensor> inputs) {
-  at::manual_seed(13);
-  auto sum = at::zeros({}, at::kDouble);
-  for (const auto& output : outputs)
-    sum = sum + (output.to(at::kDouble) * at::randn(output.sizes(), at::kDouble)).sum();
-  for (const auto& parameter : module->parameters()) inputs.push_back(parameter);
-  return torch::autograd::grad({sum}, inputs, {}, /*retain_graph=*/false, /*create_graph=*/false,
-                               /*allow_unused=*/true);
-}
-
 std::vector<Tensor> outputs_of(Attention& attention, const Given& given) {
-  const auto [output, weights] =
-      attention(given.query, given.key, given.value, given.padding, given.need_weights, given.mask,
-                given.average);
+  const auto [output, weights] = attention(given.query, given.key, given.value, given.padding,
+                                           given.need_weights, given.mask, given.average);
   std::vector<Tensor> outputs = {output};
   if (given.need_weights) outputs.push_back(weights);
   return outputs;
@@ -95,21 +56,6 @@ void add_gradients(Results& results, Attention& attention, const Given& given) {
       gradients_of(results.outputs, attention, {given.query, given.key, given.value});
 }
 
-void expect_near(const std::vector<Tensor>& got, const std::vector<Tensor>& exact, double tolerance,
-                 const char* what) {
-  ASSERT_EQ(got.size(), exact.size());
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    ASSERT_EQ(got[i].defined(), exact[i].defined()) << what << ' ' << i;
-    if (!got[i].defined()) continue;
-    ASSERT_EQ(got[i].sizes(), exact[i].sizes()) << what << ' ' << i;
-    ASSERT_TRUE(got[i].isnan().equal(exact[i].isnan())) << what << ' ' << i << ": NaN elsewhere";
-    const auto wanted = exact[i].nan_to_num(0), given = got[i].to(at::kDouble).nan_to_num(0);
-    const double largest = wanted.abs().max().item<double>();
-    EXPECT_LE((given - wanted).abs().max().item<double>(), tolerance * largest + 1e-7)
-        << what << ' ' << i << " of " << largest;
-  }
-}
-
 // Settings and inputs out of a seed: every option of the module, every kind of mask.
 struct Drawn {
   torch::nn::MultiheadAttentionOptions options{1, 1};
@@ -117,28 +63,6 @@ struct Drawn {
   bool train = true;
   std::string text;
 };
-
-class Draw {
- public:
-  explicit Draw(unsigned seed) : engine_(seed) { at::manual_seed(seed); }
-  std::int64_t number(std::int64_t from, std::int64_t to) {
-    return std::uniform_int_distribution<std::int64_t>(from, to)(engine_);
-  }
-  bool coin() { return number(0, 1) == 1; }
-
- private:
-  std::mt19937 engine_;
-};
-
-// Which keys are left out: never the first, so that no row is empty.
-Tensor drawn_padding(Draw& draw, std::int64_t batch, std::int64_t sources) {
-  auto padding = at::zeros({batch, sources}, at::kBool);
-  for (std::int64_t i = 0; i < batch; ++i) {
-    const auto kept = draw.number(1, sources);
-    if (kept < sources) padding[i].narrow(0, kept, sources - kept).fill_(true);
-  }
-  return padding;
-}
 
 Tensor drawn_mask(Draw& draw, std::int64_t targets, std::int64_t sources, c10::ScalarType low,
                   std::string& text) {
@@ -294,7 +218,9 @@ TEST(ModuleAttention, WithoutPaddingTorchsListHasTorchsBits) {
   Small given;
   const auto mask = at::full({5, 5}, -kInf).triu(1).to(at::kFloat);
   for (const auto low : {at::kBFloat16, at::kHalf}) {
-    const auto call = [&] { return given.attention(given.x, given.x, given.x, Tensor(), true, mask); };
+    const auto call = [&] {
+      return given.attention(given.x, given.x, given.x, Tensor(), true, mask);
+    };
     std::tuple<Tensor, Tensor> stock, ours;
     {
       const StockRegion region(low);
@@ -329,7 +255,8 @@ TEST(ModuleAttention, TakesInputsOfTwoDtypes) {
   for (const auto& policy : policies()) {
     const Autocast autocast(at::kCPU, at::kBFloat16, {.policy = policy});
     const auto mixed = std::get<0>(given.attention(given.x, memory, memory));
-    const auto same = std::get<0>(given.attention(given.x, memory.to(at::kFloat), memory.to(at::kFloat)));
+    const auto same =
+        std::get<0>(given.attention(given.x, memory.to(at::kFloat), memory.to(at::kFloat)));
     EXPECT_TRUE(mixed.equal(same)) << policy.name();
     EXPECT_TRUE(at::equal(memory, memory.to(at::kFloat)));
     EXPECT_FALSE(at::equal(given.x, given.x.to(at::kBFloat16)));
@@ -347,73 +274,6 @@ TEST(ModuleAttention, DropsOutInTraining) {
   EXPECT_FALSE(call().equal(call()));
   attention->eval();
   EXPECT_TRUE(call().equal(call()));
-}
-
-struct Masks {
-  Tensor source, target, memory, source_padding, target_padding, memory_padding;
-  Masks as(c10::ScalarType dtype) const {
-    const auto cast = [&](const Tensor& mask) { return mask.defined() ? mask.to(dtype) : mask; };
-    return {cast(source), cast(target), cast(memory), source_padding, target_padding, memory_padding};
-  }
-};
-
-Masks drawn_masks(Draw& draw, std::int64_t batch, std::int64_t sources, std::int64_t targets) {
-  const auto causal = [](std::int64_t rows, std::int64_t columns) {
-    return at::full({rows, columns}, -kInf).triu(1).to(at::kFloat);
-  };
-  const auto maybe = [&](const Tensor& mask) { return draw.coin() ? mask : Tensor(); };
-  Masks masks;
-  masks.source = maybe(causal(sources, sources));
-  masks.target = maybe(causal(targets, targets));
-  masks.memory = maybe(causal(targets, sources));
-  masks.source_padding = maybe(drawn_padding(draw, batch, sources));
-  masks.target_padding = maybe(drawn_padding(draw, batch, targets));
-  masks.memory_padding = maybe(drawn_padding(draw, batch, sources));
-  return masks;
-}
-
-// Encoder and decoder in one, in training and evaluation, with every mask or none of them.
-TEST(ModuleAttention, TransformersTrainNearDouble) {
-  for (unsigned seed = 1; seed <= 12; ++seed) {
-    Draw draw(seed);
-    const auto options = torch::nn::TransformerOptions(8, 2, 1, 2)
-                             .dim_feedforward(12)
-                             .dropout(0)
-                             .activation(draw.coin() ? torch::nn::TransformerOptions::activation_t(torch::kReLU)
-                                                     : torch::nn::TransformerOptions::activation_t(torch::kGELU));
-    const auto batch = draw.number(1, 3), sources = draw.number(1, 6), targets = draw.number(1, 6);
-    const auto masks = drawn_masks(draw, batch, sources, targets);
-    const auto source = at::randn({sources, batch, 8}), target = at::randn({targets, batch, 8});
-    torch::nn::Transformer model(options), exact(options);
-    const bool train = draw.coin();
-    model->train(train);
-    exact->train(train);
-    copy_weights(model, exact);
-    exact->to(at::kDouble);
-    const auto call = [](torch::nn::Transformer& module, const Tensor& from, const Tensor& to,
-                         const Masks& m) {
-      return module(from, to, m.source, m.target, m.memory, m.source_padding, m.target_padding,
-                    m.memory_padding);
-    };
-    const auto wide_source = source.to(at::kDouble).requires_grad_();
-    const auto wide_target = target.to(at::kDouble).requires_grad_();
-    const auto wanted = call(exact, wide_source, wide_target, masks.as(at::kDouble));
-    const auto wanted_gradients = gradients_of({wanted}, exact, {wide_source, wide_target});
-    for (const auto& policy : policies()) {
-      for (const auto low : {at::kBFloat16, at::kHalf}) {
-        SCOPED_TRACE("seed " + std::to_string(seed) + ", " + policy.name() + ", " + c10::toString(low));
-        const auto from = source.clone().requires_grad_(), to = target.clone().requires_grad_();
-        Tensor got;
-        {
-          const Autocast autocast(at::kCPU, low, {.policy = policy});
-          got = call(model, from, to, draw.coin() ? masks : masks.as(low));
-        }
-        // Nine normed sums, each of some roundings.
-        expect_near({got}, {wanted}, 16 * unit(low), "output");
-        expect_near(gradients_of({got}, model, {from, to}), wanted_gradients, 40 * unit(low), "gradient");
-      }
-    }
-  }
 }
 
 }  // namespace
