@@ -12,7 +12,7 @@
 
 #include "amp/op_policy.h"
 
-namespace amp::tests {
+namespace amp::tests::attention {
 
 using at::Tensor;
 
@@ -83,4 +83,4 @@ inline Tensor drawn_padding(Draw& draw, std::int64_t batch, std::int64_t sources
   return padding;
 }
 
-}  // namespace amp::tests
+}  // namespace amp::tests::attention

@@ -4,7 +4,7 @@
 #include "amp/autocast.h"
 #include "tests/autocast/attention_modules.h"
 
-namespace amp::tests {
+namespace amp::tests::attention {
 namespace {
 
 struct Masks {
@@ -79,4 +79,4 @@ TEST(Transformers, TrainNearDouble) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::attention
