@@ -13,6 +13,8 @@
 #include "src/autocast/cast_cache.h"
 #include "src/autocast/emulation.h"
 #include "src/autocast/log.h"
+#include "src/autocast/module_ops.h"
+#include "src/autocast/recurrent_ops.h"
 #include "src/autocast/region.h"
 
 namespace amp::autocast {
@@ -240,7 +242,14 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
     auto rule = table == nullptr ? own : table->rules[number];
     if (rule == CastRule::fp32_inside && !Inside<AtOp>::reads_low_precision(device, args...))
       rule = CastRule::fp32;
+    if constexpr (Recurrent<AtOp>::possible) {
+      if (rule == Recurrent<AtOp>::rule && !computes_recurrence(region, args...))
+        rule = device == c10::DeviceType::CPU ? CastRule::keep : Recurrent<AtOp>::on_cuda;
+    }
     if constexpr (std::is_same_v<AtOp, at::_ops::lstm_input>) {
+      // The layers inside have that rule.
+      if (rule == CastRule::lower_precision && device == c10::DeviceType::CUDA)
+        rule = CastRule::keep;
       // LibTorch's, with casts inside it: in fp16 it takes its fast path for fp32 inputs alone.
       if (rule == CastRule::lower_precision && device == c10::DeviceType::CPU &&
           !lstm_takes(args...)) {
@@ -272,6 +281,12 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
       if (rule == CastRule::fp32_inside)
         return cross_entropy_inside({c10::kFloat, device, table != nullptr, count}, args...);
     }
+    if constexpr (Recurrent<AtOp>::possible) {
+      if (rule == Recurrent<AtOp>::rule) {
+        const auto low = at::autocast::get_autocast_dtype(device);
+        return Recurrent<AtOp>::run({low, device, table != nullptr, count}, args...);
+      }
+    }
     Casts casts{target(rule, device, args...), device, table != nullptr, count};
     if constexpr (std::is_same_v<AtOp, at::_ops::lstm_input>) {
       if (rule == CastRule::lower_precision && device == c10::DeviceType::CPU)
@@ -287,10 +302,21 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
       return with_rounded_gradients<Ret>(*emulation,
                                          AtOp::call(cast<Args>(casts, static_cast<Args>(args))...));
     }
+    if constexpr (std::is_same_v<AtOp, at::_ops::bmm>) {
+      auto result = AtOp::call(cast<Args>(casts, static_cast<Args>(args))...);
+      if (region != nullptr) remember_product(result);
+      return result;
+    }
     return AtOp::call(cast<Args>(casts, static_cast<Args>(args))...);
   }
 
  private:
+  static bool computes_recurrence(const Region* region, const Args&... args) {
+    if constexpr (Recurrent<AtOp>::possible && device == c10::DeviceType::CPU)
+      return !(region != nullptr && region->cpu.emulate.has_value()) &&
+             Recurrent<AtOp>::takes(args...);
+    return false;
+  }
   template <typename... Rest>
   static c10::ScalarType dtype_of(const at::Tensor& first, const Rest&...) {
     return first.scalar_type();

@@ -16,8 +16,7 @@ struct Lstm {
 };
 
 // Whether lstm takes these: CPU tensors without wrappers of functorch or tracing, input [time,
-// batch, size] or [batch, time, size] and not empty, one direction, states and weights as
-// at::lstm wants them.
+// batch, size] or [batch, time, size] and not empty, states and weights as at::lstm wants them.
 bool takes_lstm(const at::Tensor& input, at::TensorList states, at::TensorList weights,
                 const Lstm& options);
 

@@ -8,6 +8,7 @@
 #include "src/autocast/cross_entropy.h"
 #include "src/autocast/kernels.h"
 #include "src/autocast/lstm.h"
+#include "src/autocast/module_ops.h"
 #include "src/cpu_math/single_copy.h"
 
 namespace amp::autocast {
@@ -25,6 +26,7 @@ bool register_once() {
   register_part_3(*cpu, *cuda);
   register_part_4(*cpu, *cuda);
   register_part_5(*cpu, *cuda);
+  register_module_ops(*cpu, *cuda);
   return true;
 }
 

@@ -15,13 +15,23 @@ namespace {
 constexpr std::array<const char*, 6> kFp32Inside = {"cross_entropy_loss", "softmax.int",
                                                     "log_softmax.int",    "layer_norm",
                                                     "native_layer_norm",  "group_norm"};
+// One step each, which CUDA's kernels of lower precision compute in fp32 inside anyway.
+constexpr std::array<std::string_view, 4> kCells = {"gru_cell", "lstm_cell", "rnn_relu_cell",
+                                                    "rnn_tanh_cell"};
+// Whole networks.
+constexpr std::array<std::string_view, 8> kNetworks = {
+    "gru.data",      "gru.input",      "lstm.data",     "lstm.input",
+    "rnn_relu.data", "rnn_relu.input", "rnn_tanh.data", "rnn_tanh.input"};
+
+bool is_cell(std::string_view op) { return std::ranges::find(kCells, op) != kCells.end(); }
+bool is_network(std::string_view op) { return std::ranges::find(kNetworks, op) != kNetworks.end(); }
 
 CastRule torch_cpu_rule(const Listed& op) { return op.cpu; }
 CastRule torch_cuda_rule(const Listed& op) { return op.cuda; }
-// torch's lists leave both in fp32, and with them all that is made of their results.
+// torch's lists leave these in fp32, and with them all that is made of their results.
 bool is_fast_on(const Listed& op, c10::DeviceType device) {
   const std::string name = op.name;
-  return name == "embedding" || (name == "lstm.input" && device == c10::DeviceType::CPU);
+  return name == "embedding" || (is_network(name) && device == c10::DeviceType::CPU);
 }
 CastRule fast_cpu_rule(const Listed& op) {
   if (is_fast_on(op, c10::DeviceType::CPU)) return CastRule::lower_precision;
@@ -30,10 +40,13 @@ CastRule fast_cpu_rule(const Listed& op) {
 // CUDA's group_norm keeps mean and deviation in the dtype of its input: fp32 stays.
 CastRule fast_cuda_rule(const Listed& op) {
   if (is_fast_on(op, c10::DeviceType::CUDA)) return CastRule::lower_precision;
-  const bool inside = computes_in_fp32_inside(op.name) && std::string_view(op.name) != "group_norm";
+  const bool inside = computes_in_fp32_inside(op.name) &&
+                      std::string_view(op.name) != "group_norm" && !is_cell(op.name);
   return inside ? CastRule::fp32_inside : op.cuda;
 }
 CastRule unified_rule(const Listed& op) {
+  if (is_network(op.name)) return CastRule::lower_precision;
+  if (is_cell(op.name)) return CastRule::fp32_inside;
   const bool use_cpu = op.cuda == CastRule::keep || op.cuda == CastRule::banned;
   return use_cpu ? op.cpu : op.cuda;
 }
@@ -58,7 +71,7 @@ const std::array<List, 5>& lists() {
 }  // namespace
 
 bool computes_in_fp32_inside(const std::string& op) {
-  return std::ranges::find(kFp32Inside, op) != kFp32Inside.end();
+  return std::ranges::find(kFp32Inside, op) != kFp32Inside.end() || is_cell(op);
 }
 
 const List& torch_list(c10::DeviceType device) {

@@ -1,5 +1,6 @@
 // Every op that LibTorch 2.11's autocast lists on the CPU or on CUDA, and the rule it has there; and
-// those that only the fast lists name (AMP_AUTOCAST_OPS_FAST).
+// those that only the
+// fast and unified lists name (AMP_AUTOCAST_OPS_FAST).
 //
 // AMP_AUTOCAST_OPS_n(OP): OP(struct in at::_ops, name, rule on the CPU, rule on CUDA). In four
 // parts, because each makes a source file that the compiler can digest.
@@ -231,7 +232,14 @@
 
 #define AMP_AUTOCAST_OPS_FAST(OP) \
   OP(embedding, "embedding", keep, keep) \
-  OP(lstm_input, "lstm.input", keep, keep)
+  OP(gru_data, "gru.data", keep, keep) \
+  OP(gru_input, "gru.input", keep, keep) \
+  OP(lstm_data, "lstm.data", keep, keep) \
+  OP(lstm_input, "lstm.input", keep, keep) \
+  OP(rnn_relu_data, "rnn_relu.data", keep, keep) \
+  OP(rnn_relu_input, "rnn_relu.input", keep, keep) \
+  OP(rnn_tanh_data, "rnn_tanh.data", keep, keep) \
+  OP(rnn_tanh_input, "rnn_tanh.input", keep, keep)
 
 #define AMP_AUTOCAST_OPS(OP) \
   AMP_AUTOCAST_OPS_1(OP)     \
