@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "amp/inspect/diagnosis.h"
 #include "amp/inspect/records.h"
 #include "amp/inspect/replay.h"
+#include "amp/inspect/thrown.h"
 #include "amp/precision.h"
 #include "amp/train_step.h"
 
@@ -63,7 +65,9 @@ struct InspectorOptions {
 //
 // begin_step and end_step belong on one thread, which the forward pass runs on. Threads of the
 // backward pass and those that take over its at::ThreadLocalState are seen too. Several Inspectors
-// may record at once, at most 16 in the process. In a recorded step TorchScript runs without its
+// may record at once, at most 16 in the process. Sparse (COO) gradients are recorded by their values;
+// other layouts, quantized, complex and integer tensors, nested ones, wrappers and what has no memory are
+// passed over. What throws in a step, in an op or around it, leaves the Inspector whole: fail_step. In a recorded step TorchScript runs without its
 // optimising executor, and the step waits for the device.
 class AMP_API Inspector {
  public:
@@ -95,8 +99,11 @@ class AMP_API Inspector {
   void end_step(bool skipped = false);
   void end_step(const StepResult& result);
   void end_step(const StepReport& report);
-  // Ends a step in which something threw: the message of a target out of range becomes evidence.
+  // Ends a step in which something threw, with its message or, better, as std::current_exception():
+  // evidence().steps.back().thrown says which op it was, in which module, and the diagnosis why. In a
+  // step that was not recorded the message is all there is.
   void fail_step(const std::string& what);
+  void fail_step(const std::exception_ptr& error);
 
   bool recording() const;                    // between begin_step and end_step of a recorded step
   const std::vector<OpRecord>& ops() const;  // of the last recorded step, in the order of calls

@@ -25,6 +25,22 @@ constexpr double kRare = 0.1;
 
 bool is_wrong(const StepEvidence& step) { return step.non_finite.has_value(); }
 
+Diagnosis diagnosis_of(const StepEvidence& step, const Thrown& thrown) {
+  Diagnosis diagnosis;
+  const bool overflows = thrown.kind == Thrown::Kind::overflow;
+  diagnosis.verdict = overflows ? Verdict::forward_overflow : Verdict::throws;
+  diagnosis.step = step.step;
+  diagnosis.pass = thrown.pass;
+  diagnosis.op = thrown.called_as.empty() ? thrown.op : thrown.called_as;
+  diagnosis.module = thrown.module;
+  diagnosis.amax = overflows ? std::abs(thrown.value) : std::nan("");
+  diagnosis.loss_scale = step.loss_scale;
+  diagnosis.remedy = remedy_of(thrown);
+  diagnosis.sentence =
+      "step " + std::to_string(step.step) + ": " + sentence_of(thrown) + "; " + diagnosis.remedy;
+  return diagnosis;
+}
+
 // Of one fault, by what was seen in its step and before it.
 Verdict verdict_on(const StepEvidence& step, const FirstNonFinite& fault, const Growth& growth) {
   switch (fault.origin) {
@@ -73,6 +89,19 @@ bool went_by(const Evidence& evidence) {
   return static_cast<double>(later) <= kRare * static_cast<double>(steps.size());
 }
 
+// What was not finite in a step, unless that is a part of a dynamic scale's work.
+std::optional<Diagnosis> fault_in(const Evidence& evidence, std::size_t i) {
+  const auto& step = evidence.steps[i];
+  if (!is_wrong(step)) return std::nullopt;
+  const auto& fault = *step.non_finite;
+  const auto growth = growth_until(evidence, i);
+  const auto verdict = verdict_on(step, fault, growth);
+  if (verdict == Verdict::scale_overflow && went_by(evidence)) return std::nullopt;
+  auto diagnosis = diagnosis_of(verdict, fault);
+  describe(diagnosis, fault, growth, evidence.dynamic_scaling);
+  return diagnosis;
+}
+
 std::optional<Diagnosis> underflow_in(const Evidence& evidence) {
   std::int64_t looked = 0, flushed = 0;
   const StepEvidence* worst = nullptr;
@@ -118,6 +147,8 @@ const char* name_of(Verdict verdict) {
       return "bad_data";
     case Verdict::divergence:
       return "divergence";
+    case Verdict::throws:
+      return "throws";
   }
   return "clean";
 }
@@ -126,14 +157,8 @@ Diagnosis diagnose(const Evidence& evidence) {
   using namespace inspect;
   const auto& steps = evidence.steps;
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    if (!is_wrong(steps[i])) continue;
-    const auto& fault = *steps[i].non_finite;
-    const auto growth = growth_until(evidence, i);
-    const auto verdict = verdict_on(steps[i], fault, growth);
-    if (verdict == Verdict::scale_overflow && went_by(evidence)) continue;
-    auto diagnosis = diagnosis_of(verdict, fault);
-    describe(diagnosis, fault, growth, evidence.dynamic_scaling);
-    return diagnosis;
+    if (auto diagnosis = fault_in(evidence, i)) return *diagnosis;
+    if (steps[i].thrown.has_value()) return diagnosis_of(steps[i], *steps[i].thrown);
   }
   const auto growth = steps.empty() ? Growth() : growth_until(evidence, steps.size());
   if (growth.is_divergence()) {

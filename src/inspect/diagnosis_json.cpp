@@ -67,6 +67,20 @@ Json json_of(const FirstNonFinite& found) {
           {"detail", text_or_null(found.detail)}};
 }
 
+Json json_of(const Thrown& thrown) {
+  static const char* const kKinds[] = {"overflow", "memory", "other"};
+  return {{"kind", kKinds[static_cast<int>(thrown.kind)]},
+          {"message", thrown.message},
+          {"pass", name_of(thrown.pass)},
+          {"op", text_or_null(thrown.op)},
+          {"called_as", text_or_null(thrown.called_as)},
+          {"module", text_or_null(thrown.module)},
+          {"after", text_or_null(thrown.after)},
+          {"line", text_or_null(thrown.line)},
+          {"format", text_or_null(thrown.format)},
+          {"value", number_or_null(thrown.value)}};
+}
+
 }  // namespace inspect
 
 std::string to_json(const Diagnosis& diagnosis) {

@@ -12,5 +12,6 @@ namespace amp::inspect {
 nlohmann::ordered_json number_or_null(std::optional<double> number);
 nlohmann::ordered_json json_of(const Diagnosis& diagnosis);
 nlohmann::ordered_json json_of(const FirstNonFinite& found);
+nlohmann::ordered_json json_of(const Thrown& thrown);
 
 }  // namespace amp::inspect

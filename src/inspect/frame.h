@@ -11,9 +11,11 @@
 namespace amp::inspect {
 
 struct Frame : at::ObserverContext {
-  int slot = 0;
-  Frame* outer = nullptr;
-  Frame* root = nullptr;  // the outermost op around it; itself if there is none
+  std::uint64_t session = 0;   // the recorded step that it belongs to
+  int exceptions = 0;          // that were under way when it began
+  Frame* enclosing = nullptr;  // on this thread, of whatever step
+  Frame* outer = nullptr;      // of this step
+  Frame* root = nullptr;       // the outermost op around it; itself if there is none
   bool is_node = false;
   bool is_backward = false;
   bool has_children = false;  // that autograd sees: then it is no leaf

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <deque>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <tuple>
 #include <utility>
 
@@ -14,8 +16,10 @@
 #include "src/autocast/log.h"
 #include "src/cpu_math/single_copy.h"
 #include "src/inspect/names.h"
+#include "src/inspect/quiet.h"
 #include "src/inspect/recorder.h"
 #include "src/inspect/report.h"
+#include "src/inspect/summary.h"
 
 namespace amp {
 namespace {
@@ -32,17 +36,26 @@ const InspectorOptions& checked(const InspectorOptions& options) {
 }
 
 // TorchScript without its optimising executor, whose backward pass has one node for many ops.
+// The switch is the process's: the first Inspector that records turns it off, the last one back.
 class PlainExecutor {
  public:
-  PlainExecutor() : was_on_(torch::jit::getGraphExecutorOptimize()) {
+  PlainExecutor() {
+    const std::lock_guard lock(mutex_);
+    if (users_++ > 0) return;
+    was_on_ = torch::jit::getGraphExecutorOptimize();
     torch::jit::setGraphExecutorOptimize(false);
   }
-  ~PlainExecutor() { torch::jit::setGraphExecutorOptimize(was_on_); }
+  ~PlainExecutor() {
+    const std::lock_guard lock(mutex_);
+    if (--users_ == 0) torch::jit::setGraphExecutorOptimize(was_on_);
+  }
   PlainExecutor(const PlainExecutor&) = delete;
   PlainExecutor& operator=(const PlainExecutor&) = delete;
 
  private:
-  bool was_on_;
+  static inline std::mutex mutex_;
+  static inline int users_ = 0;
+  static inline bool was_on_ = true;
 };
 
 void raise(std::optional<double>& largest, double value) {
@@ -53,8 +66,9 @@ void raise(std::optional<double>& largest, double value) {
 
 struct Inspector::Impl {
   InspectorOptions options;
-  inspect::Names names;
-  inspect::Recorder recorder;
+  const std::shared_ptr<inspect::Recorder> shared;  // with callbacks that are late
+  inspect::Recorder& recorder = *shared;
+  inspect::Names& names = shared->names();
   bool in_step = false;
   StepEvidence now;
   std::optional<PlainExecutor> executor;
@@ -70,9 +84,11 @@ struct Inspector::Impl {
   std::optional<Departure> first_departure;
 
   Impl(inspect::Names model, const InspectorOptions& given)
-      : options(checked(given)), names(std::move(model)), recorder(names, options) {
+      : options(checked(given)),
+        shared(std::make_shared<inspect::Recorder>(std::move(model), options)) {
     cpu_math::check_single_copy();
   }
+  ~Impl() { recorder.stop(); }
 
   bool records(std::int64_t step) const {
     return options.level == InspectLevel::full ||
@@ -174,6 +190,32 @@ struct Inspector::Impl {
     now = {};
   }
 
+  // known: of the exception alone.
+  void fail(Thrown known) {
+    if (!in_step) return;
+    stop_recording();
+    // CPU kernels check targets; in a step that was not recorded their message is all there is.
+    const bool is_target = known.kind == Thrown::Kind::other &&
+                           known.message.find("out of bounds") != std::string::npos;
+    if (!now.non_finite.has_value() && is_target) {
+      FirstNonFinite found;
+      found.origin = FirstNonFinite::Origin::target;
+      found.detail = known.message;
+      now.non_finite = std::move(found);
+    }
+    if (now.recorded) {
+      const auto seen = recorder.thrown();
+      known.pass = seen.pass;
+      known.op = seen.op;
+      known.called_as = seen.called_as;
+      known.module = seen.module;
+      known.after = seen.after;
+      if (known.kind == Thrown::Kind::overflow) known.value = seen.value;
+    }
+    now.thrown = std::move(known);
+    end();
+  }
+
   // Of a step whose ops were not recorded, the parameters are all that is known.
   void note_culprits(const std::vector<at::Tensor>& given) {
     auto culprits = given.empty() ? found_in_gradients() : given;
@@ -194,9 +236,9 @@ struct Inspector::Impl {
     for (const auto& parameter : names.parameters()) {
       const auto& gradient = parameter.tensor.grad();
       if (!inspect::has_numbers(gradient)) continue;
-      const auto values = gradient.is_sparse() ? gradient._values() : gradient;
-      const auto seen = statistics(values);
-      if (seen.infs + seen.nans > 0) found.push_back(parameter.tensor);
+      const inspect::Quiet quiet;
+      if (!inspect::summary_of(gradient, {false, {}}).finite())
+        found.push_back(parameter.tensor);
     }
     return found;
   }
@@ -214,9 +256,7 @@ Inspector::Inspector(torch::jit::Module& model, InspectorOptions options)
     : impl_(std::make_unique<Impl>(inspect::Names(model), options)) {}
 Inspector::Inspector(NamedTensors parameters, InspectorOptions options)
     : impl_(std::make_unique<Impl>(inspect::Names(parameters), options)) {}
-Inspector::~Inspector() {
-  if (impl_ != nullptr) impl_->stop_recording();
-}
+Inspector::~Inspector() = default;
 Inspector::Inspector(Inspector&&) noexcept = default;
 Inspector& Inspector::operator=(Inspector&&) noexcept = default;
 
@@ -261,16 +301,12 @@ void Inspector::end_step(const StepReport& report) {
 
 void Inspector::fail_step(const std::string& what) {
   impl_->require_step();
-  if (!impl_->in_step) return;
-  impl_->stop_recording();
-  // CPU kernels check targets; in a step that was not recorded their message is all there is.
-  if (!impl_->now.non_finite.has_value() && what.find("out of bounds") != std::string::npos) {
-    FirstNonFinite found;
-    found.origin = FirstNonFinite::Origin::target;
-    found.detail = what.substr(0, what.find('\n'));
-    impl_->now.non_finite = std::move(found);
-  }
-  impl_->end();
+  impl_->fail(thrown_of(what));
+}
+
+void Inspector::fail_step(const std::exception_ptr& error) {
+  impl_->require_step();
+  impl_->fail(thrown_of(error));
 }
 
 bool Inspector::recording() const { return impl_->recorder.is_recording(); }

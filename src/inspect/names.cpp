@@ -158,7 +158,8 @@ std::string Names::name_of(const at::Tensor& parameter) const {
     if (known.tensor.is_same(parameter)) return known.name;
   }
   for (const auto& [name, tensor] : more_) {
-    if (tensor.is_same(parameter) || tensor.is_alias_of(parameter)) return name;
+    const bool have_memory = tensor.has_storage() && parameter.has_storage();
+    if (tensor.is_same(parameter) || (have_memory && tensor.is_alias_of(parameter))) return name;
   }
   std::ostringstream text;
   text << "a parameter of shape " << parameter.sizes();

@@ -15,9 +15,9 @@ struct Origin {
   int parameter = -1;  // it is a parameter's
   double amax = 0;  // of the finite numbers; in the whole memory, of which a tensor may be a part
   bool nan = false, inf = false;
-  bool constant = false;  // what is not finite was put there on purpose, as a mask
+  bool constant = false;         // what is not finite was put there on purpose, as a mask
   bool overflowed_copy = false;  // low precision's copy of a parameter that is finite; amax is its
-  bool partial = false;   // a part was written later: what the rest was may be gone
+  bool partial = false;          // a part was written later: what the rest was may be gone
 
   bool finite() const { return !nan && !inf; }
   // What was there before a part of it was written.

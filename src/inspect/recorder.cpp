@@ -2,59 +2,25 @@
 #include "src/inspect/recorder.h"
 
 #include <ATen/SequenceNumber.h>
+#include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/graph_task.h>
 
-#include <algorithm>
-#include <array>
 #include <atomic>
 #include <cstring>
+#include <exception>
 #include <sstream>
 
 #include "amp/error.h"
 #include "src/inspect/frame.h"
 #include "src/inspect/module_scope.h"
 #include "src/inspect/quiet.h"
+#include "src/inspect/slots.h"
 #include "src/inspect/widen.h"
 
 namespace amp::inspect {
 namespace {
-
-// A callback is a plain function, and LibTorch takes a thread's callbacks to the threads of its
-// backward pass: so each Recorder that records has a number, and each number its own functions.
-constexpr int kSlots = 16;
-std::array<std::atomic<Recorder*>, kSlots> slots{};
-thread_local std::array<Frame*, kSlots> innermost{};
-
-template <int slot>
-std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& function) {
-  auto* recorder = slots[slot].load(std::memory_order_acquire);
-  return recorder == nullptr ? nullptr : recorder->before(function, slot);
-}
-
-template <int slot>
-void on_end(const at::RecordFunction& function, at::ObserverContext* context) {
-  if (context == nullptr) return;
-  auto& frame = *static_cast<Frame*>(context);
-  innermost[slot] = frame.outer;
-  auto* recorder = slots[slot].load(std::memory_order_acquire);
-  if (recorder != nullptr) recorder->after(function, frame);
-}
-
-template <int... slot>
-constexpr auto callbacks(std::integer_sequence<int, slot...>) {
-  return std::array{std::pair(&on_start<slot>, &on_end<slot>)...};
-}
-constexpr auto kCallbacks = callbacks(std::make_integer_sequence<int, kSlots>());
-
-int take_slot(Recorder* recorder) {
-  for (int slot = 0; slot < kSlots; ++slot) {
-    Recorder* free = nullptr;
-    if (slots[static_cast<std::size_t>(slot)].compare_exchange_strong(free, recorder)) return slot;
-  }
-  throw StateError("Inspector: 16 of them record at once already; end a step of another one first");
-}
 
 // What runs below autograd is part of the op that autograd sees.
 bool is_below_autograd(const Frame* outer) {
@@ -77,11 +43,6 @@ bool needs_gradient(const Values& inputs) {
   return needed;
 }
 
-// After a backward pass: what is not a forward pass's is the clipping's and the optimizer's.
-bool begins_forward(const at::RecordFunction& function) {
-  return c10::GradMode::is_enabled() && needs_gradient(function.inputs());
-}
-
 std::string without_namespace(const char* name) {
   constexpr const char* kAten = "aten::";
   return std::strncmp(name, kAten, 6) == 0 ? name + 6 : name;
@@ -91,6 +52,7 @@ std::string without_namespace(const char* name) {
 
 void Recorder::start(double loss_scale) {
   const Quiet quiet;
+  static std::atomic<std::uint64_t> sessions = 0;
   summary_options_ = {options_.histograms, options_.formats};
   trace_.clear();
   shadows_.clear();
@@ -105,29 +67,46 @@ void Recorder::start(double loss_scale) {
   scalar_.reset();
   loss_.reset();
   flushed_ = {};
+  thrown_.reset();
+  last_op_.clear();
+  last_op_module_.clear();
   loss_scale_ = loss_scale;
   ++recorded_steps_;
   names_.locate();
-  slot_ = take_slot(this);
-  look_at_parameters();
-  const auto [start, end] = kCallbacks[static_cast<std::size_t>(slot_)];
-  callback_ = at::addThreadLocalCallback(
-      at::RecordFunctionCallback(start, end)
-          .needsInputs(true)
-          .needsOutputs(true)
-          .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
+  const int slot = take_slot(shared_from_this());
+  session_ = ++sessions;
+  try {
+    look_at_parameters();
+  } catch (...) {
+    remove_hooks();
+    free_slot(slot);
+    throw;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    slot_ = slot;
+  }
+  callback_ = at::addThreadLocalCallback(callback_of(slot));
+}
+
+void Recorder::remove_hooks() {
+  for (auto& [parameter, hook] : hooks_) parameter.remove_hook(hook);
+  hooks_.clear();
 }
 
 void Recorder::stop() {
   if (slot_ < 0) return;
   at::removeCallback(callback_);
-  for (auto& [parameter, hook] : hooks_) parameter.remove_hook(hook);
-  hooks_.clear();
-  slots[static_cast<std::size_t>(slot_)].store(nullptr, std::memory_order_release);
-  innermost[static_cast<std::size_t>(slot_)] = nullptr;
-  slot_ = -1;
-  origins_.clear();
-  expected_.clear();
+  remove_hooks();
+  const int slot = slot_;
+  std::vector<at::Tensor> expected;  // let go of after the lock
+  {
+    const std::lock_guard lock(mutex_);
+    slot_ = -1;
+    origins_.clear();
+    expected.swap(expected_);
+  }
+  free_slot(slot);
 }
 
 void Recorder::expect(const std::vector<at::Tensor>& parameters,
@@ -150,7 +129,7 @@ void Recorder::expect(const std::vector<at::Tensor>& parameters,
     expected[static_cast<std::size_t>(number)] = gradients[i];
   }
   const std::lock_guard lock(mutex_);
-  expected_ = std::move(expected);
+  expected_.swap(expected);
 }
 
 void Recorder::look_at_parameters() {
@@ -163,38 +142,46 @@ void Recorder::look_at_parameters() {
     record.loss_scale = loss_scale_;
     if (!has_numbers(tensor)) continue;
     record.weight = summary_of(tensor.detach(), summary_options_);
-    Origin origin{.parameter = static_cast<int>(i)};
-    origin.take(record.weight.statistics);
-    origins_.set(tensor, origin);
+    if (has_dense_numbers(tensor)) {
+      Origin origin{.parameter = static_cast<int>(i)};
+      origin.take(record.weight.statistics);
+      origins_.set(tensor, origin);
+    }
     if (!tensor.requires_grad() || !tensor.is_leaf()) continue;
-    const auto number = static_cast<int>(i);
     auto handle = tensor;
-    const auto hook = handle.register_hook([this, number](const at::Tensor& gradient) {
-      on_gradient(number, gradient);
-      return at::Tensor();  // the gradient stays what it is
-    });
+    const auto hook =
+        handle.register_hook([self = weak_from_this(), session = session_.load(),
+                              number = static_cast<int>(i)](const at::Tensor& gradient) {
+          if (const auto recorder = self.lock()) recorder->on_gradient(session, number, gradient);
+          return at::Tensor();  // the gradient stays what it is
+        });
     hooks_.emplace_back(tensor, hook);
   }
 }
 
 std::unique_ptr<at::ObserverContext> Recorder::before(const at::RecordFunction& function,
                                                       int slot) {
-  auto*& top = innermost[static_cast<std::size_t>(slot)];
+  auto*& top = innermost(slot);
+  const auto session = session_.load();
+  auto* outer = top != nullptr && top->session == session ? top : nullptr;
   const bool is_node = function.scope() == at::RecordScope::BACKWARD_FUNCTION;
-  if (!is_node && is_below_autograd(top)) return nullptr;
+  if (!is_node && is_below_autograd(outer)) return nullptr;
+  const Around around{c10::GradMode::is_enabled(), in_backward()};
+  const Quiet quiet;
   auto frame = std::make_unique<Frame>();
-  frame->slot = slot;
-  frame->outer = top;
+  frame->session = session;
+  frame->exceptions = std::uncaught_exceptions();
+  frame->enclosing = top;
+  frame->outer = outer;
   frame->is_node = is_node;
-  frame->is_backward = is_node || in_backward();
-  {
+  frame->is_backward = is_node || around.in_backward;
+  if (is_node) {
     const std::lock_guard lock(mutex_);
-    if (is_node) {
-      begin_node(function, *frame);
-    } else {
-      if (seen_backward_ && !frame->is_backward && !begins_forward(function)) return nullptr;
-      begin_op(function, *frame);
-    }
+    if (is_over(session)) return nullptr;
+    forget_thrown();
+    begin_node(function, *frame);
+  } else if (!begin_op(function, *frame, around)) {
+    return nullptr;
   }
   top = frame.get();
   return frame;
@@ -221,37 +208,58 @@ void Recorder::begin_node(const at::RecordFunction& function, Frame& frame) {
   frame.in_cast = found->second.in_cast;
 }
 
-void Recorder::begin_op(const at::RecordFunction& function, Frame& frame) {
-  if (!frame.is_backward && seen_backward_) {  // the next micro-batch
-    seen_backward_ = false;
-    last_scalar_ = -1;
-    last_module_ = -1;
+// False: it is the clipping's or the optimizer's, or the step is over.
+bool Recorder::begin_op(const at::RecordFunction& function, Frame& frame, Around around) {
+  const bool begins = around.grad_mode && needs_gradient(function.inputs());
+  note_inputs(function, frame);
+  const bool inside = frame.root != &frame;
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_over(frame.session)) return false;
+    if (seen_backward_ && !frame.is_backward) {
+      if (!begins) return false;
+      seen_backward_ = false;  // the next micro-batch
+      last_scalar_ = -1;
+      last_module_ = -1;
+    }
+    forget_thrown();
+    place(frame);
+    if (!frame.is_backward) note_forward(function, frame, around.grad_mode);
+    last_op_ = frame.root->op;
+    last_op_module_ = module_of(frame);
   }
+  if (inside) frame.outer->has_children = true;
+  try {
+    if (!frame.is_backward && (!inside || frame.outer->op != frame.op)) check_targets(frame);
+    keep_self(frame);
+  } catch (const std::exception&) {
+    return true;  // of tensors that cannot be looked at, the rest is known
+  }
+  return true;
+}
+
+void Recorder::note_inputs(const at::RecordFunction& function, Frame& frame) {
   frame.op = without_namespace(function.name());
   const auto inputs = function.inputs();
   frame.inputs.assign(inputs.begin(), inputs.end());
   const bool inside = frame.outer != nullptr && !frame.outer->is_node;
-  if (inside) frame.outer->has_children = true;
   frame.root = inside ? frame.outer->root : &frame;
-  if (options_.shadow.has_value()) {
-    frame.root->in_low_precision |= any_in_low_precision(frame.inputs);
-    if (const auto name = function.operator_name())
-      frame.root->draws_random |= draws_random(*name, frame.inputs);
-  }
-  place(frame);
-  if (!frame.is_backward) {
-    note_forward(function, frame);
-    if (!inside || frame.outer->op != frame.op) check_targets(frame);
-  }
-  // What it overwrites is needed if it has to be computed again.
-  if (writes_self(frame.op) && !ignores_self(frame.op) && !frame.inputs.empty() &&
-      frame.inputs[0].isTensor() && has_numbers(frame.inputs[0].toTensor())) {
-    const Quiet quiet;
-    const auto& self = frame.inputs[0].toTensor();
-    origin_of(self);
-    frame.self = self;
-    frame.inputs[0] = self.detach().clone();
-  }
+  if (!options_.shadow.has_value()) return;
+  frame.root->in_low_precision |= any_in_low_precision(frame.inputs);
+  if (const auto name = function.operator_name())
+    frame.root->draws_random |= draws_random(*name, frame.inputs);
+}
+
+// What it overwrites is needed if it has to be computed again.
+void Recorder::keep_self(Frame& frame) {
+  if (!writes_self(frame.op) || ignores_self(frame.op) || frame.inputs.empty() ||
+      !frame.inputs[0].isTensor() || !has_dense_numbers(frame.inputs[0].toTensor()))
+    return;
+  const auto& self = frame.inputs[0].toTensor();
+  origin_of(self);
+  auto copy = self.detach().clone();
+  frame.self = self;
+  frame.inputs[0] = std::move(copy);
 }
 
 void Recorder::place(Frame& frame) {
@@ -284,12 +292,13 @@ void Recorder::place(Frame& frame) {
 
 // A node's number is that of the counter when the op was called; the last op that was called at a
 // count made the node. In a custom function the counter stands one further, and nothing is counted.
-void Recorder::note_forward(const at::RecordFunction& function, const Frame& frame) {
+void Recorder::note_forward(const at::RecordFunction& function, const Frame& frame,
+                            bool grad_mode) {
   const auto count = at::sequence_number::peek();
   const auto& root = *frame.root;
   const Forward forward{frame.op, root.op, frame.module,
                         frame.op == "_to_copy" && &root != &frame && root.op != "to"};
-  if (!c10::GradMode::is_enabled()) {
+  if (!grad_mode) {
     if (count > 0) inside_.try_emplace({function.threadId(), count - 1}, forward);
     return;
   }

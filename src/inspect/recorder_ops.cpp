@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <exception>
 
 #include "src/inspect/deviation.h"
 #include "src/inspect/frame.h"
 #include "src/inspect/quiet.h"
 #include "src/inspect/recorder.h"
-#include "src/inspect/targets.h"
 #include "src/inspect/widen.h"
 
 namespace amp::inspect {
@@ -20,10 +20,6 @@ namespace {
 constexpr int kEvaluations = 64;
 // Of an output's numbers, from which on it is looked what fp32 would have kept.
 constexpr double kSuspicious = 0.1;
-
-bool has_dense_numbers(const at::Tensor& tensor) {
-  return has_numbers(tensor) && !tensor.is_sparse();
-}
 
 std::vector<at::Tensor> tensors_among(c10::ArrayRef<c10::IValue> values) {
   std::vector<at::Tensor> found;
@@ -82,11 +78,15 @@ std::string Recorder::module_of(const Frame& frame) const {
 
 // What is there before the first op that reads it: data, or what an op made that was not seen.
 Origin Recorder::origin_of(const at::Tensor& tensor) {
-  if (const auto* known = origins_.find(tensor)) return *known;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto* known = origins_.find(tensor)) return *known;
+  }
   Origin origin;
-  const auto statistics = amp::statistics(tensor);
-  origin.take(statistics);
+  origin.take(amp::statistics(tensor));
   origin.constant = tensor.dim() == 0 && !origin.finite();
+  const std::lock_guard lock(mutex_);
+  if (slot_ < 0) return origin;
   // The copies of weights that an optimizer writes are made by no op of the step.
   if (const int parameter = names_.parameter_of(tensor); parameter >= 0) {
     const auto& weight = parameters_[static_cast<std::size_t>(parameter)].weight;
@@ -103,7 +103,7 @@ void Recorder::take_inputs(const Frame& frame, const std::vector<at::Tensor>& ou
   for_each_tensor(frame.inputs, [&](const at::Tensor& tensor) {
     const bool is_self = place++ == 0 && frame.self.defined();
     if (place == 1 && ignores_self(frame.op)) return;
-    if (!has_numbers(tensor) || tensor.is_sparse()) return;
+    if (!has_dense_numbers(tensor)) return;
     const auto& given = is_self ? frame.self : tensor;
     const bool is_written = !is_self && std::ranges::any_of(outputs, [&](const auto& output) {
       return share_memory(output, tensor);
@@ -118,17 +118,14 @@ void Recorder::take_inputs(const Frame& frame, const std::vector<at::Tensor>& ou
   record.inputs_finite = node.bad_inputs.empty();
 }
 
-// The scalar that a forward pass ends with is its loss.
-void Recorder::look_at_scalar(const Frame& frame, const at::Tensor& output, TraceNode& node) {
-  const double value = output.detach().to(c10::kDouble).item<double>();
-  if (frame.op == "mul" && loss_scale_ != 1 && scalar_.has_value()) {
-    for_each_tensor(frame.inputs, [&](const at::Tensor& input) {
-      if (input.numel() == 1 && input.is_floating_point() && !input.requires_grad())
-        node.is_loss_scaling |= input.to(c10::kDouble).item<double>() == loss_scale_;
-    });
-  }
-  if (!node.is_loss_scaling) scalar_ = value;
-  last_scalar_ = static_cast<int>(trace_.ops.size());
+Recorder::Scalar Recorder::scalar_of(const Frame& frame, const at::Tensor& output) const {
+  Scalar scalar{output.detach().to(c10::kDouble).item<double>()};
+  if (frame.op != "mul" || loss_scale_ == 1) return scalar;
+  for_each_tensor(frame.inputs, [&](const at::Tensor& input) {
+    if (has_dense_numbers(input) && input.numel() == 1 && !input.requires_grad())
+      scalar.by_loss_scale |= input.to(c10::kDouble).item<double>() == loss_scale_;
+  });
+  return scalar;
 }
 
 void Recorder::look_wider(const at::RecordFunction& function, const Frame& frame,
@@ -140,8 +137,7 @@ void Recorder::look_wider(const at::RecordFunction& function, const Frame& frame
   // Also of what is not finite only because of a mask: a softmax over nothing but -inf.
   const bool is_born =
       !record.output.finite() && std::ranges::all_of(node.bad_inputs, &Origin::constant);
-  if (is_born && evaluations_ < kEvaluations) {
-    ++evaluations_;
+  if (is_born && evaluations_++ < kEvaluations) {
     const auto wide = evaluate_wide(*name, frame.inputs, with_more_range(dtype));
     node.evaluated = wide.evaluated;
     node.finite_in_wide = wide.finite;
@@ -149,29 +145,43 @@ void Recorder::look_wider(const at::RecordFunction& function, const Frame& frame
     return;
   }
   if (dtype != c10::kHalf || record.pass != Pass::backward || options_.flush_every == 0) return;
+  if (outputs.size() == 1 && may_look_for_flushed(record))
+    look_for_flushed(*name, frame, outputs.front(), record);
+}
+
+// Enough is zero or subnormal, and the op was not looked at lately.
+bool Recorder::may_look_for_flushed(const OpRecord& record) {
   const auto& seen = record.output.statistics;
-  if (!record.output.finite() || seen.total == 0 || outputs.size() != 1) return;
+  if (!record.output.finite() || seen.total == 0) return false;
   const double zeros = static_cast<double>(seen.zeros) / static_cast<double>(seen.total);
   double subnormal = 0;
   for (const auto& rates : record.output.formats) {
     if (rates.format == Format::fp16) subnormal = rates.underflow();
   }
-  if (zeros + subnormal < kSuspicious) return;
+  if (zeros + subnormal < kSuspicious) return false;
+  const std::lock_guard lock(mutex_);
   const auto [looked, is_first] =
       looked_wide_.try_emplace({record.module, record.op}, recorded_steps_);
   if (!is_first && recorded_steps_ - looked->second < options_.flush_every &&
       recorded_steps_ != looked->second)
-    return;
+    return false;
   looked->second = recorded_steps_;
-  const auto wide = evaluate_wide(*name, frame.inputs, c10::kFloat);
-  if (!wide.evaluated || wide.outputs.size() != 1) return;
-  record.flushed_in_fp32 = flushed_share(outputs.front(), wide.outputs.front());
+  return true;
+}
+
+void Recorder::look_for_flushed(const c10::OperatorName& name, const Frame& frame,
+                                const at::Tensor& output, OpRecord& record) {
+  const auto wide = evaluate_wide(name, frame.inputs, c10::kFloat);
+  if (!wide.evaluated || wide.outputs.size() != 1 || !has_dense_numbers(wide.outputs.front()) ||
+      wide.outputs.front().sizes() != output.sizes())
+    return;
+  record.flushed_in_fp32 = flushed_share(output, wide.outputs.front());
+  const std::lock_guard lock(mutex_);
   if (record.flushed_in_fp32 > flushed_.share)
     flushed_ = {record.flushed_in_fp32, wide.amax, record.called_as, record.module};
 }
 
 void Recorder::end_leaf(const at::RecordFunction& function, Frame& frame) {
-  const Quiet quiet;
   const auto outputs = numbers_among(function.outputs());
   if (outputs.empty() || is_view(frame, outputs) || leaves_unset(frame.op)) return;
   OpRecord record;
@@ -203,15 +213,30 @@ void Recorder::end_leaf(const at::RecordFunction& function, Frame& frame) {
                   (from_masks || (node.bad_inputs.empty() && has_non_finite_scalar(frame.inputs)));
   const bool computes = has_tensors(frame.inputs) && !sets_constant(frame.op) &&
                         !(in_node && is_count(outputs, record.output));
+  std::optional<Scalar> scalar;
   if (computes) {
     look_wider(function, frame, outputs, record, node);
     const auto& first = outputs.front();
     // nll_loss gives the loss first and then the weight of its targets.
     if (record.pass == Pass::forward && first.numel() == 1 && first.requires_grad())
-      look_at_scalar(frame, first, node);
+      scalar = scalar_of(frame, first);
+  }
+  const std::lock_guard lock(mutex_);
+  if (is_over(frame.session)) return;
+  note_op(frame, outputs, each, computes, scalar, std::move(record), std::move(node));
+}
+
+void Recorder::note_op(const Frame& frame, const std::vector<at::Tensor>& outputs,
+                       const std::vector<TensorStatistics>& each, bool computes,
+                       std::optional<Scalar> scalar, OpRecord record, TraceNode node) {
+  const auto number = static_cast<int>(trace_.ops.size());
+  if (scalar.has_value()) {  // the one that a forward pass ends with is its loss
+    node.is_loss_scaling = scalar->by_loss_scale && scalar_.has_value();
+    if (!node.is_loss_scaling) scalar_ = scalar->value;
+    last_scalar_ = number;
   }
   for (std::size_t i = 0; i < outputs.size(); ++i) {
-    Origin origin{.op = computes ? static_cast<int>(trace_.ops.size()) : -1};
+    Origin origin{.op = computes ? number : -1};
     origin.take(each[i]);
     origin.constant = computes ? node.constant : !origin.finite();
     const auto* before = origins_.find(outputs[i]);
@@ -235,7 +260,6 @@ void Recorder::compare_in_fp32(const at::RecordFunction& function, const Frame& 
   if (!name.has_value() || !has_tensors(frame.inputs) || sets_constant(frame.op) ||
       leaves_unset(frame.op) || moves_nothing(frame.op))
     return;
-  const Quiet quiet;
   const auto outputs = tensors_among(function.outputs());
   if (std::ranges::none_of(outputs, has_dense_numbers) || is_view(frame, outputs)) return;
   const auto wide = evaluate_wide(*name, frame.inputs, c10::kFloat);
@@ -248,60 +272,27 @@ void Recorder::compare_in_fp32(const at::RecordFunction& function, const Frame& 
   record.pass = frame.is_backward ? Pass::backward : Pass::forward;
   record.module = module_of(frame);
   for (std::size_t i = 0; i < outputs.size(); ++i) {
-    const auto& own = outputs[i];
-    if (!has_dense_numbers(own) || own.sizes() != wide.outputs[i].sizes()) continue;
+    const auto &own = outputs[i], &in_fp32 = wide.outputs[i];
+    if (!has_dense_numbers(own) || !has_dense_numbers(in_fp32) || own.sizes() != in_fp32.sizes())
+      continue;
     if (record.dtype.empty()) record.dtype = dtype_name(own.scalar_type());
-    record.deviation.add(deviation_of(own, wide.outputs[i], *options_.shadow));
+    record.deviation.add(deviation_of(own, in_fp32, *options_.shadow));
   }
-  shadows_.push_back(std::move(record));
+  if (record.dtype.empty()) return;
+  const std::lock_guard lock(mutex_);
+  if (!is_over(frame.session)) shadows_.push_back(std::move(record));
 }
 
 void Recorder::after(const at::RecordFunction& function, Frame& frame) {
+  const Quiet quiet;
+  if (std::uncaught_exceptions() > frame.exceptions) return note_thrown(frame);
   const bool has_shadow = options_.shadow.has_value();
   if (frame.is_node || (frame.has_children && !has_shadow)) return;
-  const std::lock_guard lock(mutex_);
-  if (function.outputs().empty()) return;  // or it threw
+  if (function.outputs().empty()) return;
   if (!frame.has_children) end_leaf(function, frame);
   if (!has_shadow) return;
   frame.root->in_low_precision |= any_in_low_precision(function.outputs());
   if (frame.root == &frame) compare_in_fp32(function, frame);
-}
-
-void Recorder::on_gradient(int parameter, const at::Tensor& gradient) {
-  if (!has_numbers(gradient)) return;
-  const Quiet quiet;
-  const std::lock_guard lock(mutex_);
-  auto& record = parameters_[static_cast<std::size_t>(parameter)];
-  const auto summary = summary_of(gradient, summary_options_);
-  record.gradient.add(summary);
-  const auto number = static_cast<std::size_t>(parameter);
-  if (number < expected_.size() && has_dense_numbers(gradient) && expected_[number].defined()) {
-    record.deviation.add(deviation_of(gradient, expected_[number],
-                                      options_.shadow.value_or(Format::fp32), loss_scale_));
-    expected_[number].reset();
-  }
-  if (record.gradients++ > 0 || summary.finite()) {
-    if (summary.finite()) return;
-    if (std::ranges::find(trace_.bad_gradients, parameter) != trace_.bad_gradients.end()) return;
-  }
-  trace_.bad_gradients.push_back(parameter);
-  const auto* origin = gradient.is_sparse() ? nullptr : origins_.find(gradient);
-  trace_.gradient_origins.push_back(origin == nullptr ? Origin{} : *origin);
-}
-
-void Recorder::check_targets(const Frame& frame) {
-  if (trace_.target.has_value()) return;
-  const Quiet quiet;
-  auto wrong = target_out_of_range(frame.op, frame.inputs);
-  if (!wrong.has_value()) return;
-  FirstNonFinite found;
-  found.origin = FirstNonFinite::Origin::target;
-  found.op = frame.op;
-  found.called_as = frame.root->op;
-  found.module = module_of(frame);
-  found.input_amax = wrong->value;
-  found.detail = std::move(wrong->text);
-  trace_.target = std::move(found);
 }
 
 }  // namespace amp::inspect

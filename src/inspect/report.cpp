@@ -77,18 +77,18 @@ Json json_of(const ParameterRecord& parameter) {
 }
 
 Json json_of(const StepEvidence& step) {
-  return {
-      {"step", step.step},
-      {"recorded", step.recorded},
-      {"skipped", step.skipped},
-      {"loss_scale", step.loss_scale},
-      {"loss", number_or_null(step.loss)},
-      {"weight_amax", number_or_null(step.weight_amax)},
-      {"gradient_amax", number_or_null(step.gradient_amax)},
-      {"forward_amax", number_or_null(step.forward_amax)},
-      {"backward_amax", number_or_null(step.backward_amax)},
-      {"flushed", step.flushed},
-      {"non_finite", step.non_finite.has_value() ? inspect::json_of(*step.non_finite) : Json()}};
+  return {{"step", step.step},
+          {"recorded", step.recorded},
+          {"skipped", step.skipped},
+          {"loss_scale", step.loss_scale},
+          {"loss", number_or_null(step.loss)},
+          {"weight_amax", number_or_null(step.weight_amax)},
+          {"gradient_amax", number_or_null(step.gradient_amax)},
+          {"forward_amax", number_or_null(step.forward_amax)},
+          {"backward_amax", number_or_null(step.backward_amax)},
+          {"flushed", step.flushed},
+          {"non_finite", step.non_finite.has_value() ? inspect::json_of(*step.non_finite) : Json()},
+          {"thrown", step.thrown.has_value() ? inspect::json_of(*step.thrown) : Json()}};
 }
 
 template <typename Items>

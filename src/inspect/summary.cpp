@@ -1,8 +1,11 @@
 // The numbers of tensors, counted.
 #include "src/inspect/summary.h"
 
+#include <ATen/SparseTensorImpl.h>
+
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 namespace amp {
 namespace {
@@ -55,6 +58,33 @@ std::int64_t between(const ExponentHistogram& histogram, int from, int to) {
   return count;
 }
 
+at::SparseTensorImpl& sparse_of(const at::Tensor& tensor) {
+  return *static_cast<at::SparseTensorImpl*>(tensor.unsafeGetTensorImpl());
+}
+
+// A tensor of LibTorch's own, of a dtype and on a device whose numbers can be counted.
+bool is_plain(const at::Tensor& tensor) {
+  if (!tensor.defined() || !(tensor.is_cpu() || tensor.is_cuda())) return false;
+  const auto dtype = tensor.scalar_type();
+  if (dtype != c10::kFloat && dtype != c10::kHalf && dtype != c10::kBFloat16 &&
+      dtype != c10::kDouble)
+    return false;
+  const auto wrappers = c10::functorch_transforms_ks | c10::functorch_batched_ks | c10::python_ks |
+                        c10::DispatchKeySet(c10::DispatchKey::Functionalize) |
+                        c10::DispatchKeySet(c10::DispatchKey::NestedTensor) |
+                        c10::DispatchKeySet(c10::DispatchKey::ZeroTensor);
+  return !tensor.key_set().has_any(wrappers);
+}
+
+// What it reaches is in its storage, which may have been emptied under it.
+bool is_all_there(const at::Tensor& tensor) {
+  if (!tensor.has_storage() || tensor.numel() == 0) return false;
+  auto last = tensor.storage_offset();
+  for (std::int64_t d = 0; d < tensor.dim(); ++d) last += (tensor.size(d) - 1) * tensor.stride(d);
+  const auto needed = static_cast<std::size_t>(last + 1) * tensor.element_size();
+  return tensor.storage().nbytes() >= needed && tensor.storage().data() != nullptr;
+}
+
 // By exponents alone, which tell all but the numbers that round across a power of two; and where
 // some may overflow that share their exponent with the largest finite number, by a pass of their own.
 FormatLoss loss_of(const at::Tensor& tensor, const TensorStatistics& statistics,
@@ -74,19 +104,18 @@ FormatLoss loss_of(const at::Tensor& tensor, const TensorStatistics& statistics,
 
 }  // namespace
 
+bool has_dense_numbers(const at::Tensor& tensor) {
+  return is_plain(tensor) && tensor.layout() == c10::kStrided && is_all_there(tensor);
+}
+
 bool has_numbers(const at::Tensor& tensor) {
-  if (!tensor.defined()) return false;
-  const auto dtype = tensor.scalar_type();
-  if (dtype != c10::kFloat && dtype != c10::kHalf && dtype != c10::kBFloat16 &&
-      dtype != c10::kDouble)
-    return false;
-  if (tensor.is_sparse()) return tensor._nnz() > 0;
-  return tensor.layout() == c10::kStrided && tensor.has_storage() && tensor.numel() > 0 &&
-         !tensor.key_set().has(c10::DispatchKey::Python);
+  if (!is_plain(tensor)) return false;
+  if (tensor.layout() != c10::kSparse) return has_dense_numbers(tensor);
+  return sparse_of(tensor).nnz() > 0 && has_dense_numbers(sparse_of(tensor).values());
 }
 
 TensorSummary summary_of(const at::Tensor& tensor, const SummaryOptions& options) {
-  const auto values = tensor.is_sparse() ? tensor._values() : tensor;
+  const auto values = tensor.is_sparse() ? sparse_of(tensor).values() : tensor;
   TensorSummary summary;
   summary.dtype = dtype_name(tensor.scalar_type());
   summary.statistics = statistics(values);

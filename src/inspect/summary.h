@@ -14,8 +14,11 @@ struct SummaryOptions {
   std::vector<Format> formats;
 };
 
-// Whether there are numbers to count: fp32, fp16, bf16 or fp64 in memory of its own, not empty.
+// Whether there are numbers to count: fp32, fp16, bf16 or fp64, dense or as COO, not empty, in memory
+// of the host or of CUDA that is all there. Other layouts and devices, nested tensors, wrappers and what
+// has no memory have none. Dispatches no op.
 bool has_numbers(const at::Tensor& tensor);
+bool has_dense_numbers(const at::Tensor& tensor);  // and in memory that a storage has
 
 // Of a tensor that has numbers; a sparse one's values. A pass or two at memory speed.
 TensorSummary summary_of(const at::Tensor& tensor, const SummaryOptions& options);

@@ -95,7 +95,8 @@ std::optional<FirstNonFinite> first_non_finite(const Trace& trace,
   if (trace.losses.empty() && !trace.ops.empty() &&
       std::ranges::none_of(trace.ops, is_backward)) {  // a forward pass alone
     const int last = static_cast<int>(trace.ops.size()) - 1;
-    return is_bad(trace, last) ? std::optional(walk_back(trace, last, names)) : std::nullopt;
+    const bool is_wrong = is_bad(trace, last) && !node_of(trace, last).constant;  // no mask
+    return is_wrong ? std::optional(walk_back(trace, last, names)) : std::nullopt;
   }
   if (trace.bad_gradients.empty()) return std::nullopt;
 

@@ -173,6 +173,7 @@ void describe(Diagnosis& diagnosis, const FirstNonFinite& fault, const Growth& g
       return describe_divergence(diagnosis, fault, growth);
     case Verdict::clean:
     case Verdict::underflow:
+    case Verdict::throws:
       return;
   }
 }

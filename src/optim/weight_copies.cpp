@@ -127,8 +127,6 @@ Ownership::~Ownership() {
   all.size = all.records.size();
 }
 
-void begin_checks() {}
-
 bool is_owned(const at::Tensor& parameter) {
   bool owned = false;
   with_record(parameter, [&](Record&) { owned = true; });
@@ -165,8 +163,9 @@ at::Tensor find(const at::Tensor& parameter, c10::ScalarType dtype) {
 }
 
 void adopt(const at::Tensor& parameter, const at::Tensor& cast) {
+  auto copy = cast.detach();  // and let go of the one before, outside of the lock
   with_record(parameter, [&](Record& record) {
-    record.copy = cast.detach();
+    std::swap(record.copy, copy);
     record.wanted = cast.scalar_type();
     record.now_holds(parameter);
     record.checked_at = clock();
@@ -175,6 +174,7 @@ void adopt(const at::Tensor& parameter, const at::Tensor& cast) {
 
 at::Tensor copy_to_write(const at::Tensor& parameter) {
   at::Tensor copy;
+  std::optional<c10::ScalarType> missing;
   with_record(parameter, [&](Record& record) {
     if (!record.wanted.has_value()) return;
     record.valid = false;
@@ -182,13 +182,18 @@ at::Tensor copy_to_write(const at::Tensor& parameter) {
     const bool usable = kept.defined() && kept.scalar_type() == *record.wanted &&
                         kept.use_count() == 1 && kept.storage().use_count() == 1 &&
                         kept.sizes() == parameter.sizes() && kept.strides() == parameter.strides();
-    if (!usable) {
-      const c10::InferenceMode none(false);  // a copy made in it could not be used outside of it
-      const auto like = parameter.detach();
-      record.copy = at::empty_like(like, like.options().dtype(*record.wanted));
+    if (usable) {
+      copy = kept;
+    } else {
+      missing = record.wanted;
     }
-    copy = record.copy;
   });
+  if (!missing.has_value()) return copy;
+  const c10::InferenceMode none(false);  // a copy made in it could not be used outside of it
+  const auto like = parameter.detach();  // no op is dispatched under the lock
+  copy = at::empty_like(like, like.options().dtype(*missing));
+  auto kept = copy;
+  with_record(parameter, [&](Record& record) { std::swap(record.copy, kept); });
   return copy;
 }
 

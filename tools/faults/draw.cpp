@@ -124,6 +124,7 @@ Fault draw(Verdict cause, std::mt19937_64& random) {
       fault.steps = 40;
       fault.learning_rate = std::pow(10.0, static_cast<double>(dice.between(2, 5)));
       break;
+    case Verdict::throws:
     case Verdict::clean:
       fault.steps = 20;
       break;

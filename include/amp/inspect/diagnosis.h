@@ -7,11 +7,9 @@
 #include <vector>
 
 #include "amp/export.h"
+#include "amp/inspect/thrown.h"
 
 namespace amp {
-
-enum class Pass : std::uint8_t { forward, backward };
-AMP_API const char* name_of(Pass pass);  // "forward", "backward"
 
 // Where the first value of a step came from that is not finite and went on to its loss or gradients.
 struct FirstNonFinite {
@@ -62,6 +60,7 @@ struct StepEvidence {
   std::string flushed_op = {}, flushed_module = {};
   double flushed_amax = 0;  // of that op's output in fp32, times the loss scale
   std::optional<FirstNonFinite> non_finite = {};
+  std::optional<Thrown> thrown = {};  // what ended the step before it was done
 };
 
 struct Evidence {
@@ -77,6 +76,7 @@ enum class Verdict : std::uint8_t {
   model_nan,         // the model computes what has no finite value in any format: log(0), 0/0
   bad_data,          // an input or a target is not finite, or a target out of range
   divergence,        // loss and weights grow until any format overflows: the learning rate
+  throws,            // a step threw, for another reason than a value that does not fit its format
 };
 
 // "forward_overflow"
@@ -100,6 +100,8 @@ struct Diagnosis {
 //   model_nan         the op gives no finite number in a wider format either;
 //   scale_overflow    a gradient overflows, and times 1/S fits; not if that was rare and went by;
 //   forward_overflow  the op is finite in a wider format;
+//   forward_overflow  the step threw, since a value did not fit the format it was converted to;
+//   throws            the step threw something else;
 //   underflow         most of an op's gradients are flushed to zero that fp32 keeps;
 //   clean.
 // A pure function; does not throw. Empty evidence is clean.
