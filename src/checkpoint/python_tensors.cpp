@@ -70,6 +70,24 @@ std::string_view python_name(const PythonName (&names)[Count], c10::ScalarType d
   return {};
 }
 
+// Of a sparse one, as Python writes it; else empty.
+std::string_view layout_name(c10::Layout layout) {
+  switch (layout) {
+    case c10::kSparse:
+      return "torch.sparse_coo";
+    case c10::kSparseCsr:
+      return "torch.sparse_csr";
+    case c10::kSparseCsc:
+      return "torch.sparse_csc";
+    case c10::kSparseBsr:
+      return "torch.sparse_bsr";
+    case c10::kSparseBsc:
+      return "torch.sparse_bsc";
+    default:
+      return {};
+  }
+}
+
 [[noreturn]] void refuse(const std::string& name, const std::string& what) {
   throw InvalidArgument("save_state_dict: tensor " + shown(name) + " " + what);
 }
@@ -138,7 +156,7 @@ void PythonTensors::write(const std::string& name, const at::Tensor& tensor, Pic
       refuse(name, "has no memory of its own, as inside a transform; save what it wraps");
     tensor.is_quantized() ? write_quantized(name, tensor, pickle)
                           : write_dense(name, tensor, pickle);
-  } else if (layout == c10::kSparse || at::sparse_csr::is_sparse_compressed(layout)) {
+  } else if (!layout_name(layout).empty()) {
     write_sparse(name, tensor, pickle);
   } else {
     refuse(name, "is " + text_of(layout) + ", which Python cannot read; use to_dense()");
@@ -208,21 +226,13 @@ void PythonTensors::write_quantized(const std::string& name, const at::Tensor& g
 
 void PythonTensors::write_sparse(const std::string& name, const at::Tensor& given,
                                  PickleWriter& pickle) {
-  static constexpr std::pair<c10::Layout, std::string_view> kLayouts[] = {
-      {c10::kSparse, "torch.sparse_coo"},
-      {c10::kSparseCsr, "torch.sparse_csr"},
-      {c10::kSparseCsc, "torch.sparse_csc"},
-      {c10::kSparseBsr, "torch.sparse_bsr"},
-      {c10::kSparseBsc, "torch.sparse_bsc"}};
   const auto layout = given.layout();
   const bool by_rows = layout == c10::kSparseCsr || layout == c10::kSparseBsr;
   pickle.global("torch._utils", "_rebuild_sparse_tensor");
   pickle.mark();
   pickle.global("torch.serialization", "_get_layout");
   pickle.mark();
-  pickle.text(std::find_if(std::begin(kLayouts), std::end(kLayouts), [&](const auto& known) {
-                return known.first == layout;
-              })->second);
+  pickle.text(layout_name(layout));
   pickle.tuple();
   pickle.call();
   pickle.mark();
