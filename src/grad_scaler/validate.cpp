@@ -77,7 +77,8 @@ void check_new_scale(double scale, const GradScalerOptions& rails) {
 void check_state(const GradScalerState& state) {
   if (!is_usable_scale(state.scale)) {
     std::ostringstream message;
-    message << "GradScaler: the state's scale must be " << kUsable << ", got " << state.scale
+    message << "GradScaler: the state's scale must be "
+            << (state.scale >= 0 ? kUsable : "a number >= 0") << ", got " << state.scale
             << "; every step would be skipped with it: set it to one that works, 65536 for one, or "
                "load another state";
     throw InvalidArgument(message.str());

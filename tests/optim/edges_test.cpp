@@ -1,8 +1,12 @@
 // At the ends of the formats, unscale_ and step decide what step alone decides, and what a stock
 // optimizer's gradients decide.
+#include <torch/nn/module.h>
 #include <torch/optim/sgd.h>
 
+#include <cmath>
+#include <iterator>
 #include <limits>
+#include <memory>
 #include <random>
 
 #include "amp/grad_scaler.h"
@@ -75,11 +79,11 @@ double extreme(std::mt19937& dice, double largest, double smallest) {
   }
 }
 
-struct Format {
+struct Limits {
   c10::ScalarType dtype;
   double largest, smallest;
 };
-constexpr Format kFormats[] = {{c10::kFloat, 0x1.fffffep127, 0x1p-149},
+constexpr Limits kFormats[] = {{c10::kFloat, 0x1.fffffep127, 0x1p-149},
                                {c10::kBFloat16, 0x1.fep127, 0x1p-133},
                                {c10::kHalf, 65504, 0x1p-24}};
 constexpr double kScales[] = {0.4985,    0.5,      0.25 + 0x1p-26, 0.999999, 1.0,
@@ -109,10 +113,14 @@ TEST(Edges, BothWaysAgreeOnRandomExtremes) {
     ASSERT_EQ(first.stepped, !becomes_non_finite(given, scale)) << given << scale;
     ASSERT_EQ(alone.stepped, first.stepped) << given << scale;
     ASSERT_TRUE(identical(alone.gradient, first.gradient)) << given << scale;
-    ASSERT_EQ(alone.weight.isfinite().all().item<bool>(), true);
-    if (!first.stepped) ASSERT_TRUE(identical(alone.weight, start));
-    if (format.dtype == c10::kFloat) ASSERT_TRUE(identical(alone.weight, first.weight));
+    if (!first.stepped) {
+      ASSERT_TRUE(identical(alone.weight, start));
+    }
+    if (format.dtype == c10::kFloat) {
+      ASSERT_TRUE(identical(alone.weight, first.weight));
+    }
     if (format.dtype != c10::kHalf) {
+      ASSERT_TRUE(alone.weight.isfinite().all().item<bool>());
       const Outcome<torch::optim::SGD> stock(start, given, scale, false);
       ASSERT_EQ(stock.stepped, first.stepped) << given << scale;
       ASSERT_TRUE(identical(stock.gradient, first.gradient)) << given << scale;
