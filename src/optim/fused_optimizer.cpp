@@ -31,6 +31,16 @@ const c10::TensorImpl* first_of(const torch::optim::OptimizerParamGroup& group) 
   return group.params().empty() ? nullptr : group.params()[0].unsafeGetTensorImpl();
 }
 
+// Ours, made of torch::optim's; InvalidArgument for those of another algorithm.
+std::unique_ptr<OptimizerOptions> adopted(const Algorithm& algorithm, const OptimizerOptions& given,
+                                          const OptimizerOptions& defaults,
+                                          const MemoryOptions& memory, std::size_t group) {
+  const auto where = algorithm.name() + (": group " + std::to_string(group));
+  auto own = algorithm.adopted(given, defaults, memory, where);
+  if (own == nullptr) refuse_options(algorithm, given, group);
+  return own;
+}
+
 // Makes the options of the group ours if they are torch::optim's, and up to date.
 void settle_group(const Algorithm& algorithm, const OptimizerOptions& defaults,
                   const std::vector<KnownGroup>& known, torch::optim::OptimizerParamGroup& group,
@@ -40,12 +50,9 @@ void settle_group(const Algorithm& algorithm, const OptimizerOptions& defaults,
     algorithm.settle(group.options(), number);
     return;
   }
-  const auto where = algorithm.name() + (": group " + std::to_string(number));
   const bool is_known = number < known.size() && known[number].first == first_of(group);
   const auto& memory = is_known ? known[number].memory : algorithm.memory(defaults);
-  auto own = algorithm.adopted(group.options(), defaults, memory, where);
-  if (own == nullptr) refuse_options(algorithm, group.options(), number);
-  group.set_options(std::move(own));
+  group.set_options(adopted(algorithm, group.options(), defaults, memory, number));
 }
 
 }  // namespace
@@ -78,16 +85,23 @@ FusedOptimizer& FusedOptimizer::operator=(FusedOptimizer&&) noexcept = default;
 
 void FusedOptimizer::add_param_group(const torch::optim::OptimizerParamGroup& group) {
   settle();
+  const auto& algorithm = *impl_->algorithm;
+  const auto number = param_groups_.size();
   torch::optim::OptimizerParamGroup added(group.params(), defaults_->clone());
-  if (group.has_options()) added.set_options(group.options().clone());
-  settle_group(*impl_->algorithm, *defaults_, impl_->known, added, param_groups_.size());
-  optim::check_group(*impl_->algorithm, added, param_groups_.size());
+  if (group.has_options()) {
+    const auto& given = group.options();
+    added.set_options(algorithm.takes(given) ? given.clone()
+                                             : adopted(algorithm, given, *defaults_,
+                                                       algorithm.memory(*defaults_), number));
+  }
+  algorithm.settle(added.options(), number);
+  optim::check_group(algorithm, added, number);
   // A vector of its own: groups have no copy assignment.
   std::vector<torch::optim::OptimizerParamGroup> all(param_groups_.begin(), param_groups_.end());
   all.push_back(added);
-  check_distinct(*impl_->algorithm, all);
+  check_distinct(algorithm, all);
   Optimizer::add_param_group(added);
-  impl_->step.know_parameters(*impl_->algorithm, param_groups_, state_);
+  impl_->step.know_parameters(algorithm, param_groups_, state_);
   settle();
 }
 

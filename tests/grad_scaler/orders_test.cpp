@@ -17,6 +17,13 @@ using testing::ThrowsMessage;
 
 auto says(const std::string& what) { return ThrowsMessage<StateError>(HasSubstr(what)); }
 
+// zero_grad() detaches the gradients first, and these are views.
+void clear(torch::optim::Optimizer& optimizer) {
+  for (auto& group : optimizer.param_groups()) {
+    for (auto& parameter : group.params()) parameter.mutable_grad().reset();
+  }
+}
+
 // Two parameters in groups of their own, the second without a gradient unless it is given one.
 template <typename Optimizer>
 struct Pair {
@@ -125,7 +132,7 @@ TYPED_TEST(Orders, AGradientThatAnotherBackwardMadeAfterUnscaleIsRefused) {
   Pair<TypeParam> run;
   set_gradient(run.first, {64.0, -64.0});
   run.scaler.unscale_(run.optimizer);
-  run.optimizer.zero_grad();
+  clear(run.optimizer);
   run.scaler.scale(run.first.sum()).backward();
   EXPECT_THAT(
       [&] { run.scaler.step(run.optimizer); },
@@ -154,7 +161,7 @@ TYPED_TEST(Orders, GradientsThatGoAfterUnscaleLeaveNothingToStep) {
   Pair<TypeParam> run;
   set_gradient(run.first, {64.0, -64.0});
   run.scaler.unscale_(run.optimizer);
-  run.optimizer.zero_grad();
+  clear(run.optimizer);
   EXPECT_TRUE(run.scaler.step(run.optimizer).stepped()) << "as in torch";
   EXPECT_THAT(values(run.first), AreExactly(Values{1.0, 2.0}));
   run.scaler.update();
@@ -165,7 +172,7 @@ TYPED_TEST(Orders, AnOverflowWhoseGradientWentStillCounts) {
   Pair<TypeParam> run;
   set_gradient(run.first, {kInf, 1.0});
   run.scaler.unscale_(run.optimizer);
-  run.optimizer.zero_grad();
+  clear(run.optimizer);
   EXPECT_TRUE(run.scaler.step(run.optimizer).skipped());
   run.scaler.update();
   EXPECT_EQ(run.scaler.get_scale(), 4.0);
@@ -193,7 +200,7 @@ TYPED_TEST(Orders, LoadingAStateAfterUnscaleEndsTheIteration) {
     run.scaler.unscale_(run.optimizer);
     run.scaler.load_state_dict(state);
     run.expect_sound();
-    run.optimizer.zero_grad();
+    clear(run.optimizer);
   }
 }
 
@@ -268,7 +275,7 @@ TYPED_TEST(Throwing, UpdateEndsTheIterationAndTheNextIsSound) {
   Failed<TypeParam> run;
   run.scaler.update();
   run.scaler.load_state_dict(GradScaler({.init_scale = 16.0}).state_dict());
-  run.optimizer.zero_grad();
+  clear(run.optimizer);
   run.scaler.scale(at::zeros({}));
   set_gradient(run.weight, {128.0, -128.0});
   run.expect_step();
@@ -277,7 +284,7 @@ TYPED_TEST(Throwing, UpdateEndsTheIterationAndTheNextIsSound) {
 // The batch is given up, but nobody called update(): the fresh gradients are scaled.
 TYPED_TEST(Throwing, FreshGradientsAreNotTakenForUnscaledOnes) {
   Failed<TypeParam> run;
-  run.optimizer.zero_grad();
+  clear(run.optimizer);
   run.scaler.scale(run.weight.sum()).backward();
   try {
     run.scaler.step(run.optimizer);

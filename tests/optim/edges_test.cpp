@@ -41,7 +41,7 @@ struct Outcome {
 
 TEST(Edges, ABf16GradientThatUnscalingMakesInfSkipsOnBothWays) {
   const auto start = at::zeros({2}, at::TensorOptions(test_device()).dtype(at::kBFloat16));
-  const auto given = at::full({2}, 1.69e38, start.options());
+  const auto given = at::full({2}, 0x1.fep126, start.options());
   for (const bool unscale_first : {true, false}) {
     const Outcome<optim::SGD> ours(start, given, 0.4985, unscale_first);
     EXPECT_FALSE(ours.stepped) << unscale_first;
@@ -49,8 +49,9 @@ TEST(Edges, ABf16GradientThatUnscalingMakesInfSkipsOnBothWays) {
   }
   const Outcome<torch::optim::SGD> stock(start, given, 0.4985, false);
   EXPECT_FALSE(stock.stepped);
-  // A little less is finite: 1.66e38 / 0.4985 = 3.33e38.
-  const auto less = at::full({2}, 1.66e38, start.options());
+  // 1.69e38 / 0.4985 = 3.400e38 is finite in fp32 and Inf in bf16; the bf16 number before, 1.688e38,
+  // gives 3.386e38, which is finite in both.
+  const auto less = at::full({2}, 0x1.fcp126, start.options());
   for (const bool unscale_first : {true, false})
     EXPECT_TRUE(Outcome<optim::SGD>(start, less, 0.4985, unscale_first).stepped);
 }

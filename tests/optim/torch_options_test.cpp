@@ -33,13 +33,13 @@ using Twins = testing::Types<Twin<optim::SGD, torch::optim::SGD, torch::optim::S
 template <typename Kind>
 class TorchOptions : public testing::Test {
  protected:
-  using Optimizer = typename Kind::Optimizer;
-  using Torch = typename Kind::Torch;
-  using Options = typename Kind::TorchOptions;
+  using Ours = typename Kind::Optimizer;
+  using Theirs = typename Kind::Torch;
+  using TheirOptions = typename Kind::TorchOptions;
 
   // Not the defaults, any of them.
-  static Options uncommon() {
-    Options options(0.05);
+  static TheirOptions uncommon() {
+    TheirOptions options(0.05);
     options.weight_decay(0.02);
     if constexpr (requires { options.momentum(); }) options.momentum(0.75).nesterov(true);
     if constexpr (requires { options.eps(); }) options.eps(1e-3).betas({0.8, 0.95}).amsgrad(true);
@@ -50,13 +50,14 @@ class TorchOptions : public testing::Test {
                                                  const at::Tensor& second) {
     std::vector<OptimizerParamGroup> groups;
     groups.emplace_back(std::vector<at::Tensor>{first});
-    groups.emplace_back(std::vector<at::Tensor>{second}, std::make_unique<Options>(uncommon()));
+    groups.emplace_back(std::vector<at::Tensor>{second},
+                        std::make_unique<TheirOptions>(uncommon()));
     return groups;
   }
 
   // Five steps of ours and of torch's, with change(optimizer, step) before each.
   template <typename Change>
-  static void expect_alike(Optimizer& ours, Torch& torchs, const Change& change) {
+  static void expect_alike(Ours& ours, Theirs& torchs, const Change& change) {
     for (std::int64_t step = 0; step < 5; ++step) {
       change(ours, step);
       change(torchs, step);
