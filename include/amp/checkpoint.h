@@ -72,15 +72,19 @@ AMP_API void load_weights(torch::jit::Module& module, const NamedTensors& weight
 AMP_API NamedTensors converted(const NamedTensors& weights, c10::ScalarType dtype);
 
 // safetensors, the format of the model hubs: no code in it, readable everywhere. Tensors may be of
-// any dtype the format knows and on any device. Written whole or not at all. Throws IoError, and
-// InvalidArgument for two tensors of one name.
+// fp64, fp32, fp16, bf16, signed integers, uint8 or bool, on any device. Written whole or not at all.
+// Throws IoError, and InvalidArgument by name for two tensors of one name and for what is of another
+// dtype (fp8, complex), sparse, quantized, nested or undefined.
 AMP_API void save_safetensors(const std::filesystem::path& file, const NamedTensors& tensors,
                               const std::map<std::string, std::string>& metadata = {});
 // On the CPU. Throws IoError for a file that is cut short, inconsistent or no safetensors file.
 AMP_API NamedTensors load_safetensors(const std::filesystem::path& file);
 
 // A Python state_dict: what torch.save(module.state_dict(), FILE) writes, and
-// torch.load(FILE, weights_only=True) reads. Written whole or not at all. Throws IoError.
+// torch.load(FILE, weights_only=True) reads: dense tensors of every dtype that Python can save,
+// sparse and affinely quantized ones, on any device; a tensor under two names stays one. Written
+// whole or not at all. Throws IoError, and InvalidArgument by name for what Python could not read
+// (an undefined, nested or meta tensor, a dtype without a name) and for two tensors of one name.
 AMP_API void save_state_dict(const std::filesystem::path& file, const NamedTensors& tensors);
 
 }  // namespace amp

@@ -27,7 +27,8 @@ struct GradScalerOptions {
   std::int64_t growth_interval = 2000;  // >= 1: clean steps before the scale grows
   bool enabled = true;                  // false: every call passes through
   std::int64_t hysteresis = 1;          // >= 1: overflows in a row before the scale backs off
-  double min_scale = std::numeric_limits<float>::min();  // backoff stops here
+  double min_scale =
+      std::numeric_limits<float>::min();  // >= 2.94e-39: backoff stops here, 1 / scale stays finite
   double max_scale =
       std::numeric_limits<float>::max();  // growth that would pass this does not happen
   std::int64_t max_consecutive_skips =
@@ -101,6 +102,19 @@ class AMP_API StepResult {
 // InvalidArgument; either leaves the scaler as it was. Optimizers are known by address and must
 // live until `update`. Not thread-safe.
 //
+//   ready     unscale_  divides the gradients there are: unscaled. Without any: still ready for
+//                       those that come, though a second call is refused until then
+//             step      divides, then steps or skips: stepped. Without any: StateError
+//   unscaled  unscale_  StateError
+//             step      steps or skips by what unscale_ found: stepped. A gradient of a parameter
+//                       that had none, or, after another scale(), in the place of one that was
+//                       divided: StateError by name. One that is gone is not stepped
+//   stepped   both      StateError
+//
+// `update` (if anything was checked), `update(x)` and `load_state_dict` make all ready. A step
+// that throws leaves the optimizer unscaled, with a ScaledStep that divides itself ready: step may
+// be called again. What a further backward() adds in place to divided gradients is not seen.
+//
 // Source: torch.amp.GradScaler, PyTorch 2.11 (torch/amp/grad_scaler.py). Differences, all on
 // purpose: growth when the tracker reaches *or passes* the interval, rails, hysteresis, overflow
 // made by unscaling itself (S < 1) is found, and errors name the parameter.
@@ -122,7 +136,7 @@ class AMP_API GradScaler {
   // fp16 ones, which unscaled would be flushed to zero, are replaced by fp32 ones if the optimizer is
   // of amp::optim, and refused by name if not. A gradient that was divided for another optimizer
   // since the last `update` is refused by name, too: it would be divided twice. Does not wait for the
-  // device.
+  // device. Gradients whose elements share memory, or that inference mode made, are replaced, too.
   void unscale_(torch::optim::Optimizer& optimizer);
 
   // Unscales unless `unscale_` did, then runs `optimizer.step()` unless a gradient was non-finite.
@@ -155,7 +169,8 @@ class AMP_API GradScaler {
   GradScalerState state_dict() const;
   // Takes a state exactly, also one outside the rails, and ends the iteration; a disabled scaler
   // ignores it. Throws StateError for an empty one and InvalidArgument for values no scaler can
-  // have; then nothing is changed.
+  // have, a scale among them that is not finite and positive in fp32 or whose reciprocal is not,
+  // with which every step would be skipped for ever; then nothing is changed.
   void load_state_dict(const GradScalerState& state);
 
  private:

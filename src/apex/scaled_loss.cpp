@@ -31,14 +31,16 @@ apex::Gradients taken_out(torch::optim::Optimizer& optimizer) {
   return gradients;
 }
 
+// Parameters of groups that were added since come last.
 void put_back(torch::optim::Optimizer& optimizer, apex::Gradients& gradients) {
   for_each_parameter(optimizer, [&](at::Tensor& parameter, std::size_t i) {
-    parameter.mutable_grad() = std::move(gradients[i]);
+    if (i < gradients.size()) parameter.mutable_grad() = std::move(gradients[i]);
   });
 }
 
 void add(torch::optim::Optimizer& optimizer, apex::Gradients& gradients) {
   for_each_parameter(optimizer, [&](at::Tensor& parameter, std::size_t i) {
+    if (i >= gradients.size()) return;
     auto& sum = parameter.mutable_grad();
     auto& more = gradients[i];
     if (!more.defined()) return;
@@ -65,15 +67,31 @@ void check_loss(const at::Tensor& loss) {
   throw InvalidArgument(message.str());
 }
 
-// Gradients that wait are scaled as this loss will be.
-void check_waiting(const apex::OptimizerRecord& record, std::int64_t loss_id, float scale) {
+void check_waiting(const apex::OptimizerRecord& record, std::int64_t loss_id) {
   if (record.in_scope)
     throw StateError("scale_loss: a scope of this optimizer is open; close() it first");
-  if (!record.scaled_for.has_value()) return;
-  if (*record.scaled_for == loss_id && record.scaled_by == scale) return;
+  if (!record.scaled_for.has_value() || *record.scaled_for == loss_id) return;
   throw StateError("scale_loss: the gradients of this optimizer wait, scaled, for loss " +
                    std::to_string(*record.scaled_for) +
                    "; end its accumulation without delay_unscale before another loss adds to them");
+}
+
+// Gradients that wait must be scaled as this loss will be. If the scale was changed meanwhile, by the
+// scope of another optimizer, they are divided by theirs.
+void match_waiting(apex::OptimizerRecord& record, const apex::Loss& loss) {
+  if (!record.scaled_for.has_value() || record.scaled_by == loss.scale.value().value) return;
+  const c10::NoGradGuard no_grad;
+  scaling::Scale scale;
+  scale.value = record.scaled_by;
+  const auto checked = scaling::unscale_gradients(*record.optimizer, scaling::LossScale(scale),
+                                                  loss.rule, scaling::Pass::divide, {});
+  add(*record.optimizer, record.unscaled_part);
+  if (checked.found_inf.any()) {
+    record.overflow = "a gradient that waited for the end of an accumulation was Inf or NaN";
+    record.optimizer->zero_grad();
+  }
+  record.unscaled_part.clear();
+  record.scaled_for.reset();
 }
 
 }  // namespace
@@ -86,16 +104,18 @@ ScaledLoss ApexHandle::scale_loss(const at::Tensor& loss, torch::optim::Optimize
 ScaledLoss ApexHandle::scale_loss(const at::Tensor& loss, const Optimizers& optimizers,
                                   ScaleLossOptions options) {
   check_loss(loss);
-  const auto& scale = impl_->loss(options.loss_id).scale;
+  const auto& of_loss = impl_->loss(options.loss_id);
+  const auto& scale = of_loss.scale;
   auto scope = std::make_unique<ScaledLoss::Impl>();
   scope->handle = impl_.get();
   scope->options = options;
   for (const auto& optimizer : optimizers) {
     auto& record = impl_->record_of(optimizer.get());
     impl_->masters.adopt(optimizer.get());
-    check_waiting(record, options.loss_id, scale.value().value);
+    check_waiting(record, options.loss_id);
     scope->optimizers.push_back(&record);
   }
+  for (auto* record : scope->optimizers) match_waiting(*record, of_loss);
   scope->exceptions = std::uncaught_exceptions();
   scope->autocast_off = impl_->without_autocast();
   scope->loss = impl_->scales() ? loss.to(c10::kFloat) * scale.on(loss.device()) : loss;

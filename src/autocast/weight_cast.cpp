@@ -13,8 +13,6 @@
 #include <typeinfo>
 #include <utility>
 
-#include <typeinfo>
-
 #include "src/optim/weight_copies.h"
 
 namespace amp::autocast {
@@ -106,11 +104,5 @@ bool is_weight_cast(const Node& node) { return typeid(node) == typeid(WeightCast
 bool pass_by_view(Node& node) {
   return is_weight_cast(node) && static_cast<WeightCast&>(node).pass_by_view();
 }
-
-bool is_weight_cast(const torch::autograd::Node& node) {
-  return typeid(node) == typeid(torch::autograd::CppNode<FromWeight>);
-}
-
-bool pass_by_view(torch::autograd::Node& node) { return is_weight_cast(node); }
 
 }  // namespace amp::autocast

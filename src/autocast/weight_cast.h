@@ -30,12 +30,4 @@ bool is_weight_cast(const torch::autograd::Node& node);
 // false for another node, and for a use of another tensor than a weight or its transpose.
 bool pass_by_view(torch::autograd::Node& node);
 
-// Whether a node is that of a use.
-bool is_weight_cast(const torch::autograd::Node& node);
-
-// Lets the gradient of a use of a transposed view go to the weight itself, in the dtype it comes in,
-// if nobody can tell. For who is about to run the backward pass, and before it begins. Returns whether
-// the node leads to the weight now.
-bool pass_by_view(torch::autograd::Node& node);
-
 }  // namespace amp::autocast

@@ -13,6 +13,7 @@
 #include "amp/error.h"
 #include "src/checkpoint/container.h"
 #include "src/checkpoint/tensors.h"
+#include "src/grad_scaler/validate.h"
 
 namespace amp {
 namespace {
@@ -100,6 +101,14 @@ GradScalerState scaler_state(const json& from) {
           from.at("consecutive_skips")};
 }
 
+void check_scaler(const GradScalerState& state, const std::filesystem::path& path) {
+  try {
+    scaling::check_state(state);
+  } catch (const InvalidArgument& error) {
+    throw IoError(path, std::string("holds what no scaler can have: ") + error.what());
+  }
+}
+
 json parsed_about(const std::string& text) {
   auto about = json::parse(text, nullptr, false);
   if (!about.is_object())
@@ -163,6 +172,8 @@ NamedTensors Checkpoint::tensors(const std::string& part) const {
 
 void Checkpoint::restore(TrainStep& train_step) const {
   const auto& stored = impl_->stored;
+  const auto scaler = scaler_state(stored.about().at("scaler"));
+  if (!scaler.empty() && train_step.scaler().is_enabled()) check_scaler(scaler, path());
   try {
     train_step.load_weights(tensors("weights"));
   } catch (const InvalidArgument& error) {
@@ -177,7 +188,6 @@ void Checkpoint::restore(TrainStep& train_step) const {
     throw IoError(stored.part_path(kOptimizer),
                   std::string("does not fit this optimizer: ") + error.what_without_backtrace());
   }
-  const auto scaler = scaler_state(stored.about().at("scaler"));
   if (!scaler.empty()) train_step.scaler().load_state_dict(scaler);
   restore_generators(tensors("generators"));
 }

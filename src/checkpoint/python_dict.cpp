@@ -34,21 +34,26 @@ Pickled pickled(const c10::impl::GenericDict& dict) {
 
 }  // namespace
 
-void write_python_dict(const std::filesystem::path& file, const c10::impl::GenericDict& dict) {
-  const auto content = pickled(dict);
+void write_python_archive(const std::filesystem::path& file, const std::vector<char>& pickle,
+                          const std::vector<at::Tensor>& storages) {
   write_file_atomically(file, [&](const Sink& sink) {
     caffe2::serialize::PyTorchStreamWriter writer([&](const void* bytes, std::size_t count) {
       sink(bytes, count);
       return count;
     });
-    writer.writeRecord("data.pkl", content.bytes.data(), content.bytes.size());
+    writer.writeRecord("data.pkl", pickle.data(), pickle.size());
     writer.writeRecord("byteorder", "little", 6);
-    for (std::size_t i = 0; i < content.tensors.size(); ++i) {
-      const auto& tensor = content.tensors[i];
-      writer.writeRecord("data/" + std::to_string(i), tensor.const_data_ptr(), tensor.nbytes());
+    for (std::size_t i = 0; i < storages.size(); ++i) {
+      const auto& values = storages[i];
+      writer.writeRecord("data/" + std::to_string(i), values.const_data_ptr(), values.nbytes());
     }
     writer.writeEndOfFile();
   });
+}
+
+void write_python_dict(const std::filesystem::path& file, const c10::impl::GenericDict& dict) {
+  const auto content = pickled(dict);
+  write_python_archive(file, content.bytes, content.tensors);
 }
 
 }  // namespace amp::checkpoint

@@ -1,5 +1,7 @@
 // Named tensors in safetensors files.
 #include <ATen/ops/empty.h>
+#include <ATen/ops/resolve_conj.h>
+#include <ATen/ops/resolve_neg.h>
 
 #include <array>
 #include <utility>
@@ -41,6 +43,17 @@ c10::ScalarType dtype_of(const std::string& name) {
   throw InvalidArgument("safetensors: unknown dtype " + name);
 }
 
+void check_kind(const std::string& name, const at::Tensor& tensor) {
+  const char* why = !tensor.defined()                  ? "is undefined; leave it out"
+                    : tensor.is_nested()               ? "is nested; save its parts, with unbind()"
+                    : tensor.is_meta()                 ? "is on the meta device and has no values"
+                    : tensor.layout() != c10::kStrided ? "is sparse or of another layout than "
+                                                         "the format has; use to_dense()"
+                    : tensor.is_quantized()            ? "is quantized; use dequantize()"
+                                                       : nullptr;
+  if (why != nullptr) throw InvalidArgument("safetensors: tensor '" + name + "' " + why);
+}
+
 }  // namespace
 
 void write_tensors(const NamedTensors& tensors, const std::map<std::string, std::string>& metadata,
@@ -48,7 +61,9 @@ void write_tensors(const NamedTensors& tensors, const std::map<std::string, std:
   std::vector<at::Tensor> dense;  // keeps alive what the views point to
   std::vector<TensorView> views;
   for (const auto& [name, tensor] : tensors) {
-    dense.push_back(tensor.detach().to(c10::kCPU).contiguous());
+    check_kind(name, tensor);
+    const auto plain = at::resolve_neg(at::resolve_conj(tensor.detach()));
+    dense.push_back(plain.to(c10::kCPU).contiguous());
     const auto& values = dense.back();
     views.push_back({name, name_of(name, values.scalar_type()), values.sizes().vec(),
                      values.const_data_ptr(), values.nbytes()});

@@ -6,9 +6,9 @@
 #include <ATen/ops/ones_like.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
-#include <sstream>
 #include <utility>
 
 #include "amp/error.h"
@@ -19,6 +19,7 @@
 #include "src/grad_scaler/check_optimizer.h"
 #include "src/grad_scaler/loss_scale.h"
 #include "src/grad_scaler/state.h"
+#include "src/grad_scaler/step_result.h"
 #include "src/grad_scaler/unscale.h"
 #include "src/grad_scaler/validate.h"
 
@@ -30,18 +31,9 @@ enum class Stage { ready, unscaled, stepped };
 struct OptimizerRecord {
   Stage stage = Stage::ready;
   scaling::Unscaled checked;
-  bool divided = true;  // by the loss scale; otherwise only looked at
+  bool divided = true;        // by the loss scale; otherwise only looked at
+  bool scaled_since = false;  // another loss
 };
-
-std::string shown(double value) {
-  std::ostringstream text;
-  text << value;
-  return text.str();
-}
-
-std::string overflow_at(double scale) {
-  return "a gradient was Inf or NaN at loss scale " + shown(scale);
-}
 
 // In fp32, rounded once. A device's product takes a factor without dimensions in the other's dtype,
 // and 65536 is no fp16 number.
@@ -68,30 +60,18 @@ std::optional<c10::Device> device_of_gradients(torch::optim::Optimizer& optimize
   return std::nullopt;
 }
 
-}  // namespace
-
-StepResult StepResult::skip(std::string reason, std::vector<at::Tensor> non_finite_parameters) {
-  StepResult result;
-  result.reason_ = std::move(reason);
-  result.non_finite_parameters_ = std::move(non_finite_parameters);
-  return result;
-}
-
-StepResult StepResult::pending(at::Tensor found_inf, at::Tensor loss_scale) {
-  StepResult result;
-  result.found_inf_ = std::move(found_inf);
-  result.loss_scale_ = std::move(loss_scale);
-  return result;
-}
-
-const std::string& StepResult::reason() const {
-  if (found_inf_.defined()) {
-    if (found_inf_.item<float>() != 0.0f) reason_ = overflow_at(loss_scale_.item<double>());
-    found_inf_.reset();
-    loss_scale_.reset();
+// What a step that threw half-way did to the weights is told as well.
+void run_and_announce(torch::optim::Optimizer& optimizer) {
+  try {
+    optimizer.step();
+  } catch (...) {
+    scaling::announce_step(optimizer);
+    throw;
   }
-  return reason_;
+  scaling::announce_step(optimizer);
 }
+
+}  // namespace
 
 struct GradScaler::Impl {
   GradScalerOptions options;
@@ -111,9 +91,22 @@ struct GradScaler::Impl {
         " before the first scale(); call scaler.scale(loss).backward() earlier in the iteration");
   }
 
-  Stage stage_of(const torch::optim::Optimizer& optimizer) const {
+  // With the gradients of now. A step that threw before it divided them has left them as they were;
+  // and an unscale_ that met none has done nothing to those that came later.
+  Stage stage_of(torch::optim::Optimizer& optimizer) const {
     const auto found = records.find(&optimizer);
-    return found == records.end() ? Stage::ready : found->second.stage;
+    if (found == records.end()) return Stage::ready;
+    const auto& record = found->second;
+    if (record.stage != Stage::unscaled) return record.stage;
+    const bool met_none = record.checked.found_inf.empty();
+    const bool anew = !record.divided || (met_none && device_of_gradients(optimizer).has_value());
+    return anew ? Stage::ready : Stage::unscaled;
+  }
+
+  // Whether update() has anything to go by, and state_dict() would come too early.
+  bool has_checked() const {
+    return std::any_of(records.begin(), records.end(),
+                       [](const auto& entry) { return !entry.second.checked.found_inf.empty(); });
   }
 
   void unscale(torch::optim::Optimizer& optimizer, scaling::Pass pass) {
@@ -128,11 +121,10 @@ struct GradScaler::Impl {
   // By the flag, which is read here.
   StepResult run(torch::optim::Optimizer& optimizer, const OptimizerRecord& record) {
     if (record.checked.found_inf.any()) {
-      return StepResult::skip(overflow_at(scale.value().value),
+      return StepResult::skip(scaling::overflow_at(scale.value().value),
                               scaling::non_finite_parameters(optimizer));
     }
-    optimizer.step();
-    scaling::announce_step(optimizer);
+    run_and_announce(optimizer);
     return {};
   }
 
@@ -192,6 +184,7 @@ at::Tensor GradScaler::scale(const at::Tensor& loss) {
   if (!loss.defined())
     throw InvalidArgument("GradScaler: scale() takes a defined tensor, got an undefined one");
   impl_->scaled = true;
+  for (auto& [optimizer, record] : impl_->records) record.scaled_since = true;
   return product(loss, impl_->scale.on(loss.device()));
 }
 
@@ -209,8 +202,8 @@ void GradScaler::unscale_(torch::optim::Optimizer& optimizer) {
     case Stage::unscaled:
       throw StateError(
           "GradScaler: unscale_() has already been called on this optimizer since the last "
-          "update(); "
-          "call it once, after the last backward() and before step()");
+          "update(); call it once, after the last backward() and before step(); after a "
+          "step() that threw, end the iteration with update()");
     case Stage::stepped:
       throw StateError(
           "GradScaler: unscale_() is being called after step(); call it before, or call update() "
@@ -222,27 +215,26 @@ void GradScaler::unscale_(torch::optim::Optimizer& optimizer) {
 
 StepResult GradScaler::step(torch::optim::Optimizer& optimizer) {
   if (!impl_->options.enabled) {
-    optimizer.step();
-    scaling::announce_step(optimizer);
+    run_and_announce(optimizer);
     return {};
   }
   impl_->require_scaled("step()");
   scaling::check_optimizer(optimizer, "GradScaler");
-  if (impl_->stage_of(optimizer) == Stage::stepped) {
+  const auto stage = impl_->stage_of(optimizer);
+  if (stage == Stage::stepped) {
     throw StateError(
         "GradScaler: step() has already been called on this optimizer since the last update()");
   }
   auto* scaled_step = dynamic_cast<optim::ScaledStep*>(&optimizer);
-  const bool divides_itself = scaled_step != nullptr && scaled_step->takes_scaled_gradients();
-  const bool ready = impl_->stage_of(optimizer) == Stage::ready;
-  if (ready)
+  if (stage == Stage::ready) {
+    if (!device_of_gradients(optimizer).has_value()) throw_no_gradient();
+    const bool divides_itself = scaled_step != nullptr && scaled_step->takes_scaled_gradients();
     impl_->unscale(optimizer, divides_itself ? scaling::Pass::check_only : scaling::Pass::divide);
-
-  auto& record = impl_->records.at(&optimizer);
-  if (record.checked.found_inf.empty()) {
-    if (ready) impl_->records.erase(&optimizer);
-    throw_no_gradient();
   }
+  auto& record = impl_->records.at(&optimizer);
+  if (record.checked.found_inf.empty()) throw_no_gradient();
+  if (stage == Stage::unscaled)
+    scaling::check_gradients_since(optimizer, record.checked, record.scaled_since);
   auto result = scaled_step != nullptr ? impl_->run(*scaled_step, optimizer, record)
                                        : impl_->run(optimizer, record);
   record.stage = Stage::stepped;
@@ -276,10 +268,7 @@ StepResult GradScaler::fused_step(optim::FusedOptimizer& optimizer, double max_g
 void GradScaler::update() {
   if (!impl_->options.enabled) return;
   impl_->require_scaled("update()");
-  bool checked = false;
-  for (const auto& [optimizer, record] : impl_->records)
-    checked |= !record.checked.found_inf.empty();
-  if (!checked) {
+  if (!impl_->has_checked()) {
     throw StateError(
         "GradScaler: update() without an inf check since the last one; call step() or unscale_() "
         "first");
@@ -291,7 +280,7 @@ void GradScaler::update() {
   if (limit > 0 && seen.consecutive_skips >= limit) {
     throw NumericalError(
         "GradScaler: " + std::to_string(seen.consecutive_skips) +
-        " steps in a row were skipped, the loss scale is down to " + shown(seen.value) +
+        " steps in a row were skipped, the loss scale is down to " + scaling::shown(seen.value) +
         "; the loss or the gradients are non-finite for another reason than the scale");
   }
 }
@@ -336,7 +325,7 @@ void GradScaler::set_growth_interval(std::int64_t interval) {
 
 GradScalerState GradScaler::state_dict() const {
   if (!impl_->options.enabled) return {};
-  if (!impl_->records.empty()) {
+  if (impl_->has_checked()) {
     throw StateError(
         "GradScaler: state_dict() in the middle of an iteration, after unscale_() or step(); "
         "take it after update()");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace amp::scaling {
 namespace {
@@ -26,16 +27,17 @@ float grown(float value, const Rule& rule) {
 Scale next_scale(Scale scale, const Rule& rule, bool found_inf) {
   if (found_inf) {
     scale.growth_tracker = 0;
-    ++scale.consecutive_skips;
-    if (--scale.hysteresis_left <= 0) {
-      scale.value = backed_off(scale.value, rule);
-      scale.hysteresis_left = 0;
-    }
+    if (scale.consecutive_skips < std::numeric_limits<std::int64_t>::max())
+      ++scale.consecutive_skips;
+    scale.hysteresis_left = std::max<std::int64_t>(scale.hysteresis_left - 1, 0);
+    if (scale.hysteresis_left == 0) scale.value = backed_off(scale.value, rule);
     return scale;
   }
   scale.consecutive_skips = 0;
   scale.hysteresis_left = rule.hysteresis;
-  if (++scale.growth_tracker >= rule.growth_interval) {
+  if (scale.growth_tracker < rule.growth_interval - 1) {
+    ++scale.growth_tracker;
+  } else {
     scale.value = grown(scale.value, rule);
     scale.growth_tracker = 0;
   }

@@ -1,6 +1,7 @@
 // Dividing an optimizer's gradients by the loss scale: one ATen call per device and dtype.
 #include "src/grad_scaler/unscale.h"
 
+#include <ATen/MemoryOverlap.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_amp_foreach_non_finite_check_and_unscale.h>
 #include <ATen/ops/_foreach_copy.h>
@@ -9,6 +10,7 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <sstream>
@@ -86,12 +88,17 @@ bool by_address(const GradientList::value_type& a, const GradientList::value_typ
   return address(a) < address(b);
 }
 
-// Sorted; if a gradient comes twice, the entries lose all but its first.
-GradientList listed(std::vector<Entry>& entries) {
+GradientList sorted(const std::vector<Entry>& entries, at::Tensor Entry::*tensor) {
   GradientList list;
   list.reserve(entries.size());
-  for (const auto& entry : entries) list.emplace_back(entry.gradient.getIntrusivePtr());
+  for (const auto& entry : entries) list.emplace_back((entry.*tensor).getIntrusivePtr());
   std::sort(list.begin(), list.end(), by_address);
+  return list;
+}
+
+// Sorted; if a gradient comes twice, the entries lose all but its first.
+GradientList listed(std::vector<Entry>& entries) {
+  auto list = sorted(entries, &Entry::gradient);
   const auto same = [](auto& a, auto& b) { return address(a) == address(b); };
   const auto end = std::unique(list.begin(), list.end(), same);
   if (end == list.end()) return list;
@@ -103,8 +110,8 @@ GradientList listed(std::vector<Entry>& entries) {
   return list;
 }
 
-bool contains(const GradientList& list, const at::Tensor& gradient) {
-  const GradientList::value_type wanted(gradient.getIntrusivePtr());
+bool contains(const GradientList& list, const at::Tensor& tensor) {
+  const GradientList::value_type wanted(tensor.getIntrusivePtr());
   const auto place = std::lower_bound(list.begin(), list.end(), wanted, by_address);
   return place != list.end() && address(*place) == address(wanted) && !place->expired();
 }
@@ -129,16 +136,32 @@ bool has_half(const std::vector<Entry>& entries) {
                      [](const Entry& entry) { return entry.gradient.scalar_type() == c10::kHalf; });
 }
 
-// Unscaled, fp16 gradients would be flushed to zero, and the sum of a sparse one's duplicates can
-// overflow. A gradient that two parameters share stays shared.
-void widen_halves(std::vector<Entry>& entries) {
-  std::unordered_map<const c10::TensorImpl*, at::Tensor> widened;
+// Whether ATen writes to it in place: not if elements share memory, as those of expand() do, and not
+// if it was made in inference mode.
+bool is_writable(const at::Tensor& gradient) {
+  const auto& values = gradient.is_sparse() ? gradient._values() : gradient;
+  return at::has_internal_overlap(values) != at::MemOverlap::Yes &&
+         (!values.is_inference() || c10::InferenceMode::is_enabled());
+}
+
+at::Tensor writable(const at::Tensor& gradient) {
+  if (gradient.scalar_type() == c10::kHalf) {
+    const auto wide = gradient.to(c10::kFloat);
+    return wide.is_sparse() ? wide.coalesce() : wide;
+  }
+  return gradient.clone(c10::MemoryFormat::Contiguous);
+}
+
+// Puts others in the places of the gradients that cannot be divided where they are. Unscaled, fp16
+// gradients would be flushed to zero, and the sum of a sparse one's duplicates can overflow. A
+// gradient that two parameters share stays shared.
+void make_writable(std::vector<Entry>& entries) {
+  std::unordered_map<const c10::TensorImpl*, at::Tensor> made;
   for (auto& entry : entries) {
-    if (entry.gradient.scalar_type() != c10::kHalf) continue;
-    auto& wide = widened[entry.gradient.unsafeGetTensorImpl()];
-    if (!wide.defined()) wide = entry.gradient.to(c10::kFloat);
-    if (wide.is_sparse()) wide = wide.coalesce();
-    entry.parameter.mutable_grad() = entry.gradient = wide;
+    if (entry.gradient.scalar_type() != c10::kHalf && is_writable(entry.gradient)) continue;
+    auto& gradient = made[entry.gradient.unsafeGetTensorImpl()];
+    if (!gradient.defined()) gradient = writable(entry.gradient);
+    entry.parameter.mutable_grad() = entry.gradient = gradient;
   }
 }
 
@@ -228,19 +251,34 @@ Unscaled unscale_gradients(torch::optim::Optimizer& optimizer, const LossScale& 
   auto* fused = dynamic_cast<optim::FusedOptimizer*>(&optimizer);
   check(entries, fused != nullptr, divided_before);
   if (fused != nullptr && pass == Pass::check_only) {
-    Unscaled result{{}, listed(entries), has_half(entries)};
+    Unscaled result{{}, listed(entries), {}, has_half(entries)};
     if (!entries.empty()) {
       const auto& device = entries.front().gradient.device();
       result.found_inf.add(fused->examine(scale.inverse_on(device)).found_inf);
     }
     return result;
   }
-  widen_halves(entries);
-  Unscaled result{{}, listed(entries), false};
+  make_writable(entries);
+  Unscaled result{{}, {}, sorted(entries, &Entry::parameter), false};
+  result.gradients = listed(entries);
   auto devices = grouped(entries);
   const bool may_overflow = scale.lower_bound(rule) < 1;
   for (auto& device : devices) result.found_inf.add(flag_of(device, scale, pass, may_overflow));
   return result;
+}
+
+void check_gradients_since(torch::optim::Optimizer& optimizer, const Unscaled& checked,
+                           bool scaled_since) {
+  for (const auto& entry : gradients_of(optimizer)) {
+    if (contains(checked.gradients, entry.gradient)) continue;
+    const bool had_one = contains(checked.parameters, entry.parameter);
+    if (had_one && !scaled_since) continue;
+    throw StateError("GradScaler: " + named(entry) +
+                     (had_one ? " is another than unscale_() divided by the loss scale"
+                              : " came after unscale_(), which divides by the loss scale") +
+                     "; call unscale_() after the last backward(), change gradients in place after "
+                     "it, or give this iteration up with zero_grad() and update()");
+  }
 }
 
 GradientList gradient_list(torch::optim::Optimizer& optimizer) {

@@ -35,7 +35,8 @@ using GradientList =
 struct Unscaled {
   FoundInf found_inf;  // empty: the optimizer has no gradient at all
   GradientList gradients;
-  bool has_half = false;  // some are fp16: the step will put fp32 ones in their places
+  GradientList parameters;  // that had one, in the order of their addresses; of Pass::divide alone
+  bool has_half = false;    // some are fp16: the step will put fp32 ones in their places
 };
 
 enum class Pass { divide, check_only };
@@ -49,6 +50,12 @@ enum class Pass { divide, check_only };
 Unscaled unscale_gradients(torch::optim::Optimizer& optimizer, const LossScale& scale,
                            const Rule& rule, Pass pass,
                            const std::vector<const GradientList*>& divided_before);
+
+// Throws StateError by name for a gradient that is no part of `checked`, which Pass::divide made: of
+// a parameter that had none then, and, if a loss was scaled since, of one whose gradient is another
+// tensor now. Whether such a gradient is divided by the loss scale cannot be known.
+void check_gradients_since(torch::optim::Optimizer& optimizer, const Unscaled& checked,
+                           bool scaled_since);
 
 // The optimizer's gradients as they are now.
 GradientList gradient_list(torch::optim::Optimizer& optimizer);

@@ -19,10 +19,13 @@ void require(bool holds, const char* name, const char* rule, Value value) {
   throw InvalidArgument(message.str());
 }
 
+constexpr const char* kUsable = "finite and positive in fp32, and so must its reciprocal be";
+
 void check_rails(const GradScalerOptions& options) {
   constexpr double kLargest = std::numeric_limits<float>::max();
   require(options.min_scale > 0 && options.min_scale <= kLargest, "min_scale",
           "positive and finite in fp32", options.min_scale);
+  require(is_usable_scale(options.min_scale), "min_scale", kUsable, options.min_scale);
   require(options.max_scale >= options.min_scale && options.max_scale <= kLargest, "max_scale",
           "at least min_scale and finite in fp32", options.max_scale);
 }
@@ -32,9 +35,17 @@ void check_scale_within(const char* name, double scale, const GradScalerOptions&
   std::ostringstream rule;
   rule << "within min_scale and max_scale [" << rails.min_scale << ", " << rails.max_scale << "]";
   require(scale >= rails.min_scale && scale <= rails.max_scale, name, rule.str().c_str(), scale);
+  require(is_usable_scale(scale), name, kUsable, scale);
 }
 
 }  // namespace
+
+bool is_usable_scale(double scale) {
+  constexpr double kLargest = std::numeric_limits<float>::max();
+  if (!(scale > 0 && scale <= kLargest)) return false;
+  const auto value = static_cast<double>(static_cast<float>(scale));
+  return value > 0 && 1 / value <= kLargest;
+}
 
 void check_growth_factor(double factor) {
   require(factor > 1 && std::isfinite(factor), "growth_factor", "> 1 and finite", factor);
@@ -64,8 +75,14 @@ void check_new_scale(double scale, const GradScalerOptions& rails) {
 }
 
 void check_state(const GradScalerState& state) {
-  require(!std::isnan(state.scale) && state.scale >= 0, "the state's scale", "a number >= 0",
-          state.scale);
+  if (!is_usable_scale(state.scale)) {
+    std::ostringstream message;
+    message << "GradScaler: the state's scale must be "
+            << (state.scale >= 0 ? kUsable : "a number >= 0") << ", got " << state.scale
+            << "; every step would be skipped with it: set it to one that works, 65536 for one, or "
+               "load another state";
+    throw InvalidArgument(message.str());
+  }
   check_growth_factor(state.growth_factor);
   check_backoff_factor(state.backoff_factor);
   check_growth_interval(state.growth_interval);

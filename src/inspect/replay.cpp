@@ -2,7 +2,7 @@
 #include "amp/inspect/replay.h"
 
 #include <cmath>
-#include <string>
+#include <sstream>
 
 #include "amp/error.h"
 #include "amp/precision/format.h"
@@ -15,14 +15,15 @@ namespace {
 
 void check(const std::vector<ScalerTraceStep>& trace) {
   for (std::size_t i = 0; i < trace.size(); ++i) {
-    const double scale = trace[i].loss_scale;
-    if (std::isfinite(scale) && scale > 0 && trace[i].gradient_amax.value_or(0) >= 0) continue;
-    if (std::isfinite(scale) && scale > 0 && std::isnan(*trace[i].gradient_amax)) continue;
-    throw InvalidArgument(
-        "replay: step " + std::to_string(i) +
-        " of the trace must have a positive finite loss_scale and a gradient_amax "
-        ">= 0, got " +
-        std::to_string(scale) + " and " + std::to_string(trace[i].gradient_amax.value_or(0)));
+    const double scale = trace[i].loss_scale, amax = trace[i].gradient_amax.value_or(0);
+    if (scaling::is_usable_scale(scale) && (amax >= 0 || std::isnan(amax))) continue;
+    std::ostringstream message;
+    message
+        << "replay: step " << i
+        << " of the trace must have a positive finite loss_scale, whose reciprocal is finite in "
+           "fp32, and a gradient_amax >= 0, got "
+        << scale << " and " << amax << "; leave the steps out that no scaler can have taken";
+    throw InvalidArgument(message.str());
   }
 }
 

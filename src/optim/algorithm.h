@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "src/kernels/philox.h"
+#include "src/optim/check_options.h"
 #include "src/optim/group_options.h"
 #include "src/optim/parameter_state.h"
 #include "src/tensor_lists/chunk_list.h"
@@ -45,6 +46,14 @@ class Algorithm {
   virtual const char* name() const = 0;
   virtual bool takes(const OptimizerOptions& options) const = 0;  // whether they are of its type
   virtual void check(const OptimizerOptions& options, const std::string& who) const = 0;
+  // Takes over what was written through torch::optim's type. Throws InvalidArgument with the group.
+  virtual void settle(OptimizerOptions& options, std::size_t group) const = 0;
+  // Such options made of torch::optim's of the same algorithm, with what those lack taken from
+  // `rest` and `memory`; null if they are of another type.
+  virtual std::unique_ptr<OptimizerOptions> adopted(const OptimizerOptions& options,
+                                                    const OptimizerOptions& rest,
+                                                    const MemoryOptions& memory,
+                                                    const std::string& who) const = 0;
   virtual const MemoryOptions& memory(const OptimizerOptions& options) const = 0;
   virtual Buffers buffers(const OptimizerOptions& options) const = 0;
 
@@ -71,19 +80,28 @@ class AlgorithmOf : public Algorithm {
  public:
   const char* name() const override { return name_of(static_cast<const Options*>(nullptr)); }
   bool takes(const OptimizerOptions& options) const override {
-    return dynamic_cast<const GroupOptions<Options>*>(&options) != nullptr;
+    return are_group_options<Options>(options);
   }
   void check(const OptimizerOptions& options, const std::string& who) const override {
     optim::check(of(options), who);
+  }
+  void settle(OptimizerOptions& options, std::size_t group) const override {
+    optim::settle<Options>(options, group);
+  }
+  std::unique_ptr<OptimizerOptions> adopted(const OptimizerOptions& options,
+                                            const OptimizerOptions& rest,
+                                            const MemoryOptions& memory,
+                                            const std::string& who) const override {
+    auto own = of(rest);
+    own.memory = memory;
+    return optim::adopted(options, own, who);
   }
   const MemoryOptions& memory(const OptimizerOptions& options) const override {
     return of(options).memory;
   }
 
  protected:
-  static const Options& of(const OptimizerOptions& options) {
-    return static_cast<const GroupOptions<Options>&>(options).value;
-  }
+  static const Options& of(const OptimizerOptions& options) { return options_of<Options>(options); }
 };
 
 }  // namespace amp::optim

@@ -47,6 +47,11 @@ void read(InputArchive& archive, const std::string& key, InputArchive& value) {
   if (!archive.try_read(key, value)) refuse(key);
 }
 
+bool has(InputArchive& archive, const std::string& key) {
+  c10::IValue value;
+  return archive.try_read(key, value);
+}
+
 at::Tensor read_if_there(InputArchive& archive, const std::string& key) {
   at::Tensor tensor;
   archive.try_read(key, tensor, /*is_buffer=*/true);

@@ -18,6 +18,7 @@ void read(InputArchive& archive, const std::string& key, double& value);
 void read(InputArchive& archive, const std::string& key, std::int64_t& value);
 void read(InputArchive& archive, const std::string& key, std::string& value);
 void read(InputArchive& archive, const std::string& key, InputArchive& value);
+bool has(InputArchive& archive, const std::string& key);                  // a plain value
 at::Tensor read_if_there(InputArchive& archive, const std::string& key);  // else undefined
 
 }  // namespace amp::optim

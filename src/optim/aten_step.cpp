@@ -6,9 +6,11 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
 
 #include "src/optim/gradients.h"
 #include "src/optim/same_kind.h"
+#include "src/optim/unscaled_range.h"
 
 namespace amp::optim {
 namespace {
@@ -17,6 +19,15 @@ const at::Tensor& gradient_of(const AtenStep::Item& item) { return item.gradient
 
 at::Tensor l2_norm(const std::vector<at::Tensor>& norms) {
   return norms.size() == 1 ? norms[0] : at::linalg_vector_norm(at::stack(norms));
+}
+
+// Of the magnitudes of all; NaN if there is one.
+at::Tensor largest(const std::vector<at::Tensor>& gradients) {
+  std::vector<at::Tensor> found;
+  for (const auto& gradient : gradients) {
+    if (gradient.numel() > 0) found.push_back(gradient.abs().max());
+  }
+  return found.empty() ? at::zeros({}, gradients[0].options()) : at::stack(found).max();
 }
 
 }  // namespace
@@ -43,7 +54,8 @@ void AtenStep::begin(std::vector<Entry>& entries, const at::Tensor& inv_scale) {
       own.copy_(given);
   }
   widened.run();
-  if (inv_scale.defined()) multiply(inv_scale);
+  scaled_ = inv_scale.defined();
+  if (scaled_) multiply(inv_scale);
 }
 
 void AtenStep::multiply(const at::Tensor& factor) {
@@ -63,22 +75,35 @@ void AtenStep::multiply(const at::Tensor& factor) {
   }
 }
 
-at::Tensor AtenStep::norm() const {
+AtenStep::Seen AtenStep::look(bool go_back) const {
+  const auto device = items_[0].gradient.device();
   std::vector<at::Tensor> norms;
+  at::Tensor non_finite;
+  const auto add = [&](const at::Tensor& flag) {
+    const auto here = on_device(flag, device);
+    non_finite = non_finite.defined() ? non_finite.logical_or(here) : here;
+  };
   for (const auto& kind : by_kind(items_, gradient_of)) {
-    std::vector<at::Tensor> list;
-    for (const auto i : kind.places) list.push_back(items_[i].gradient);
-    // In fp64 the squares of fp32 numbers do not overflow.
-    norms.push_back(
-        on_device(l2_norm(at::_foreach_norm(list, 2, c10::kDouble)), items_[0].gradient.device()));
+    std::vector<at::Tensor> list, in_bf16;
+    for (const auto i : kind.places) {
+      list.push_back(items_[i].gradient);
+      if (scaled_ && is_stored_in_bf16(*items_[i].entry, go_back))
+        in_bf16.push_back(items_[i].gradient);
+    }
+    // In fp64 the squares of fp32 numbers do not overflow. Those of fp64 ones can.
+    norms.push_back(on_device(l2_norm(at::_foreach_norm(list, 2, c10::kDouble)), device));
+    add((kind.dtype == c10::kDouble ? largest(list) : norms.back()).isfinite().logical_not());
+    if (!in_bf16.empty()) add(largest(in_bf16).ge(kInfInBf16));
   }
-  return l2_norm(norms);
+  return {l2_norm(norms), non_finite};
 }
 
-void AtenStep::add_non_finite(std::vector<at::Tensor>& parameters) const {
+void AtenStep::add_non_finite(std::vector<at::Tensor>& parameters, bool go_back) const {
   for (const auto& item : items_) {
-    if (item.gradient.is_cpu() && !item.gradient.isfinite().all().item<bool>())
-      parameters.push_back(item.entry->slot->parameter);
+    if (!item.gradient.is_cpu()) continue;
+    const auto stored =
+        is_stored_in_bf16(*item.entry, go_back) ? item.gradient.to(c10::kBFloat16) : item.gradient;
+    if (!stored.isfinite().all().item<bool>()) parameters.push_back(item.entry->slot->parameter);
   }
 }
 

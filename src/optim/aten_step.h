@@ -25,10 +25,14 @@ class AtenStep {
   void end() { items_.clear(); }
   bool empty() const { return items_.empty(); }
 
-  // fp64, 0-dim: their global L2 norm. Inf or NaN exactly if one of them is.
-  at::Tensor norm() const;
-  // Adds the parameters on the CPU whose gradients are not finite: a pass of its own.
-  void add_non_finite(std::vector<at::Tensor>& parameters) const;
+  // norm: fp64, 0-dim, their global L2 norm. non_finite: bool, 0-dim, whether one of them is Inf or
+  // NaN, or will be where it is stored, or would be.
+  struct Seen {
+    at::Tensor norm, non_finite;
+  };
+  Seen look(bool go_back) const;
+  // Adds the parameters on the CPU whose gradients are such: a pass of its own.
+  void add_non_finite(std::vector<at::Tensor>& parameters, bool go_back) const;
   // Multiplies them by a 0-dim tensor.
   void clip(const at::Tensor& factor) { multiply(factor); }
 
@@ -44,6 +48,7 @@ class AtenStep {
   void multiply(const at::Tensor& factor);
 
   std::vector<Item> items_;
+  bool scaled_ = false;  // there is an inv_scale
 };
 
 }  // namespace amp::optim

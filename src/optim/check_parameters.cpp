@@ -54,15 +54,17 @@ void check_parameter(const Algorithm& algorithm, const at::Tensor& parameter,
   }
 }
 
+void refuse_options(const Algorithm& algorithm, const OptimizerOptions& options,
+                    std::size_t group) {
+  refuse(algorithm, "group " + std::to_string(group),
+         "has options of " + c10::demangle(typeid(options).name()) +
+             "; give it those of this optimizer, torch::optim's of the same algorithm, or none");
+}
+
 void check_group(const Algorithm& algorithm, const torch::optim::OptimizerParamGroup& group,
                  std::size_t number) {
   const auto where = "group " + std::to_string(number);
-  if (!algorithm.takes(group.options())) {
-    const auto& options = group.options();
-    refuse(algorithm, where,
-           "has options of " + c10::demangle(typeid(options).name()) +
-               "; give it those of this optimizer, or none");
-  }
+  if (!algorithm.takes(group.options())) refuse_options(algorithm, group.options(), number);
   algorithm.check(group.options(), algorithm.name() + (": " + where));
   const auto& memory = algorithm.memory(group.options());
   for (std::size_t i = 0; i < group.params().size(); ++i)

@@ -13,6 +13,8 @@ namespace amp::optim {
 using Groups = std::vector<torch::optim::OptimizerParamGroup>;
 
 // Each throws InvalidArgument by name for what the optimizer cannot take.
+[[noreturn]] void refuse_options(const Algorithm& algorithm, const OptimizerOptions& options,
+                                 std::size_t group);
 void check_group(const Algorithm& algorithm, const torch::optim::OptimizerParamGroup& group,
                  std::size_t number);
 void check_parameter(const Algorithm& algorithm, const at::Tensor& parameter,

@@ -21,11 +21,46 @@ void check_scalar(const char* name, const char* field, const at::Tensor& tensor,
                         " must be one fp32 element, as GradScaler gives it");
 }
 
+// The memory options of a group, which stay, and by which parameter it is known again.
+struct KnownGroup {
+  const c10::TensorImpl* first = nullptr;
+  MemoryOptions memory;
+};
+
+const c10::TensorImpl* first_of(const torch::optim::OptimizerParamGroup& group) {
+  return group.params().empty() ? nullptr : group.params()[0].unsafeGetTensorImpl();
+}
+
+// Ours, made of torch::optim's; InvalidArgument for those of another algorithm.
+std::unique_ptr<OptimizerOptions> adopted(const Algorithm& algorithm, const OptimizerOptions& given,
+                                          const OptimizerOptions& defaults,
+                                          const MemoryOptions& memory, std::size_t group) {
+  const auto where = algorithm.name() + (": group " + std::to_string(group));
+  auto own = algorithm.adopted(given, defaults, memory, where);
+  if (own == nullptr) refuse_options(algorithm, given, group);
+  return own;
+}
+
+// Makes the options of the group ours if they are torch::optim's, and up to date.
+void settle_group(const Algorithm& algorithm, const OptimizerOptions& defaults,
+                  const std::vector<KnownGroup>& known, torch::optim::OptimizerParamGroup& group,
+                  std::size_t number) {
+  if (!group.has_options()) group.set_options(defaults.clone());
+  if (algorithm.takes(group.options())) {
+    algorithm.settle(group.options(), number);
+    return;
+  }
+  const bool is_known = number < known.size() && known[number].first == first_of(group);
+  const auto& memory = is_known ? known[number].memory : algorithm.memory(defaults);
+  group.set_options(adopted(algorithm, group.options(), defaults, memory, number));
+}
+
 }  // namespace
 
 struct FusedOptimizer::Impl {
   std::unique_ptr<Algorithm> algorithm;
   Step step;
+  std::vector<KnownGroup> known;
 };
 
 FusedOptimizer::FusedOptimizer(std::unique_ptr<Algorithm> algorithm,
@@ -49,15 +84,35 @@ FusedOptimizer::FusedOptimizer(FusedOptimizer&&) noexcept = default;
 FusedOptimizer& FusedOptimizer::operator=(FusedOptimizer&&) noexcept = default;
 
 void FusedOptimizer::add_param_group(const torch::optim::OptimizerParamGroup& group) {
+  settle();
+  const auto& algorithm = *impl_->algorithm;
+  const auto number = param_groups_.size();
   torch::optim::OptimizerParamGroup added(group.params(), defaults_->clone());
-  optim::check_group(*impl_->algorithm, group.has_options() ? group : added, param_groups_.size());
-  if (group.has_options()) added.set_options(group.options().clone());
+  if (group.has_options()) {
+    const auto& given = group.options();
+    added.set_options(algorithm.takes(given) ? given.clone()
+                                             : adopted(algorithm, given, *defaults_,
+                                                       algorithm.memory(*defaults_), number));
+  }
+  algorithm.settle(added.options(), number);
+  optim::check_group(algorithm, added, number);
   // A vector of its own: groups have no copy assignment.
   std::vector<torch::optim::OptimizerParamGroup> all(param_groups_.begin(), param_groups_.end());
   all.push_back(added);
-  check_distinct(*impl_->algorithm, all);
+  check_distinct(algorithm, all);
   Optimizer::add_param_group(added);
-  impl_->step.know_parameters(*impl_->algorithm, param_groups_, state_);
+  impl_->step.know_parameters(algorithm, param_groups_, state_);
+  settle();
+}
+
+// Users write the options of groups at any time, through torch::optim's types, too.
+void FusedOptimizer::settle() const {
+  auto& groups = const_cast<FusedOptimizer*>(this)->param_groups_;
+  for (std::size_t g = 0; g < groups.size(); ++g)
+    settle_group(*impl_->algorithm, *defaults_, impl_->known, groups[g], g);
+  impl_->known.resize(groups.size());
+  for (std::size_t g = 0; g < groups.size(); ++g)
+    impl_->known[g] = {first_of(groups[g]), impl_->algorithm->memory(groups[g].options())};
 }
 
 at::Tensor FusedOptimizer::step(LossClosure closure) {
@@ -67,6 +122,7 @@ at::Tensor FusedOptimizer::step(LossClosure closure) {
     loss = closure();
   }
   at::NoGradGuard no_grad;
+  settle();
   impl_->step.run(*impl_->algorithm, param_groups_, state_, {});
   return loss;
 }
@@ -78,6 +134,7 @@ StepOutcome FusedOptimizer::fused_step(const FusedStepOptions& options) {
     throw InvalidArgument(std::string(name) + ": max_grad_norm must be >= 0, got " +
                           std::to_string(options.max_grad_norm) + "; 0 does not clip");
   at::NoGradGuard no_grad;
+  settle();
   return impl_->step.run(*impl_->algorithm, param_groups_, state_,
                          {.inv_scale = options.inv_scale,
                           .found_inf = {},
@@ -88,6 +145,7 @@ StepOutcome FusedOptimizer::fused_step(const FusedStepOptions& options) {
 StepOutcome FusedOptimizer::examine(const at::Tensor& inv_scale) {
   check_scalar(impl_->algorithm->name(), "inv_scale", inv_scale, false);
   at::NoGradGuard no_grad;
+  settle();
   return impl_->step.run(*impl_->algorithm, param_groups_, state_,
                          {.inv_scale = inv_scale, .found_inf = {}, .update = false});
 }
@@ -100,12 +158,14 @@ void FusedOptimizer::scaled_step(const at::Tensor& inv_scale, const at::Tensor& 
   check_scalar(impl_->algorithm->name(), "inv_scale", inv_scale, true);
   check_scalar(impl_->algorithm->name(), "found_inf", found_inf, true);
   at::NoGradGuard no_grad;
+  settle();
   impl_->step.run(*impl_->algorithm, param_groups_, state_,
                   {.inv_scale = inv_scale, .found_inf = found_inf, .give_back = true});
 }
 
 at::Tensor FusedOptimizer::fp32_weight(const at::Tensor& parameter) const {
   at::NoGradGuard no_grad;
+  settle();
   for (const auto& group : param_groups_) {
     for (const auto& own : group.params()) {
       if (!own.is_same(parameter)) continue;
@@ -130,10 +190,12 @@ std::int64_t FusedOptimizer::copy_bytes() const {
 }
 
 void FusedOptimizer::save(OutputArchive& archive) const {
+  settle();
   save_state(*impl_->algorithm, param_groups_, state_, archive);
 }
 
 void FusedOptimizer::load(InputArchive& archive) {
+  settle();
   load_state(*impl_->algorithm, param_groups_, state_, archive);
   impl_->step.forget();
 }

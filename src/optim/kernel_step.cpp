@@ -2,6 +2,7 @@
 #include "src/optim/kernel_step.h"
 
 #include "src/optim/low_precision.h"
+#include "src/optim/unscaled_range.h"
 
 namespace amp::optim {
 
@@ -18,14 +19,24 @@ void KernelStep::cut(const std::vector<Entry>& entries) {
   }
 }
 
-kernels::Examined KernelStep::examine(const std::vector<Entry>& entries, float inv_scale) {
+kernels::Examined KernelStep::examine(const std::vector<Entry>& entries, float inv_scale,
+                                      bool go_back) {
   cut(entries);
+  in_bf16_.clear();
+  for (const auto& entry : entries) {
+    if (entry.by_kernels)
+      in_bf16_.push_back(is_stored_in_bf16(entry, go_back) &&
+                         entry.read.scalar_type() == c10::kBFloat16);
+  }
   examined_.resize(chunks_.size());
   const auto& table = kernels::table();
   chunks_.run([&](std::size_t i) {
     const auto& chunk = chunks_[i];
     const auto operands = operands_[chunk.tensor].from(chunk.first);
-    examined_[i] = table.examine(operands.gradient.scaled, chunk.count, inv_scale);
+    const auto& scaled = operands.gradient.scaled;
+    examined_[i] = table.examine(scaled, chunk.count, inv_scale);
+    if (in_bf16_[chunk.tensor])
+      examined_[i].non_finite |= overflows_bf16(scaled, chunk.count, inv_scale);
   });
   kernels::Examined all;
   for (const auto& one : examined_) {

@@ -11,8 +11,8 @@ namespace amp::optim {
 // Keeps its memory from step to step: after the first, none of this allocates.
 class KernelStep {
  public:
-  // Of the entries that are by_kernels.
-  kernels::Examined examine(const std::vector<Entry>& entries, float inv_scale);
+  // Of the entries that are by_kernels. go_back: the unscaled gradients will be stored, or would be.
+  kernels::Examined examine(const std::vector<Entry>& entries, float inv_scale, bool go_back);
   // Adds the parameters in whose gradients `examine` has just found what is not finite.
   void add_non_finite(const std::vector<Entry>& entries, std::vector<at::Tensor>& parameters) const;
   // Leaves gradient * inv_scale where the entries want it.
@@ -30,6 +30,7 @@ class KernelStep {
   tensor_lists::ChunkList chunks_;
   std::vector<tensor_lists::Operands> operands_;
   std::vector<kernels::Examined> examined_;
+  std::vector<bool> in_bf16_;  // where the unscaled gradients are or would be
   float inv_scale_ = 1, clip_ = 1;
 };
 

@@ -21,6 +21,7 @@ class LambAlgorithm final : public AlgorithmOf<LambOptions> {
   void clear() override {
     constants_.clear();
     rates_.clear();
+    adapts_.clear();
   }
 
   void add(const OptimizerOptions& options, const Counters& now) override {
@@ -39,6 +40,7 @@ class LambAlgorithm final : public AlgorithmOf<LambOptions> {
                           .weight_decay = static_cast<float>(o.weight_decay),
                           .maximize = o.maximize});
     rates_.push_back(o.lr);
+    adapts_.push_back(adapts(o));
   }
 
   void run(const std::vector<tensor_lists::Operands>& list,
@@ -76,6 +78,10 @@ class LambAlgorithm final : public AlgorithmOf<LambOptions> {
     }
     auto u = m / v.sqrt().add(o.eps);
     if (o.weight_decay != 0) u = u.add(t.weight, o.weight_decay);
+    if (!adapts(o)) {
+      t.weight = t.weight.add(u, -o.lr);
+      return;
+    }
     const auto norm = at::linalg_vector_norm(t.weight), length = at::linalg_vector_norm(u);
     const auto usable = norm.gt(0).logical_and(length.gt(0));
     const auto ratio = at::where(usable, norm / length, at::ones_like(norm));
@@ -83,6 +89,9 @@ class LambAlgorithm final : public AlgorithmOf<LambOptions> {
   }
 
  private:
+  // Apex leaves a tensor without weight decay alone, unless told otherwise.
+  static bool adapts(const LambOptions& o) { return o.use_nvlamb || o.weight_decay != 0; }
+
   void apply_trust_ratios(std::size_t tensors, const tensor_lists::ChunkList& chunks) {
     totals_.assign(tensors, {});
     for (std::size_t i = 0; i < chunks.size(); ++i) {
@@ -92,12 +101,14 @@ class LambAlgorithm final : public AlgorithmOf<LambOptions> {
     }
     for (std::size_t i = 0; i < tensors; ++i) {
       const auto& [weight, update] = totals_[i];
-      if (weight > 0 && update > 0) rates_[i] *= std::sqrt(weight) / std::sqrt(update);
+      if (adapts_[i] && weight > 0 && update > 0)
+        rates_[i] *= std::sqrt(weight) / std::sqrt(update);
     }
   }
 
   std::vector<kernels::Lamb> constants_;
   std::vector<double> rates_;  // lr, then lr times the trust ratio
+  std::vector<bool> adapts_;   // whether there is one
   std::vector<kernels::LambNorms> norms_, totals_;
 };
 

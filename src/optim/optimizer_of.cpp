@@ -12,7 +12,7 @@ using torch::optim::OptimizerParamGroup;
 
 template <typename Options>
 OptimizerParamGroup torch_group(ParamGroup<Options> group) {
-  return {std::move(group.parameters), std::make_unique<GroupOptions<Options>>(group.options)};
+  return {std::move(group.parameters), group_options(group.options)};
 }
 
 template <typename Options>
@@ -21,11 +21,6 @@ std::vector<OptimizerParamGroup> torch_groups(std::vector<ParamGroup<Options>> g
   made.reserve(groups.size());
   for (auto& group : groups) made.push_back(torch_group(std::move(group)));
   return made;
-}
-
-template <typename Options>
-GroupOptions<Options>& own(torch::optim::OptimizerOptions& options) {
-  return static_cast<GroupOptions<Options>&>(options);
 }
 
 bool same(const MemoryOptions& a, const MemoryOptions& b) {
@@ -38,12 +33,27 @@ template <typename Options>
 OptimizerOf<Options>::OptimizerOf(std::vector<at::Tensor> parameters, Options options)
     : FusedOptimizer(algorithm_for(options),
                      {torch_group<Options>({std::move(parameters), options})},
-                     std::make_unique<GroupOptions<Options>>(options)) {}
+                     group_options(options)) {}
 
 template <typename Options>
 OptimizerOf<Options>::OptimizerOf(std::vector<ParamGroup<Options>> groups)
     : FusedOptimizer(algorithm_for(Options{}), torch_groups(std::move(groups)),
-                     std::make_unique<GroupOptions<Options>>(Options{})) {}
+                     group_options(Options{})) {}
+
+template <typename Options>
+OptimizerOf<Options>::OptimizerOf(Lists, std::vector<OptimizerParamGroup> groups,
+                                  const Options& defaults)
+    : FusedOptimizer(algorithm_for(defaults), std::move(groups), group_options(defaults)) {}
+
+template <typename Options>
+Options OptimizerOf<Options>::taken(const TorchOptions& options) {
+  return from_torch(options, Options{});
+}
+
+template <typename Options>
+Options OptimizerOf<Options>::taken(double lr) {
+  return {.lr = lr};
+}
 
 template <typename Options>
 void OptimizerOf<Options>::add_param_group(ParamGroup<Options> group) {
@@ -53,21 +63,23 @@ void OptimizerOf<Options>::add_param_group(ParamGroup<Options> group) {
 template <typename Options>
 const Options& OptimizerOf<Options>::options(std::size_t group) const {
   check_group(group);
-  return static_cast<const GroupOptions<Options>&>(param_groups()[group].options()).value;
+  settle();
+  return options_of<Options>(param_groups()[group].options());
 }
 
 template <typename Options>
 void OptimizerOf<Options>::set_options(const Options& options, std::size_t group) {
   check_group(group);
-  auto& now = own<Options>(param_groups()[group].options()).value;
+  if (!are_group_options<Options>(param_groups()[group].options())) settle();
+  auto& now = param_groups()[group].options();
   const auto who = name_of(&options) + (": group " + std::to_string(group));
   check(options, who);
-  if (!same(options.memory, now.memory)) {
+  if (!same(options.memory, options_of<Options>(now).memory)) {
     throw InvalidArgument(who +
                           ": the memory options cannot change once the group is made; make a new "
                           "optimizer");
   }
-  now = options;
+  assign(now, options);
 }
 
 template class OptimizerOf<SGDOptions>;

@@ -27,14 +27,20 @@ const at::Tensor& result(at::Tensor& kept, float value) {
   return kept;
 }
 
-// As torch.nn.utils.clip_grad_norm_, in fp32; a NaN norm gives NaN.
-float clip_factor(float norm, double max_norm) {
-  const float factor = static_cast<float>(max_norm) / (norm + 1e-6F);
+// As torch.nn.utils.clip_grad_norm_, in fp32; a NaN norm gives NaN. A norm beyond fp32 would make
+// the factor 0: then it is taken in fp64.
+float clip_factor(double norm, double max_norm) {
+  const auto in_fp32 = static_cast<float>(norm);
+  const float factor = std::isinf(in_fp32) ? static_cast<float>(max_norm / norm)
+                                           : static_cast<float>(max_norm) / (in_fp32 + 1e-6F);
   return factor > 1 ? 1 : factor;
 }
 
 at::Tensor clip_factor(const at::Tensor& norm, double max_norm) {
-  return at::full_like(norm, max_norm).div_(norm.add(1e-6)).clamp_max_(1.0);
+  const auto in_fp32 = norm.to(c10::kFloat);
+  const auto factor = at::full_like(in_fp32, max_norm).div_(in_fp32.add(1e-6));
+  const auto in_fp64 = at::full_like(norm, max_norm).div_(norm).to(c10::kFloat);
+  return at::where(in_fp32.isinf(), in_fp64, factor).clamp_max_(1.0);
 }
 
 bool is_set(const at::Tensor& flag) { return flag.defined() && flag.item<float>() != 0.0F; }
@@ -94,23 +100,23 @@ ParameterState& Step::state_of(Slot& slot, const Algorithm& algorithm,
   return *slot.state;
 }
 
-StepOutcome Step::look(float inv_scale) {
+StepOutcome Step::look(float inv_scale, bool go_back) {
   kernels::Examined seen;
   non_finite_.clear();
-  if (any_by_kernels_) seen = kernels_.examine(entries_, inv_scale);
+  if (any_by_kernels_) seen = kernels_.examine(entries_, inv_scale, go_back);
   if (seen.non_finite) kernels_.add_non_finite(entries_, non_finite_);
+  norm_on_host_ = std::sqrt(seen.sum_of_squares);
   if (aten_.empty()) {
-    return {result(norm_, static_cast<float>(std::sqrt(seen.sum_of_squares))),
+    return {result(norm_, static_cast<float>(norm_on_host_)),
             result(flag_, seen.non_finite ? 1.0F : 0.0F)};
   }
-  auto norm = aten_.norm();
-  auto found = norm.isfinite().logical_not();
-  if (found.is_cpu() && found.item<bool>()) aten_.add_non_finite(non_finite_);
+  auto [norm, found] = aten_.look(go_back);
+  if (found.is_cpu() && found.item<bool>()) aten_.add_non_finite(non_finite_, go_back);
   if (any_by_kernels_) norm = (norm.square() + seen.sum_of_squares).sqrt();
   if (seen.non_finite) found = at::full_like(found, true);
   const auto device = entries_.front().given.device();
-  return {norm.to(c10::kFloat).to(device, /*non_blocking=*/true),
-          found.to(c10::kFloat).to(device, /*non_blocking=*/true)};
+  norm_there_ = norm.to(device, /*non_blocking=*/true);
+  return {norm_there_.to(c10::kFloat), found.to(c10::kFloat).to(device, /*non_blocking=*/true)};
 }
 
 Step::Decision Step::decide(const StepRequest& request, const StepOutcome& seen, float inv_scale) {
@@ -122,10 +128,12 @@ Step::Decision Step::decide(const StepRequest& request, const StepOutcome& seen,
   else if (request.inv_scale.defined())
     decision.flag = seen.found_inf;
   if (request.max_grad_norm <= 0) return decision;
-  if (any_by_kernels_)
-    decision.clip = clip_factor(seen.grad_norm.item<float>(), request.max_grad_norm);
+  if (any_by_kernels_) {
+    const double norm = aten_.empty() ? norm_on_host_ : norm_there_.item<double>();
+    decision.clip = clip_factor(norm, request.max_grad_norm);
+  }
   if (!aten_.empty()) {
-    auto clip = clip_factor(seen.grad_norm, request.max_grad_norm);
+    auto clip = clip_factor(norm_there_, request.max_grad_norm);
     if (decision.flag.defined())
       clip = at::where(decision.flag.ne(0), at::full_like(clip, 1), clip);
     decision.clip_there = clip;
@@ -217,7 +225,7 @@ StepOutcome Step::run(Algorithm& algorithm, Groups& groups, States& states,
   StepOutcome seen;
   const bool must_look =
       !request.update || request.max_grad_norm > 0 || (scaled && !request.found_inf.defined());
-  if (must_look) seen = look(inv_scale);
+  if (must_look) seen = look(inv_scale, request.give_back || !request.update);
   if (request.update) {
     auto decision = decide(request, seen, inv_scale);
     const bool kernels_skip = any_by_kernels_ && is_set(decision.flag);
@@ -233,6 +241,7 @@ StepOutcome Step::run(Algorithm& algorithm, Groups& groups, States& states,
     give_back(request, decision);
   }
   entries_.clear();
+  norm_there_.reset();
   aten_.end();
   return seen;
 }

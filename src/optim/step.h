@@ -36,7 +36,7 @@ class Step {
     at::Tensor flag;        // other than 0: skip; undefined: do not
   };
 
-  StepOutcome look(float inv_scale);
+  StepOutcome look(float inv_scale, bool go_back);
   Decision decide(const StepRequest& request, const StepOutcome& seen, float inv_scale);
   void prepare(const Algorithm& algorithm, Groups& groups, States& states, bool kernels_too);
   void update_by_kernels(Algorithm& algorithm, Groups& groups, const Decision& decision);
@@ -51,7 +51,9 @@ class Step {
   KernelStep kernels_;
   AtenStep aten_;
   std::vector<at::Tensor> non_finite_;  // the parameters that the last look found
-  at::Tensor norm_, flag_;              // the last results: used again if nobody holds them
+  double norm_on_host_ = 0;  // of the last look; with gradients by ATen, what the kernels saw of it
+  at::Tensor norm_there_;    // of all, in fp64, if some are by ATen
+  at::Tensor norm_, flag_;   // the last results: used again if nobody holds them
 };
 
 }  // namespace amp::optim

@@ -26,9 +26,6 @@ class Ownership {
   at::Tensor parameter_;
 };
 
-// From now on the thread's first use of each copy looks at the whole parameter.
-void begin_checks();
-
 bool is_owned(const at::Tensor& parameter);
 
 // Parameters can be changed without a trace. On the CPU, under WeightChecks::whole, the first find()

@@ -2,10 +2,10 @@
 #include "amp/recipe.h"
 
 #include <cmath>
-#include <limits>
 #include <sstream>
 
 #include "amp/error.h"
+#include "src/grad_scaler/validate.h"
 
 namespace amp {
 namespace {
@@ -73,9 +73,8 @@ void Recipe::validate() const {
           "Float or the compute dtype", c10::toString(model_dtype));
   require(!master_weights || model_dtype != c10::kFloat, "master_weights",
           "false with a model_dtype of Float (an fp32 model is its own master)", "true");
-  const bool usable =
-      static_cast<float>(static_scale) > 0 && static_scale <= std::numeric_limits<float>::max();
-  require(usable, "static_scale", "finite and positive in fp32", static_scale);
+  require(scaling::is_usable_scale(static_scale), "static_scale",
+          "finite and positive in fp32, and so must its reciprocal be", static_scale);
   require(max_grad_norm >= 0 && std::isfinite(max_grad_norm), "max_grad_norm",
           "finite and >= 0 (0 does not clip)", max_grad_norm);
   require(accumulation >= 1, "accumulation", ">= 1", accumulation);

@@ -38,7 +38,7 @@ def torch_cases():
     defaults, default_fields = scaler_state()
     odd, odd_fields = scaler_state(init_scale=48.1, growth_factor=1.0 + 2**-40, backoff_factor=1 / 3, growth_interval=7)
     ints, int_fields = scaler_state(init_scale=65536, growth_factor=3, growth_interval=2**40)
-    infinite, infinite_fields = scaler_state(init_scale=float("inf"))
+    tiny, tiny_fields = scaler_state(init_scale=2.0**-127)
     ours = dict(defaults, hysteresis_left=2, consecutive_skips=2**33)
     tracked = torch.amp.GradScaler("cpu", growth_interval=300)
     tracked.load_state_dict(dict(tracked.state_dict(), _growth_tracker=299))
@@ -46,7 +46,7 @@ def torch_cases():
         torch_case("defaults", defaults, default_fields),
         torch_case("odd doubles", odd, odd_fields),
         torch_case("ints in floats' places, beyond 32 bits", ints, int_fields),
-        torch_case("infinite scale", infinite, infinite_fields),
+        torch_case("subnormal scale", tiny, tiny_fields),
         torch_case("disabled", torch.amp.GradScaler("cpu", enabled=False).state_dict(), []),
         torch_case("with our two fields", ours, default_fields[:5] + [2, 2**33]),
         torch_case("loaded tracker", tracked.state_dict(), [65536.0, 2.0, 0.5, 300, 299, 1, 0]),
@@ -97,6 +97,9 @@ def refused_cases():
         (dict(state, _growth_tracker=-1), "growth_tracker must be >= 0, got -1"),
         (dict(state, growth_factor=1.0), "growth_factor must be > 1"),
         (dict(state, scale=float("nan")), "scale must be a number >= 0, got nan"),
+        (dict(state, scale=float("inf")), "finite and positive in fp32"),
+        (dict(state, scale=0.0), "65536 for one"),
+        (dict(state, scale=1e-39), "and so must its reciprocal be, got 1e-39"),
         (dict(state, note=b"x"), "plain data"),
         (dict(state, note={1}), "plain data"),
     ]

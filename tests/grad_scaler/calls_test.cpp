@@ -208,7 +208,7 @@ TEST(GradScaler, S1_6_StepWithoutAnyGradientIsRefused) {
 }
 
 // torch allows unscale_ without gradients, and so do we; it checks nothing, which step and update
-// then say. The refused step leaves the optimizer unscaled.
+// then say as long as there is none.
 TEST(GradScaler, S1_6_UnscaleWithoutAnyGradientChecksNothing) {
   Training training;
   training.scaler.scale(training.weight.sum());

@@ -55,6 +55,11 @@ TEST(GradScaler, S8_3_AnInitialScaleOutsideTheRailsIsRefused) {
   EXPECT_THAT(making({.init_scale = 4.0, .min_scale = 8.0, .max_scale = 2.0}),
               refuses("max_scale", "at least min_scale", "2"));
   EXPECT_NO_THROW(making({.init_scale = 4.0, .min_scale = 4.0, .max_scale = 4.0})());
+  // 1 / 1e-39 is more than fp32 has: every step would be skipped once the scale is there.
+  EXPECT_THAT(making({.min_scale = 1e-39}), refuses("min_scale", "reciprocal", "1e-39"));
+  EXPECT_THAT(making({.init_scale = 1e-39, .min_scale = 1e-45}),
+              refuses("min_scale", "reciprocal", "1e-45"));
+  EXPECT_NO_THROW(making({.init_scale = 0x1p-127, .min_scale = 0x1p-127})());
 }
 
 TEST(GradScaler, S8_6_SettersValidateAsTheConstructorDoes) {

@@ -15,12 +15,21 @@ TEST_F(StateFile, S8_7_AStateComesBackExactly) {
   constexpr std::int64_t large = std::numeric_limits<std::int64_t>::max();
   for (const auto& state :
        {kState, GradScalerState{65536, 2, 0.5, 2000, 0, 1, 0},
-        GradScalerState{kInfinity, 1e300, 5e-324, large, (1LL << 31) + 1, 1LL << 40, large},
-        GradScalerState{0, 1.5, std::nextafter(1.0, 0.0), 1, 255, 65536, 256}}) {
+        GradScalerState{0x1.fffffep127, 1e300, 5e-324, large, (1LL << 31) + 1, 1LL << 40, large},
+        GradScalerState{0x1p-127, 1.5, std::nextafter(1.0, 0.0), 1, 255, 65536, 256}}) {
     save_state(state, path_);
     EXPECT_THAT(fields_of(load_state(path_)), ElementsAreArray(fields_of(state)));
     EXPECT_EQ(load_state(path_).growth_interval, state.growth_interval);
     EXPECT_EQ(load_state(path_).consecutive_skips, state.consecutive_skips);
+  }
+}
+
+TEST_F(StateFile, S8_3_AScaleThatSkipsForEverIsNeitherWrittenNorRead) {
+  for (const double scale : {kInfinity, 0.0, 1e-39, std::nan("")}) {
+    auto state = kState;
+    state.scale = scale;
+    EXPECT_THAT(error_of([&] { save_state(state, path_); }), HasSubstr("65536 for one")) << scale;
+    EXPECT_FALSE(std::filesystem::exists(path_));
   }
 }
 

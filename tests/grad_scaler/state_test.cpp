@@ -115,7 +115,9 @@ TEST(GradScaler, S8_7_ABadStateIsRefusedAndNothingOfItIsTaken) {
     return state;
   };
   refuses(with([](auto& state) { state.scale = -1.0; }), "scale");
-  refuses(with([](auto& state) { state.scale = kNaN; }), "scale");
+  // With each of these every step would be skipped, for ever: 1 / 1e-39 is more than fp32 has.
+  for (const double scale : {kNaN, kInf, 0.0, 1e39, 1e-46, 1e-39, 2.9e-39})
+    refuses(with([&](auto& state) { state.scale = scale; }), "65536 for one");
   refuses(with([](auto& state) { state.growth_factor = 1.0; }), "growth_factor");
   refuses(with([](auto& state) { state.backoff_factor = 1.5; }), "backoff_factor");
   refuses(with([](auto& state) { state.growth_interval = 0; }), "growth_interval");
@@ -126,7 +128,7 @@ TEST(GradScaler, S8_7_ABadStateIsRefusedAndNothingOfItIsTaken) {
 
 TEST(GradScaler, S8_3_ALoadedScaleIsTakenExactlyAlsoOutsideTheRails) {
   GradScaler scaler({.init_scale = 8.0, .min_scale = 4.0, .max_scale = 16.0});
-  for (const double scale : {1.0, 1024.0, 0.0, kInf}) {
+  for (const double scale : {1.0, 1024.0, 0x1p-127, 0x1.fffffep127}) {
     auto state = kUsable;
     state.scale = scale;
     scaler.load_state_dict(state);
@@ -134,14 +136,32 @@ TEST(GradScaler, S8_3_ALoadedScaleIsTakenExactlyAlsoOutsideTheRails) {
   }
 }
 
-TEST(GradScaler, S6_7_ALoadedInfiniteScaleComesDown) {
+// A refused state in the middle of an iteration changes nothing there either.
+TEST(GradScaler, S8_3_ARefusedStateLeavesTheIterationAsItWas) {
   Training training;
+  training.backward({8.0, 16.0, -8.0});
+  training.scaler.unscale_(training.optimizer);
   auto state = kUsable;
   state.scale = kInf;
-  state.backoff_factor = 0.5;
+  EXPECT_THROW(training.scaler.load_state_dict(state), InvalidArgument);
+  EXPECT_TRUE(training.scaler.step(training.optimizer).stepped());
+  EXPECT_THAT(values(training.weight), AreExactly(Values{0.0, -4.0, 5.0}));
+  training.scaler.update();
+  EXPECT_EQ(training.scaler.get_scale(), 8.0);
+}
+
+TEST(GradScaler, S8_3_CountsAtTheEndOfTheirTypeDoNotWrap) {
+  constexpr auto most = std::numeric_limits<std::int64_t>::max();
+  Training training;
+  auto state = kUsable;
+  state.growth_interval = state.growth_tracker = state.consecutive_skips = most;
   training.scaler.load_state_dict(state);
-  EXPECT_TRUE(training.iterate({1.0, 1.0, 1.0}).skipped());
-  EXPECT_EQ(training.scaler.get_scale(), 0x1.fffffep126);
+  EXPECT_TRUE(training.iterate({kInf, 1.0, 1.0}).skipped());
+  EXPECT_EQ(training.scaler.state_dict().consecutive_skips, most);
+  state.scale = 8.0;
+  training.scaler.load_state_dict(state);
+  EXPECT_TRUE(training.iterate({1.0, 1.0, 1.0}).stepped());
+  EXPECT_EQ(training.scaler.state_dict().growth_tracker, 0) << "it had passed the interval";
 }
 
 }  // namespace

@@ -25,7 +25,9 @@ struct Reference {
       norm += w[i] * w[i];
       length += u[i] * u[i];
     }
-    const double ratio = norm > 0 && length > 0 ? std::sqrt(norm / length) : 1;
+    // Apex, csrc/multi_tensor_lamb.cu: a ratio where use_nvlamb || decay != 0.
+    const bool adapts = options.use_nvlamb || options.weight_decay != 0;
+    const double ratio = adapts && norm > 0 && length > 0 ? std::sqrt(norm / length) : 1;
     for (std::size_t i = 0; i < w.size(); ++i) w[i] -= options.lr * ratio * u[i];
   }
 };
@@ -50,11 +52,14 @@ TEST(Lamb, IsThePapersAlgorithm) {
   for (const bool bias_correction : {true, false}) {
     for (const double weight_decay : {0.0, 0.05}) {
       for (const bool maximize : {false, true}) {
-        expect_as_reference({.lr = 0.01,
-                             .weight_decay = weight_decay,
-                             .bias_correction = bias_correction,
-                             .maximize = maximize},
-                            53);
+        for (const bool use_nvlamb : {true, false}) {
+          expect_as_reference({.lr = 0.01,
+                               .weight_decay = weight_decay,
+                               .bias_correction = bias_correction,
+                               .maximize = maximize,
+                               .use_nvlamb = use_nvlamb},
+                              53);
+        }
       }
     }
   }
@@ -74,6 +79,36 @@ TEST(Lamb, AnUpdateOfZeroChangesNothing) {
   weight.mutable_grad() = at::zeros_like(before);
   optimizer.step();
   EXPECT_TRUE(identical(weight, before));
+}
+
+// By hand: u = 1 / (1 + 1) = 0.5 for each of the four weights of 2, |w| = 4, |u| = 1.
+TEST(Lamb, WithoutUseNvlambATensorWithoutDecayIsNotAdapted) {
+  for (const auto dtype : {at::kFloat, at::kDouble, at::kBFloat16}) {  // kernels, ATen, masters
+    for (const bool use_nvlamb : {true, false}) {
+      auto weight = at::full({4}, 2.0, test_device()).to(dtype).requires_grad_();
+      optim::Lamb optimizer({weight},
+                            {.lr = 0.25, .eps = 1.0, .weight_decay = 0, .use_nvlamb = use_nvlamb});
+      weight.mutable_grad() = at::ones_like(weight.detach());
+      optimizer.step();
+      EXPECT_THAT(values(weight), AreExactly(Values(4, use_nvlamb ? 1.5 : 1.875))) << dtype;
+    }
+  }
+}
+
+// Each group by its own: as Apex's recipes have biases and norms without decay.
+TEST(Lamb, GroupsWithDecayAreAdaptedAllTheSame) {
+  auto decayed = at::full({4}, 2.0, test_device()).requires_grad_();
+  auto plain = at::full({4}, 2.0, test_device()).requires_grad_();
+  optim::Lamb optimizer(
+      {{.parameters = {decayed},
+        .options = {.lr = 0.25, .eps = 1.0, .weight_decay = 0.25, .use_nvlamb = false}},
+       {.parameters = {plain},
+        .options = {.lr = 0.25, .eps = 1.0, .weight_decay = 0, .use_nvlamb = false}}});
+  decayed.mutable_grad() = at::ones_like(decayed.detach());
+  plain.mutable_grad() = at::ones_like(plain.detach());
+  optimizer.step();
+  EXPECT_THAT(values(decayed), AreExactly(Values(4, 1.5)));  // u = 1, the ratio is 2
+  EXPECT_THAT(values(plain), AreExactly(Values(4, 1.875)));
 }
 
 }  // namespace

@@ -11,6 +11,8 @@
 #include <c10/core/GradMode.h>
 #include <torch/optim/sgd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <iostream>
 #include <memory>
@@ -37,18 +39,40 @@ class CountingSgd : public torch::optim::SGD {
   std::int64_t steps = 0;
 };
 
-std::unique_ptr<CountingSgd> optimizer_of(const Json& given) {
-  std::vector<at::Tensor> parameters;
-  for (const auto& parameter : given.at("parameters")) {
-    const auto dtype = dtype_named(parameter.at("dtype"));
-    parameters.push_back(tensor_of(parameter.at("values"), dtype).requires_grad_());
-  }
-  return std::make_unique<CountingSgd>(std::move(parameters),
-                                       torch::optim::SGDOptions(number(given.at("lr")))
-                                           .momentum(number(given.at("momentum")))
-                                           .weight_decay(number(given.at("weight_decay")))
-                                           .nesterov(given.at("nesterov").get<bool>()));
+at::Tensor parameter_of(const Json& given) {
+  return tensor_of(given.at("values"), dtype_named(given.at("dtype"))).requires_grad_();
 }
+
+// An optimizer, and its parameters in the order of the program.
+struct Trained {
+  explicit Trained(const Json& given) {
+    std::vector<std::pair<int, std::vector<at::Tensor>>> groups;  // in the order in which they come
+    for (const auto& one : given.at("parameters")) {
+      const int number = one.value("group", 0);
+      auto group = std::find_if(groups.begin(), groups.end(),
+                                [&](const auto& known) { return known.first == number; });
+      if (group == groups.end()) group = groups.insert(groups.end(), {number, {}});
+      parameters.push_back(parameter_of(one));
+      group->second.push_back(parameters.back());
+    }
+    std::vector<torch::optim::OptimizerParamGroup> made;
+    for (const auto& [number, tensors] : groups) {
+      made.emplace_back(tensors, std::make_unique<torch::optim::SGDOptions>(
+                                     options_in(given, std::ldexp(1.0, -number))));
+    }
+    optimizer = std::make_unique<CountingSgd>(made, options_in(given, 1.0));
+  }
+
+  static torch::optim::SGDOptions options_in(const Json& given, double factor) {
+    return torch::optim::SGDOptions(number(given.at("lr")) * factor)
+        .momentum(number(given.at("momentum")))
+        .weight_decay(number(given.at("weight_decay")))
+        .nesterov(given.at("nesterov").get<bool>());
+  }
+
+  std::vector<at::Tensor> parameters;
+  std::unique_ptr<CountingSgd> optimizer;
+};
 
 class Player {
  public:
@@ -56,7 +80,7 @@ class Player {
       : scaler_(options_of(program.at("scaler"))),
         brief_(program.at("brief")),
         mistake_(std::move(mistake)) {
-    for (const auto& given : program.at("optimizers")) optimizers_.push_back(optimizer_of(given));
+    for (const auto& given : program.at("optimizers")) optimizers_.emplace_back(given);
   }
 
   // What the call returned or which error it raised, and how everything looks after it.
@@ -92,21 +116,23 @@ class Player {
     }
     if (name == "iterate") return iterate(call);
 
-    auto& optimizer = *optimizers_.at(call.at("optimizer"));
-    if (name == "set_gradient" || name == "add_gradient") return change_gradient(call, optimizer);
-    if (name == "backward") return backward(call, optimizer);
-    if (name == "unscale") return unscale(optimizer);
-    if (name == "clip" || name == "multiply") return change_gradients(call, optimizer);
+    auto& trained = optimizers_.at(call.at("optimizer"));
+    auto& optimizer = *trained.optimizer;
+    if (name == "set_gradient" || name == "add_gradient") return change_gradient(call, trained);
+    if (name == "backward") return backward(call, trained);
+    if (name == "unscale") return unscale(trained);
+    if (name == "clip" || name == "multiply") return change_gradients(call, trained);
     if (name == "step") return scaler_.step(optimizer).stepped();
+    if (name == "add_group") {
+      trained.parameters.push_back(parameter_of(call.at("added")));
+      optimizer.add_param_group({{trained.parameters.back()}});
+      return nullptr;
+    }
     if (name == "zero_grad") {
       optimizer.zero_grad(call.at("to_none"));
       return nullptr;
     }
     throw std::invalid_argument("no call " + name);
-  }
-
-  static std::vector<at::Tensor>& parameters_of(torch::optim::Optimizer& optimizer) {
-    return optimizer.param_groups().at(0).params();
   }
 
   Json scale(const Json& call) {
@@ -126,8 +152,8 @@ class Player {
   }
 
   // loss = sum over the parameters of the sum of parameter x coefficients, added up in fp32.
-  Json backward(const Json& call, CountingSgd& optimizer) {
-    auto& parameters = parameters_of(optimizer);
+  Json backward(const Json& call, Trained& trained) {
+    auto& parameters = trained.parameters;
     at::Tensor loss;
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const auto& coefficients = call.at("coefficients").at(i);
@@ -141,9 +167,9 @@ class Player {
     return described(scaled);
   }
 
-  Json change_gradient(const Json& call, CountingSgd& optimizer) {
+  Json change_gradient(const Json& call, Trained& trained) {
     const c10::NoGradGuard no_grad;
-    auto& parameter = parameters_of(optimizer).at(call.at("parameter"));
+    auto& parameter = trained.parameters.at(call.at("parameter"));
     auto& gradient = parameter.mutable_grad();
     at::Tensor given;
     if (!call.at("values").is_null()) {
@@ -162,9 +188,9 @@ class Player {
     return nullptr;
   }
 
-  static Json change_gradients(const Json& call, CountingSgd& optimizer) {
+  static Json change_gradients(const Json& call, Trained& trained) {
     const c10::NoGradGuard no_grad;
-    for (auto& parameter : parameters_of(optimizer)) {
+    for (auto& parameter : trained.parameters) {
       auto gradient = parameter.grad();
       if (!gradient.defined()) continue;
       auto values = gradient.is_sparse() ? gradient._values() : gradient;
@@ -174,9 +200,9 @@ class Player {
     return nullptr;
   }
 
-  Json unscale(CountingSgd& optimizer) {
-    scaler_.unscale_(optimizer);
-    auto& gradient = parameters_of(optimizer).at(0).mutable_grad();
+  Json unscale(Trained& trained) {
+    scaler_.unscale_(*trained.optimizer);
+    auto& gradient = trained.parameters.at(0).mutable_grad();
     if (mistake_ == "unscale" && gradient.defined() && !gradient.is_sparse() &&
         gradient.scalar_type() == c10::kFloat) {
       gradient.view(c10::kInt).select(0, 0).add_(1);  // the next fp32 number
@@ -218,10 +244,10 @@ class Player {
 
   // A whole iteration of the first optimizer, with one gradient for its first element.
   Json iterate(const Json& call) {
-    auto& optimizer = *optimizers_.at(0);
-    parameters_of(optimizer).at(0).mutable_grad() =
+    auto& trained = optimizers_.at(0);
+    trained.parameters.at(0).mutable_grad() =
         tensor_of(Json::array({call.at("gradient")}), c10::kFloat);
-    const bool stepped = scaler_.step(optimizer).stepped();
+    const bool stepped = scaler_.step(*trained.optimizer).stepped();
     update(Json::object());
     return stepped;
   }
@@ -234,12 +260,12 @@ class Player {
       answer["tracker"] = nullptr;  // in the middle of an iteration: not to be had
     }
     auto& steps = answer["steps"] = Json::array();
-    for (const auto& optimizer : optimizers_) steps.push_back(optimizer->steps);
+    for (const auto& trained : optimizers_) steps.push_back(trained.optimizer->steps);
     if (brief_) return;
     auto& parameters = answer["parameters"] = Json::array();
     auto& gradients = answer["gradients"] = Json::array();
-    for (const auto& optimizer : optimizers_) {
-      for (const auto& parameter : parameters_of(*optimizer)) {
+    for (const auto& trained : optimizers_) {
+      for (const auto& parameter : trained.parameters) {
         parameters.push_back(described(parameter));
         gradients.push_back(described(parameter.grad()));
       }
@@ -247,7 +273,7 @@ class Player {
   }
 
   GradScaler scaler_;
-  std::vector<std::unique_ptr<CountingSgd>> optimizers_;
+  std::vector<Trained> optimizers_;
   GradScalerState saved_;
   bool brief_;
   std::string mistake_;

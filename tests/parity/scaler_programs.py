@@ -23,6 +23,8 @@ class Rates:
     settings: float = 0.05  # after a call: setters, states, a new scale
     misuse: float = 0.0  # after a call: any other, in any order
     half: float = 0.0  # of the parameters: fp16
+    churn: float = 0.0  # after a call: gradients come or go, groups come, any call is made
+    groups: float = 0.3  # of the parameters: in another group than the first
     enabled: bool = True
 
 
@@ -34,6 +36,8 @@ FAMILIES = {
     "one overflow after another": Rates(broken=0.7),
     "settings and states": Rates(settings=0.4, broken=0.15),
     "misuse": Rates(misuse=0.4, half=0.15, settings=0.1),
+    "gradients that come and go": Rates(churn=0.4, backward=0.5, settings=0.02),
+    "calls in any order": Rates(churn=0.9, misuse=0.3, backward=0.5, sparse=0.2),
     "disabled": Rates(enabled=False, half=0.2, misuse=0.2, settings=0.1),
 }
 
@@ -83,7 +87,8 @@ class Writer:
         if self.chance(self.rates.half):
             dtype = "float16"
         size = self.dice.choice([1, 2, 3, 3, 5, 8, 17])
-        return {"dtype": dtype, "values": [float(self.dice.randint(-8, 8)).hex() for _ in range(size)]}
+        group = self.dice.randint(1, 2) if self.chance(self.rates.groups) else 0
+        return {"group": group, "dtype": dtype, "values": [float(self.dice.randint(-8, 8)).hex() for _ in range(size)]}
 
     # The values of a gradient or of a loss.
     def values(self, count: int, dtype: str) -> list:
@@ -144,6 +149,8 @@ class Writer:
             self.setting()
         if self.chance(self.rates.misuse):
             self.anything()
+        while self.chance(self.rates.churn):
+            self.come_and_go()
 
     def scale(self) -> None:
         outputs = []
@@ -157,29 +164,55 @@ class Writer:
         self.then("scale", outputs=outputs, as_list=len(outputs) > 1 or self.chance(0.2))
 
     def gradients(self, index: int) -> None:
-        parameters = self.program["optimizers"][index]["parameters"]
         if self.chance(self.rates.backward):
-            coefficients = [self.values(len(parameter["values"]), parameter["dtype"]) if self.chance(0.85) else None
-                            for parameter in parameters]
-            if any(given is not None for given in coefficients):
+            if coefficients := self.coefficients(index):
                 self.then("backward", optimizer=index, coefficients=coefficients)
             return
         if self.chance(0.3):
             self.scale()
-        for position, parameter in enumerate(parameters):
-            half = parameter["dtype"] == "float16"
+        for position, parameter in enumerate(self.torch.parameters(index)):
+            half = parameter.dtype is torch.float16
             if self.chance(0.85 if not half or not self.rates.enabled else 0.2):
                 name = "set_gradient" if self.chance(0.5) else "add_gradient"
                 self.then(name, **self.gradient(index, position))
 
+    def coefficients(self, index: int) -> list | None:
+        given = [self.values(parameter.numel(), LOW[parameter.dtype]) if self.chance(0.85) else None
+                 for parameter in self.torch.parameters(index)]
+        return given if any(values is not None for values in given) else None
+
     def gradient(self, index: int, position: int) -> dict:
-        parameter = self.program["optimizers"][index]["parameters"][position]
-        size = len(parameter["values"])
+        parameter = self.torch.parameters(index)[position]
+        size, dtype = parameter.numel(), LOW[parameter.dtype]
         given = {"optimizer": index, "parameter": position}
         if not self.chance(self.rates.sparse):
-            return given | {"values": self.values(size, parameter["dtype"])}
+            return given | {"values": self.values(size, dtype)}
         indices = [self.dice.randrange(size) for _ in range(self.dice.randint(0, 4))]
-        return given | {"indices": indices, "values": self.values(len(indices), parameter["dtype"])}
+        return given | {"indices": indices, "values": self.values(len(indices), dtype)}
+
+    def come_and_go(self) -> None:
+        index = self.dice.randrange(len(self.torch.optimizers))
+        parameters = self.torch.parameters(index)
+        position = self.dice.randrange(len(parameters))
+        what = self.dice.choice(["backward", "backward", "gradient", "gradient", "none", "none", "zero_grad",
+                                 "all gone", "unscale", "unscale", "step", "step", "update", "group", "clip"])
+        if what == "backward":
+            if coefficients := self.coefficients(index):
+                self.call("backward", optimizer=index, coefficients=coefficients)
+        elif what == "gradient":
+            self.call(self.dice.choice(["set_gradient", "add_gradient"]), **self.gradient(index, position))
+        elif what == "none":
+            self.call("set_gradient", optimizer=index, parameter=position, values=None)
+        elif what in ("zero_grad", "all gone"):
+            self.call("zero_grad", optimizer=index, to_none=what == "all gone")
+        elif what in ("unscale", "step"):
+            self.call(what, optimizer=index)
+        elif what == "update":
+            self.call("update")
+        elif what == "clip":
+            self.call("clip", optimizer=index, by=(1.0).hex())
+        elif len(parameters) < 5:
+            self.call("add_group", optimizer=index, added=self.parameter())
 
     def look_at_gradients(self, index: int) -> None:
         if self.chance(0.4):

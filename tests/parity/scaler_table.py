@@ -13,6 +13,10 @@ class MidIteration(Exception):
     """What amp::GradScaler says, and torch does not, when its state is asked for too early."""
 
 
+class CameAfter(Exception):
+    """What amp::GradScaler says, and torch does not, of a gradient that is none of those which unscale_() divided."""
+
+
 # The table, part 1: torch's error and what it says, our error and a part of what that says.
 ERRORS = [
     (AssertionError, "Attempted", "StateError", "before the first scale()"),
@@ -26,6 +30,7 @@ ERRORS = [
     (AssertionError, "The growth factor must be > 1.0", "InvalidArgument", "growth_factor must be > 1"),
     (AssertionError, "The backoff factor must be < 1.0", "InvalidArgument", "backoff_factor must be between"),
     (MidIteration, "", "StateError", "in the middle of an iteration"),
+    (CameAfter, "", "StateError", "than unscale_() divided by|came after unscale_()"),
 ]
 
 # The table, part 2: what torch does and we do not, with the place in scaler_torch.py where it is translated or
@@ -33,6 +38,11 @@ ERRORS = [
 #  - A refused step() leaves torch's record of the optimizer unscaled, with nothing checked, and every later call is
 #    refused until update(). Ours is as it was before the call. Translated: `_refused`.
 #  - torch gives its state between unscale_() and update(), ours refuses. Translated: MidIteration.
+#  - unscale_() while no parameter has a gradient leaves torch's optimizer unscaled with nothing checked: gradients that
+#    come later are never divided, step() and update() refuse for ever. Ours divides those that came, in the next
+#    unscale_() or step(). Translated: `stage`, `_begin_anew`.
+#  - A gradient that came after unscale_(), of a parameter that had none or, after another scale(), in the place of one
+#    that was divided, is stepped by torch as if it were divided. Ours refuses. Translated: CameAfter.
 #  - load_state_dict() in the middle of an iteration: torch goes on with the optimizers' stages, ours ends the
 #    iteration. Translated: `_load`.
 #  - Before the first scale(), torch's scale is a Python float; ours is fp32 from the start. Translated: `bits_of_float`

@@ -7,7 +7,7 @@ import struct
 import torch
 from torch.amp.grad_scaler import OptState
 
-from scaler_table import ERRORS, LARGEST, SMALLEST, MidIteration, Outside
+from scaler_table import ERRORS, LARGEST, SMALLEST, CameAfter, MidIteration, Outside
 
 
 def number(text: str) -> float:
@@ -58,21 +58,32 @@ class TorchSide:
         self.scaler = torch.amp.GradScaler(device="cpu", **options_of(program["scaler"]))
         self.brief = program["brief"]
         self.saved = {}
-        self.optimizers, self.steps = [], []
+        self.optimizers, self.given, self.steps = [], [], []
+        self.divided, self.scaled_since = {}, {}  # by the optimizer: its gradients after unscale_(); scale() after it
         for index, given in enumerate(program["optimizers"]):
-            parameters = [tensor_of(parameter["values"], getattr(torch, parameter["dtype"])).requires_grad_()
-                          for parameter in given["parameters"]]
-            optimizer = torch.optim.SGD(parameters, foreach=False, nesterov=given["nesterov"],
+            parameters = [self._parameter(parameter) for parameter in given["parameters"]]
+            groups = {}  # in the order in which they come
+            for parameter, tensor in zip(given["parameters"], parameters):
+                groups.setdefault(parameter.get("group", 0), []).append(tensor)
+            optimizer = torch.optim.SGD([{"params": tensors, "lr": number(given["lr"]) * 0.5**group}
+                                         for group, tensors in groups.items()],
+                                        foreach=False, nesterov=given["nesterov"],
                                         **{name: number(given[name]) for name in ("lr", "momentum", "weight_decay")})
             self.steps.append(0)
             optimizer.register_step_post_hook(lambda *_, index=index: self._count(index))
             self.optimizers.append(optimizer)
+            self.given.append(parameters)
+
+    @staticmethod
+    def _parameter(given: dict) -> torch.Tensor:
+        return tensor_of(given["values"], getattr(torch, given["dtype"])).requires_grad_()
 
     def _count(self, index: int) -> None:
         self.steps[index] += 1
 
     def parameters(self, index: int) -> list:
-        return self.optimizers[index].param_groups[0]["params"]
+        """In the order of the program."""
+        return self.given[index]
 
     def scale(self) -> float:
         return self.scaler.get_scale()
@@ -84,11 +95,32 @@ class TorchSide:
         return self.scaler._per_optimizer_states if self.scaler.is_enabled() else {}
 
     def mid_iteration(self) -> bool:
-        return any(record["stage"] is not OptState.READY for record in self._records().values())
+        return any(record["found_inf_per_device"] for record in self._records().values())
 
     def stage(self, index: int) -> OptState:
+        """With the gradients of now: an unscale_() that met none has done nothing to those that came later."""
         record = self._records().get(id(self.optimizers[index]))
-        return record["stage"] if record else OptState.READY
+        if not record:
+            return OptState.READY
+        met_none = record["stage"] is OptState.UNSCALED and not record["found_inf_per_device"]
+        return OptState.READY if met_none and self._has_gradient(index) else record["stage"]
+
+    def _has_gradient(self, index: int) -> bool:
+        return any(parameter.grad is not None for parameter in self.parameters(index))
+
+    def _begin_anew(self, index: int) -> None:
+        if self.stage(index) is OptState.READY:
+            self._records().pop(id(self.optimizers[index]), None)
+
+    def _check_gradients_since_unscale(self, index: int) -> None:
+        record = self._records().get(id(self.optimizers[index]))
+        if not record or record["stage"] is not OptState.UNSCALED or not record["found_inf_per_device"]:
+            return
+        divided = self.divided[index]
+        for place, parameter in enumerate(self.parameters(index)):
+            other = parameter.grad is not None and parameter.grad is not divided.get(place)
+            if other and (place not in divided or self.scaled_since[index]):
+                raise CameAfter
 
     def found_inf(self) -> bool:
         return any(flag.item() for record in self._records().values()
@@ -97,6 +129,10 @@ class TorchSide:
     # Why the two differ on purpose at this call, or None. Changes nothing.
     def outside(self, call: dict) -> str | None:
         name = call["call"]
+        if "optimizer" in call and call.get("parameter", 0) >= len(self.parameters(call["optimizer"])):
+            return "no such parameter"  # a program that is being shrunk
+        if name == "backward" and len(call["coefficients"]) != len(self.parameters(call["optimizer"])):
+            return "no such parameter"
         if name == "new_scaler":
             options = options_of(call["options"])
             usable = options["growth_interval"] >= 1 and options["backoff_factor"] > 0
@@ -155,7 +191,7 @@ class TorchSide:
             answer["result"] = getattr(self, "_" + call["call"])(call)
         except NotImplementedError as error:
             raise Outside(f"torch has no such kernel: {error}") from error
-        except (AssertionError, RuntimeError, ValueError, MidIteration) as error:
+        except (AssertionError, RuntimeError, ValueError, MidIteration, CameAfter) as error:
             answer |= self._refused(error, records)
         self._look_around(answer)
         return answer
@@ -179,12 +215,17 @@ class TorchSide:
         answer["gradients"] = [described(parameter.grad) for parameter in parameters]
 
     def _scale(self, call: dict) -> list:
+        self._note_scale()
         outputs = [tensor_of(output["values"], getattr(torch, output["dtype"])).reshape(output["shape"])
                    for output in call["outputs"]]
         return [described(scaled) for scaled in
                 (self.scaler.scale(outputs) if call["as_list"] else [self.scaler.scale(outputs[0])])]
 
+    def _note_scale(self) -> None:
+        self.scaled_since = dict.fromkeys(self.scaled_since, True)
+
     def _backward(self, call: dict) -> dict:
+        self._note_scale()
         loss = None
         for parameter, coefficients in zip(self.parameters(call["optimizer"]), call["coefficients"]):
             if coefficients is not None:
@@ -224,9 +265,21 @@ class TorchSide:
         self.optimizers[call["optimizer"]].zero_grad(call["to_none"])
 
     def _unscale(self, call: dict) -> None:
-        self.scaler.unscale_(self.optimizers[call["optimizer"]])
+        index = call["optimizer"]
+        self._begin_anew(index)
+        self.scaler.unscale_(self.optimizers[index])
+        self.divided[index] = {place: parameter.grad for place, parameter in enumerate(self.parameters(index))
+                               if parameter.grad is not None}
+        self.scaled_since[index] = False
+
+    def _add_group(self, call: dict) -> None:
+        parameter = self._parameter(call["added"])
+        self.optimizers[call["optimizer"]].add_param_group({"params": [parameter]})
+        self.given[call["optimizer"]].append(parameter)
 
     def _step(self, call: dict) -> bool:
+        self._begin_anew(call["optimizer"])
+        self._check_gradients_since_unscale(call["optimizer"])
         before = self.steps[call["optimizer"]]
         try:
             self.scaler.step(self.optimizers[call["optimizer"]])

@@ -29,6 +29,10 @@ struct AdamWOptions {
   MemoryOptions memory = {};
 };
 
+template <>
+struct TorchOptionsOf<AdamOptions> {
+  using type = torch::optim::AdamOptions;
+};
 extern template class AMP_API OptimizerOf<AdamOptions>;
 
 // m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
@@ -40,6 +44,10 @@ class AMP_API Adam final : public OptimizerOf<AdamOptions> {
   using OptimizerOf::OptimizerOf;
 };
 
+template <>
+struct TorchOptionsOf<AdamWOptions> {
+  using type = torch::optim::AdamWOptions;
+};
 extern template class AMP_API OptimizerOf<AdamWOptions>;
 
 // Adam whose weight decay is no part of the gradient.

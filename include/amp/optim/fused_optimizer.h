@@ -4,15 +4,28 @@
 #include <ATen/core/Tensor.h>
 #include <torch/optim/optimizer.h>
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "amp/export.h"
 #include "amp/optim/scaled_step.h"
 
+namespace torch::optim {
+struct SGDOptions;
+struct AdamOptions;
+struct AdamWOptions;
+}  // namespace torch::optim
+
 namespace amp::optim {
+
+// torch::optim's options of the same algorithm, as `type`.
+template <typename Options>
+struct TorchOptionsOf;
 
 // The parameters of a group, and how they are trained.
 template <typename Options>
@@ -78,7 +91,8 @@ class AMP_API FusedOptimizer : public torch::optim::Optimizer, public ScaledStep
   bool takes_scaled_gradients() const override { return true; }
   void scaled_step(const at::Tensor& inv_scale, const at::Tensor& found_inf) override;
 
-  // Adds a group with options of this optimizer, or without any: then it gets the defaults.
+  // Adds a group with options of this optimizer or torch::optim's of the same algorithm, or without
+  // any: then it gets the defaults.
   void add_param_group(const torch::optim::OptimizerParamGroup& group);
 
   // The fp32 value of one of its parameters: the master weight, or what the parameter and the bits
@@ -99,18 +113,48 @@ class AMP_API FusedOptimizer : public torch::optim::Optimizer, public ScaledStep
                  std::vector<torch::optim::OptimizerParamGroup> groups,
                  std::unique_ptr<torch::optim::OptimizerOptions> defaults);
   void check_group(std::size_t group) const;  // throws InvalidArgument if there is none
+  // Takes over what users wrote into the options of the groups. Throws InvalidArgument by group.
+  void settle() const;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-// A FusedOptimizer and its type of options.
+// A FusedOptimizer and its type of options. It is made of what torch::optim's are made of, too: a
+// list of torch::optim::OptimizerParamGroup, torch::optim's own options, a bare learning rate.
+//
+// The options of a group in param_groups() derive from torch::optim's of the same algorithm, Lamb's
+// from torch::optim::AdamWOptions (without amsgrad, which it refuses). So
+//
+//   static_cast<torch::optim::SGDOptions&>(optimizer.param_groups()[0].options()).lr(0.01);
+//
+// is in force from the next step on, and is checked there; so are options of torch::optim that
+// set_options() puts into a group. Of what torch::optim does not have, `maximize` and `memory`, the
+// group keeps its own.
 template <typename Options>
 class AMP_API OptimizerOf : public FusedOptimizer {
  public:
+  using TorchOptions = typename TorchOptionsOf<Options>::type;
+  template <typename Given>
+  static constexpr bool kTakes =
+      (std::is_arithmetic_v<Given> && !std::is_same_v<Given, bool>) ||
+      std::is_same_v<Given, TorchOptions> || std::is_same_v<Given, Options>;
+
   explicit OptimizerOf(std::vector<at::Tensor> parameters, Options options = {});
   explicit OptimizerOf(std::vector<ParamGroup<Options>> groups);
+
+  // options: torch::optim's, or the learning rate.
+  template <typename Given>
+  requires kTakes<Given>
+  explicit OptimizerOf(std::vector<at::Tensor> parameters, const Given& options)
+      : OptimizerOf(std::move(parameters), taken(options)) {}
+  // defaults, for groups without options: Options, torch::optim's, or the learning rate.
+  template <typename Given = Options>
+  requires kTakes<Given>
+  explicit OptimizerOf(std::vector<torch::optim::OptimizerParamGroup> groups,
+                       const Given& defaults = {})
+      : OptimizerOf(Lists(), std::move(groups), taken(defaults)) {}
 
   using FusedOptimizer::add_param_group;
   void add_param_group(ParamGroup<Options> group);
@@ -118,6 +162,14 @@ class AMP_API OptimizerOf : public FusedOptimizer {
   const Options& options(std::size_t group = 0) const;
   // In force from the next step on. Checked as in the constructor; the memory options stay.
   void set_options(const Options& options, std::size_t group = 0);
+
+ private:
+  struct Lists {};  // three parameters, so that no braces of a user fit
+  OptimizerOf(Lists, std::vector<torch::optim::OptimizerParamGroup> groups,
+              const Options& defaults);
+  static const Options& taken(const Options& options) { return options; }
+  static Options taken(const TorchOptions& options);
+  static Options taken(double lr);
 };
 
 }  // namespace amp::optim

@@ -18,6 +18,10 @@ struct SGDOptions {
   MemoryOptions memory = {};
 };
 
+template <>
+struct TorchOptionsOf<SGDOptions> {
+  using type = torch::optim::SGDOptions;
+};
 extern template class AMP_API OptimizerOf<SGDOptions>;
 
 // g += weight_decay w;  b = momentum b + (1 - dampening) g, at first b = g;
