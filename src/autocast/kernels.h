@@ -13,7 +13,7 @@
 #include "src/autocast/cast_cache.h"
 #include "src/autocast/emulation.h"
 #include "src/autocast/log.h"
-#include "src/autocast/module_ops.h"
+#include "src/autocast/attention_module.h"
 #include "src/autocast/recurrent_ops.h"
 #include "src/autocast/region.h"
 

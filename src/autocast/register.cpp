@@ -8,7 +8,7 @@
 #include "src/autocast/cross_entropy.h"
 #include "src/autocast/kernels.h"
 #include "src/autocast/lstm.h"
-#include "src/autocast/module_ops.h"
+#include "src/autocast/attention_module.h"
 #include "src/cpu_math/single_copy.h"
 
 namespace amp::autocast {
@@ -26,7 +26,7 @@ bool register_once() {
   register_part_3(*cpu, *cuda);
   register_part_4(*cpu, *cuda);
   register_part_5(*cpu, *cuda);
-  register_module_ops(*cpu, *cuda);
+  register_attention_module(*cpu, *cuda);
   return true;
 }
 

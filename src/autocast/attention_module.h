@@ -1,4 +1,4 @@
-// What LibTorch's own modules need of autocast beyond the casts of its lists.
+// What LibTorch's own attention modules need of autocast beyond the casts of its lists.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,7 +20,7 @@ namespace amp::autocast {
 //   is as it was: who asks is read off the stack, for views of the last product in that one form.
 // - `equal`, by which the module tells self-attention: tensors of two floating dtypes, as a decoder's
 //   inputs may be, are compared after exact widening.
-void register_module_ops(torch::Library& cpu, torch::Library& cuda);
+void register_attention_module(torch::Library& cpu, torch::Library& cuda);
 
 // Tells `view` of the result of a bmm in a region.
 void remember_product(const at::Tensor& product);

@@ -1,5 +1,5 @@
-// What LibTorch's own modules need of autocast beyond the casts of its lists.
-#include "src/autocast/module_ops.h"
+// What LibTorch's own attention modules need of autocast beyond the casts of its lists.
+#include "src/autocast/attention_module.h"
 
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
@@ -118,7 +118,7 @@ void remember_product(const Tensor& product) {
   if (product.defined() && product.dim() == 3) last_product().emplace(product.getIntrusivePtr());
 }
 
-void register_module_ops(torch::Library& cpu, torch::Library& cuda) {
+void register_attention_module(torch::Library& cpu, torch::Library& cuda) {
   put_on<c10::DispatchKey::AutocastCPU>(cpu);
   put_on<c10::DispatchKey::AutocastCUDA>(cuda);
 }
