@@ -67,14 +67,19 @@ struct Trial {
 
 Trial trial_of(const amp::ModelShape& shape) {
   if (shape.is_text())
-    return {"tokens", at::zeros({2, shape.context}, c10::kLong), {2, shape.context, shape.vocabulary},
+    return {"tokens",
+            at::zeros({2, shape.context}, c10::kLong),
+            {2, shape.context, shape.vocabulary},
             "2 texts, " + std::to_string(shape.context) + " tokens, vocabulary of " +
                 std::to_string(shape.vocabulary)};
-  return {"images", at::zeros({2, shape.channels, shape.height, shape.width}), {2, shape.classes},
+  return {"images",
+          at::zeros({2, shape.channels, shape.height, shape.width}),
+          {2, shape.classes},
           "2 images, " + std::to_string(shape.classes) + " classes"};
 }
 
-[[noreturn]] void throw_failed(const std::string& what, const Trial& trial, const std::string& why) {
+[[noreturn]] void throw_failed(const std::string& what, const Trial& trial,
+                               const std::string& why) {
   throw amp::InvalidArgument("model " + what + ": given " + trial.noun + " of shape " +
                              sizes(trial.inputs.sizes()) + " it failed: " + why);
 }
@@ -109,6 +114,16 @@ void check_model_name(const std::string& what) {
   throw amp::InvalidArgument(
       "--model must be " + list +
       "LIBRARY.so with a model of your own or FILE.pt of TorchScript, got '" + what + "'");
+}
+
+amp::Recipe Model::with_names(amp::Recipe recipe) {
+  if (!recipe.policy.has_value()) return recipe;
+  if (const auto* own = module(); own != nullptr && recipe.policy->needs_model(*own))
+    recipe.policy->bind(*own);
+  if (const auto* script = script_module();
+      script != nullptr && recipe.policy->needs_model(*script))
+    recipe.policy->bind(*script);
+  return recipe;
 }
 
 std::unique_ptr<Model> make_model(const std::string& what, const amp::ModelShape& shape,

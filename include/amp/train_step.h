@@ -93,8 +93,9 @@ class AMP_API TrainStep {
   // fp32 or fp64. A recipe with a model_dtype below fp32 (O2, O3) converts the model, and with
   // master_weights puts the fp32 masters into the optimizer's groups in the parameters' places,
   // with their state. Throws InvalidArgument naming the parameter that does not fit, for a recipe
-  // that does not validate, for an optimizer without parameters, and for loss scaling of an fp16
-  // model without masters; then nothing is changed.
+  // that does not validate, for an optimizer without parameters, for loss scaling of an fp16 model
+  // without masters, and for a rule of modules that means none of the model; then nothing is changed.
+  // recipe() has the policy bound to the model.
   TrainStep(torch::nn::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe);
   TrainStep(torch::jit::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe);
   ~TrainStep();

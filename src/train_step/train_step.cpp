@@ -13,6 +13,7 @@
 #include "amp/optim.h"
 #include "src/cpu_math/switches.h"
 #include "src/grad_scaler/check_optimizer.h"
+#include "src/recipe/bound.h"
 #include "src/train_step/check_model.h"
 #include "src/train_step/clip.h"
 #include "src/train_step/gradient_dtypes.h"
@@ -157,9 +158,11 @@ struct TrainStep::Impl {
 };
 
 TrainStep::TrainStep(torch::nn::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe)
-    : impl_(std::make_unique<Impl>(train_step::tensors_of(model), optimizer, recipe)) {}
+    : impl_(
+          std::make_unique<Impl>(train_step::tensors_of(model), optimizer, bound(recipe, model))) {}
 TrainStep::TrainStep(torch::jit::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe)
-    : impl_(std::make_unique<Impl>(train_step::tensors_of(model), optimizer, recipe)) {}
+    : impl_(
+          std::make_unique<Impl>(train_step::tensors_of(model), optimizer, bound(recipe, model))) {}
 TrainStep::~TrainStep() = default;
 
 StepReport TrainStep::operator()(at::TensorList inputs, const Loss& loss) {
