@@ -106,7 +106,7 @@ class BoxedKernel : public c10::OperatorKernel {
     const auto choice = choice_of(region->of(device_), arguments);
     const auto rule = choice.has_value() ? choice->rule : own;
     if (choice.has_value() && region->log != nullptr)
-      note_choice(region->log.get(), name_of(op), own, *choice);
+      note_choice(*region->log, name_of(op), own, *choice);
     if (rule == CastRule::keep) return pass_on(op, keys, stack);
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device_));
     if (rule == CastRule::banned) refuse_banned(schema.name().c_str());

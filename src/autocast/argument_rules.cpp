@@ -67,12 +67,11 @@ bool is_parameter(const at::Tensor& tensor, const Region::Device& here) {
   return here.table->model != nullptr && bound_rule(tensor, here).has_value();
 }
 
-void note_choice(Log* log, const std::string& op, CastRule own, const Choice& choice) {
-  if (log == nullptr) return;
+void note_choice(Log& log, const std::string& op, CastRule own, const Choice& choice) {
   if (own == CastRule::keep) {
-    if (choice.rule != CastRule::keep) log->take_back(op);
+    if (choice.rule != CastRule::keep) log.take_back(op);
   } else if (choice.rule == CastRule::keep) {
-    log->call(op, CastRule::keep, choice.by());
+    log.call(op, CastRule::keep, choice.by());
   }
 }
 

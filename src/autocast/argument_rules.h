@@ -36,7 +36,7 @@ std::optional<Choice> choice_of_use(const op_policy::Table& table, op_policy::Us
 bool is_parameter(const at::Tensor& tensor, const Region::Device& here);
 
 // What the log knows of the op by its own rule is put right.
-void note_choice(Log* log, const std::string& op, CastRule own, const Choice& choice);
+void note_choice(Log& log, const std::string& op, CastRule own, const Choice& choice);
 
 template <typename T>
 void raise_to_rule_of_argument(const T& argument, const Region::Device& here, int& rule) {

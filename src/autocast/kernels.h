@@ -243,7 +243,8 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
     if (table != nullptr && table->reads_arguments) {
       choice = choice_by_arguments<AtOp>(region->of(device), args...);
       if (choice.has_value()) {
-        note_choice(region->log.get(), op_policy::name_of(number), rule, *choice);
+        if (region->log != nullptr)
+          note_choice(*region->log, op_policy::name_of(number), rule, *choice);
         rule = choice->rule;
       }
     }

@@ -30,7 +30,7 @@ constexpr std::array<std::pair<const char*, CastRule>, 8> kRules = {
      {"keep", CastRule::keep},
      {"banned", CastRule::banned}}};
 
-json parsed(const std::string& text) {
+json parsed_json(const std::string& text) {
   try {
     auto object = json::parse(text);
     if (object.is_object()) return object;
@@ -115,7 +115,8 @@ void set_rules(OpPolicy& policy, const json& rules) {
     ordered.emplace_back(op, rule_of(text_of(rule, "the rule of " + op)));
   std::ranges::stable_sort(ordered, std::greater<>(), [](const auto& item) {
     const auto name = parsed(item.first);
-    return name.has_overload || user_name(name.base) == nullptr ? 0 : members_of(item.first).size();
+    return name.has_overload || user_name(name.base) == nullptr ? std::size_t{0}
+                                                                : members_of(item.first).size();
   });
   for (const auto& [op, rule] : ordered) policy.set(op, rule);
 }
@@ -152,7 +153,7 @@ std::string OpPolicy::to_json() const {
 }
 
 OpPolicy OpPolicy::from_json(const std::string& text) {
-  const auto object = op_policy::parsed(text);
+  const auto object = op_policy::parsed_json(text);
   for (const auto& [key, value] : object.items()) {
     if (key == "base" || key == "rules" || key == "modules") continue;
     throw InvalidArgument("OpPolicy: a policy has no field '" + key + "'" +

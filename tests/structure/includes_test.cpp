@@ -102,9 +102,10 @@ TEST(Structure, TheSourcesAreFound) { EXPECT_GT(library().size(), 100u); }
 
 TEST(Structure, ArithmeticIsFreeOfTorchHeaders) {
   EXPECT_THAT(shown(includes_under("src/kernels"), is_torch), testing::IsEmpty());
-  for (const auto* file : {"src/grad_scaler/scale_rule.h", "src/grad_scaler/scale_rule.cpp",
-                           "include/amp/precision/format.h", "src/precision/format.cpp",
-                           "src/precision/grid.h", "src/precision/grid.cpp"}) {
+  for (const auto* file :
+       {"src/grad_scaler/scale_rule.h", "src/grad_scaler/scale_rule.cpp",
+        "include/amp/precision/format.h", "src/precision/format.cpp", "src/precision/grid.h",
+        "src/precision/grid.cpp"}) {
     const auto includes = includes_in(source_tree() / file);
     EXPECT_FALSE(includes.empty()) << file;
     EXPECT_THAT(shown(includes, is_torch), testing::IsEmpty());
