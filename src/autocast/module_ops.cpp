@@ -19,10 +19,10 @@ bool is_any(std::string_view name, const std::array<std::string_view, n>& known)
 }
 
 bool begins_so(std::string_view name) {
-  static constexpr std::array<std::string_view, 20> kPrefixes = {
+  static constexpr std::array<std::string_view, 21> kPrefixes = {
       "_",      "to_",    "new_",  "quantize", "dequantize", "fake_quantize", "choose_qparams",
       "sparse", "mkldnn", "cudnn", "miopen",   "mps_",       "fbgemm",        "xnnpack",
-      "sym_",   "q_",     "lift",  "is_",      "nested",     "int_repr"};
+      "sym_",   "q_",     "lift",  "is_",      "nested",     "int_repr",      "unsafe_"};
   return std::ranges::any_of(kPrefixes, [&](auto prefix) { return name.starts_with(prefix); });
 }
 
@@ -36,8 +36,8 @@ bool ends_so(std::string_view name) {
 // Casts and copies are what they say; result_type and the like are about dtypes.
 bool is_no_computation(std::string_view name) {
   static constexpr std::array<std::string_view, 14> kNames = {
-      "clone",  "copy",  "contiguous", "detach", "alias", "to",       "type_as",
-      "values", "equal", "coalesce",   "item",   "empty", "allclose", "retain_grad"};
+      "clone",  "copy",  "contiguous", "detach", "alias", "to",   "type_as",
+      "values", "equal", "coalesce",   "item",   "empty", "data", "retain_grad"};
   return begins_so(name) || ends_so(name) || is_any(name, kNames);
 }
 

@@ -96,7 +96,7 @@ int last_rule(const Table& table, const std::string& module) {
 
 bool is_bound(const Table& table, const ModelNames& names) {
   if (table.model == nullptr) return false;
-  return std::ranges::any_of(names.tensors, [&](const BoundTensor& bound) {
+  return std::ranges::all_of(names.tensors, [&](const BoundTensor& bound) {
     return table.model->rule_of_tensor.contains(bound.tensor._unsafe_get_target());
   });
 }

@@ -195,7 +195,9 @@ TEST(UserNames, MultiheadAttentionComputesItsScoresInFp32) {
       products += count.calls;
     }
     if (count.op == "softmax.int" && count.by == "multihead_attention") softmax += count.calls;
-    if (count.op == "matmul") EXPECT_EQ(count.rule, CastRule::lower_precision);
+    if (count.op == "matmul") {
+      EXPECT_EQ(count.rule, CastRule::lower_precision) << "a projection";
+    }
   }
   EXPECT_EQ(products, 2);
   EXPECT_EQ(softmax, 1);
