@@ -136,7 +136,10 @@ std::vector<std::string> idle_rules(const amp::Recipe& recipe, const Watch& watc
     met.insert(without_overload(op.op));
     met.insert(without_overload(op.called_as));
   }
-  for (const auto& cast : watch.casts()) met.insert(without_overload(cast.op));
+  for (const auto& cast : watch.casts()) {
+    met.insert(without_overload(cast.op));
+    met.insert(cast.by);
+  }
   std::vector<std::string> idle;
   const auto policy = json::parse(recipe.policy->to_json());
   for (const auto& [op, rule] : policy.at("rules").items()) {

@@ -35,6 +35,9 @@ class Model {
   virtual torch::nn::Module* module() { return nullptr; }
   // TorchScript's; null for others.
   virtual torch::jit::Module* script_module() { return nullptr; }
+  // The recipe, with its policy's rules of modules bound to this model. Throws amp::InvalidArgument for
+  // one that means none of its modules.
+  amp::Recipe with_names(amp::Recipe recipe);
   virtual std::unique_ptr<amp::TrainStep> train_step(torch::optim::Optimizer& optimizer,
                                                      const amp::Recipe& recipe) = 0;
 };

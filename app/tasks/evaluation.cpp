@@ -25,7 +25,7 @@ void for_each_output(Model& model, const Batches& batches, const amp::Recipe& re
   c10::NoGradGuard no_grad;
   const auto parameters = model.parameters();
   const auto device = parameters.empty() ? c10::Device(c10::kCPU) : parameters.front().device();
-  const auto autocast = recipe.autocast(device.type());
+  const auto autocast = model.with_names(recipe).autocast(device.type());
   model.train(false);
   for (std::int64_t i = 0; i < batches.batches(); ++i) {
     const auto batch = batches.get(i).to(device);

@@ -61,7 +61,7 @@ std::vector<std::int64_t> generate(Model& model, const amp::Recipe& recipe,
   check(how);
   c10::NoGradGuard no_grad;
   const auto device = model.parameters().front().device();
-  const auto autocast = recipe.autocast(device.type());
+  const auto autocast = model.with_names(recipe).autocast(device.type());
   std::mt19937_64 generator(how.seed);
   const auto begin = prompt.size();
   for (std::int64_t i = 0; i < how.tokens; ++i) {

@@ -34,7 +34,7 @@ std::vector<std::vector<std::int64_t>> translate(Model& model, const amp::Recipe
                                                  std::int64_t most) {
   c10::NoGradGuard no_grad;
   const auto device = model.parameters().front().device();
-  const auto autocast = recipe.autocast(device.type());
+  const auto autocast = model.with_names(recipe).autocast(device.type());
   const auto there = sources.to(device);
   std::vector<std::vector<std::int64_t>> texts(static_cast<std::size_t>(sources.size(0)));
   std::vector<bool> ended(texts.size(), false);

@@ -370,7 +370,7 @@ class Training {
     json ops = json::array();
     for (const auto& count : log.counts()) {
       ops.push_back({{"op", count.op},
-                     {"why", policy().explain(count.op)},
+                     {"why", policy().explain(count.op, count.by)},
                      {"calls", count.calls},
                      {"casts", count.casts},
                      {"bytes", count.bytes},

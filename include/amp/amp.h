@@ -12,6 +12,8 @@
 #include "amp/grad_scaler.h"      // GradScaler: loss scaling
 #include "amp/inspect.h"          // Inspector: what overflows or goes non-finite first, and why
 #include "amp/model_registry.h"   // models by name, for plug-ins
+#include "amp/module_holder.h"    // what a model can be passed in
+#include "amp/module_scope.h"     // ModuleScope: whose ops these are
 #include "amp/op_policy.h"        // OpPolicy: which op runs in which precision
 #include "amp/optim.h"            // SGD, Adam, AdamW, Lamb: fused, with fp32 masters
 #include "amp/precision.h"        // the number formats: rounding to them, what they lose, fp8 scales

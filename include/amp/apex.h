@@ -144,10 +144,10 @@ AMP_API ApexHandle initialize(torch::nn::Module& model, torch::optim::Optimizer&
 AMP_API ApexHandle initialize(torch::jit::Module& model, torch::optim::Optimizer& optimizer,
                               const std::string& opt_level, ApexOptions options = {});
 // The same for a module in a holder, without `*`.
-template <ModuleHolder Holder>
+template <HoldsModule Holder>
 ApexHandle initialize(const Holder& model, torch::optim::Optimizer& optimizer,
                       const std::string& opt_level, ApexOptions options = {}) {
-  return initialize(held_module(model), optimizer, opt_level, options);
+  return initialize(module_in(model, "amp::initialize"), optimizer, opt_level, options);
 }
 AMP_API ApexHandle initialize(const std::vector<std::reference_wrapper<torch::nn::Module>>& models,
                               const ApexHandle::Optimizers& optimizers,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 #include <c10/core/DeviceType.h>
 #include <c10/core/ScalarType.h>
 
@@ -48,14 +49,19 @@ struct AutocastOptions {
 //   auto loss = criterion(model->forward(x), target);
 //
 // Source: torch.autocast, PyTorch 2.11 (torch/amp/autocast_mode.py). Unlike it, a dtype that
-// autocast cannot use is an error and not a silently disabled region.
+// autocast cannot use, or a device that is absent, is an error and not a silently disabled region.
 class AMP_API Autocast {
  public:
   // device: CPU or CUDA. dtype: BFloat16 or Half; by default BFloat16 on the CPU and Half on CUDA. With
   // options.emulate: Float, by default, too.
-  // Throws InvalidArgument for another dtype (unless enabled is false) and UnsupportedError for
-  // another device.
+  // Throws InvalidArgument for another dtype and UnsupportedError for a device that is absent (both unless
+  // enabled is false), and UnsupportedError for another device. CUDA is absent while LibTorch's CUDA
+  // library is not loaded, and where there is no GPU; a library that is loaded later is seen.
   explicit Autocast(c10::DeviceType device, std::optional<c10::ScalarType> dtype = {},
+                    AutocastOptions options = {});
+  // The same: a region is of a device type, as LibTorch's autocast state is, and the index does not
+  // matter.
+  explicit Autocast(c10::Device device, std::optional<c10::ScalarType> dtype = {},
                     AutocastOptions options = {});
   ~Autocast();
 

@@ -18,6 +18,9 @@ class Log;
 struct CastCount {
   std::string op;                  // as OpPolicy::explain takes it
   CastRule rule = CastRule::keep;  // keep, too, for an op without a rule
+  // What gave the rule where it was not the op's own: the name that users know ("linear" for an addmm with
+  // a parameter), or "module " and the pattern. OpPolicy::explain takes it, too.
+  std::string by = {};
   std::int64_t calls = 0;
   std::int64_t casts = 0;   // tensors that were cast for it
   std::int64_t bytes = 0;   // of these casts

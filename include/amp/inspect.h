@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "amp/cast_log.h"
@@ -16,6 +17,8 @@
 #include "amp/inspect/records.h"
 #include "amp/inspect/replay.h"
 #include "amp/inspect/thrown.h"
+#include "amp/module_holder.h"
+#include "amp/module_scope.h"
 #include "amp/precision.h"
 #include "amp/train_step.h"
 
@@ -73,8 +76,12 @@ class AMP_API Inspector {
  public:
   // The model and what is inside must outlive the Inspector. Throws InvalidArgument for options
   // outside of their ranges. A model without parameters is allowed.
-  explicit Inspector(torch::nn::Module& model, InspectorOptions options = {});
-  explicit Inspector(torch::jit::Module& model, InspectorOptions options = {});
+  explicit Inspector(const torch::nn::Module& model, InspectorOptions options = {});
+  explicit Inspector(const torch::jit::Module& model, InspectorOptions options = {});
+  // A holder of torch::nn, or a shared_ptr: also InvalidArgument for one that is empty.
+  template <HoldsModule Holder>
+  explicit Inspector(const Holder& model, InspectorOptions options = {})
+      : Inspector(module_in(model, "Inspector"), std::move(options)) {}
   // For a plain function. A parameter's module is its name up to the last dot.
   explicit Inspector(NamedTensors parameters, InspectorOptions options = {});
   ~Inspector();
@@ -135,28 +142,6 @@ class AMP_API Inspector {
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
-};
-
-// While it lives, the ops of this thread belong to this module, unless a parameter says otherwise.
-// Costs some nanoseconds without an Inspector.
-//
-//   at::Tensor forward(const at::Tensor& x) { amp::ModuleScope scope(*this); ... }
-class AMP_API ModuleScope {
- public:
-  explicit ModuleScope(const torch::nn::Module& module);  // by the name the Inspector knows it by
-  explicit ModuleScope(std::string name);
-  ~ModuleScope();
-  ModuleScope(const ModuleScope&) = delete;
-  ModuleScope& operator=(const ModuleScope&) = delete;
-
-  const void* module() const { return module_; }  // null if it was made from a name
-  const std::string& name() const { return name_; }
-  const ModuleScope* outer() const { return outer_; }
-
- private:
-  const void* module_ = nullptr;
-  std::string name_;
-  const ModuleScope* outer_;
 };
 
 }  // namespace amp

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "amp/export.h"
+#include "amp/module_holder.h"
 
 namespace amp {
 
@@ -32,16 +33,34 @@ enum class CastRule : std::uint8_t {
   banned,              // throws UnsupportedError
 };
 
-// A rule for every op that torch's autocast lists on any device, and for ops that are added by name.
-// Ops without a rule are passed on untouched. A value: copying is cheap, a copy that is edited leaves
-// the original as it was.
+// A rule for every op that torch's autocast lists on any device, for ops that are added by name, and for
+// modules. Ops without a rule are passed on untouched. A value: copying is cheap, a copy that is edited
+// leaves the original as it was.
 //
 //   auto policy = amp::OpPolicy::torch(torch::kCUDA).set("softmax", amp::CastRule::keep);
+//   policy.set_module("blocks.3.*", amp::CastRule::fp32).bind(*model);
 //   amp::Autocast autocast(torch::kCUDA, torch::kHalf, {.policy = policy});
 //
 // Op names are those of the dispatcher: "softmax.int" is one overload, "conv1d.default" the one
 // without a name, "softmax" all of them, "mylib::op" one of a TORCH_LIBRARY; "aten::" may be left
-// out.
+// out. A name that users know stands for whatever the module or function of that name calls:
+//
+//   linear                 also addmm, matmul and mm whose second operand is a parameter or a view of
+//                          one, which is what torch::nn::Linear calls. A parameter is a leaf that
+//                          requires a gradient; of a model that the policy is bound to, also one that
+//                          is frozen; in inference mode, a tensor that was made outside of it
+//   conv2d, ...            also convolution and _convolution, which traced modules call, with such a
+//                          weight; `conv` is all of them, of one to three dimensions and transposed
+//   attention              scaled_dot_product_attention, and what torch::nn::MultiheadAttention calls
+//                          (multihead_attention is the same): bmm, baddbmm and matmul of activations
+//                          of three or more dimensions, and softmax of three or more. Its projections
+//                          are linear's
+//   lstm, gru, rnn         all overloads and the cells
+//   cross_entropy, nll_loss, layer_norm, pad, upsample, interpolate, grid_sample, bce_loss,
+//   bce_with_logits_loss   the ops of that function
+//
+// explain() names them. A rule for a name and one for an op of it do not fight: `linear` holds for
+// products with a parameter and `addmm` for the others, whichever was set first.
 class AMP_API OpPolicy {
  public:
   // torch's own list for the device, which are two different ones: softmax, layer_norm, exp and sum
@@ -67,22 +86,61 @@ class AMP_API OpPolicy {
   // fp32_inside is for the ops that fast() names. Then nothing is changed.
   OpPolicy& set(const std::string& op, CastRule rule);
 
-  // keep for an op without a rule. Throws InvalidArgument for a name that no op has, and for one
-  // whose overloads differ in their rules.
+  // A rule for modules, before those of ops: for every op that a parameter or buffer of such a module, or
+  // a view of one, is an argument of, and for every op that a ModuleScope of such a module surrounds.
+  // In-place and out= variants, views, casts and factories are not cast, as ever. Ops that torch does not
+  // list get a kernel for it, so open the first region with such a policy before other threads compute;
+  // from then on they cost some microseconds in the regions of this process.
+  //
+  // pattern: a module's dotted name, in which `*` stands for any text, with dots, and `?` for one
+  // character. It means each module whose whole name it matches and all that is inside of that:
+  // "blocks.3" and "blocks.3.*" are the same, "*.attn" is each attn, "*" the whole model. Where several
+  // mean a module, the one that was set last holds; setting one again moves it to the end.
+  // rule: lower_precision, fp32, promote or keep. The model's names come from bind() or a TrainStep;
+  // a ModuleScope that was made from a name needs neither.
+  // Throws InvalidArgument for another rule, an empty pattern, and, once a model is bound, for a pattern
+  // that means none of its modules; then nothing is changed.
+  OpPolicy& set_module(const std::string& pattern, CastRule rule);
+
+  // Binds the rules to a model: its modules by name, its parameters and buffers by identity. It may be
+  // converted, moved and loaded afterwards; after a parameter was replaced, or for another model, bind
+  // again. Keeps nothing of it alive. TrainStep does it by itself, in its own copy, with the model it is
+  // given, unless the policy is bound to something that holds that model. Throws InvalidArgument, with
+  // the nearest name, for a pattern that means no module, and for an empty holder; then nothing is
+  // changed.
+  OpPolicy& bind(const torch::nn::Module& model);
+  OpPolicy& bind(const torch::jit::Module& model);
+  template <HoldsModule Holder>
+  OpPolicy& bind(const Holder& model) {
+    return bind(module_in(model, "OpPolicy"));
+  }
+  // Whether it has rules that need a model, and is not bound to one with these tensors.
+  bool needs_model(const torch::nn::Module& model) const;
+  bool needs_model(const torch::jit::Module& model) const;
+
+  // keep for an op without a rule; modules and what is said of a parameter's products aside. Throws
+  // InvalidArgument for a name that no op has, and for one whose overloads differ in their rules.
   CastRule rule(const std::string& op) const;
-  // In words, which rule and why; a line for each overload that the name stands for.
+  // In words, which rule and why; a line for each overload and op that the name stands for.
   std::string explain(const std::string& op) const;
+  // The same of the calls that CastCount::by tells of: in one line.
+  std::string explain(const std::string& op, const std::string& by) const;
+  // Which rule the module of this name has, and why; "" is the model itself.
+  std::string explain_module(const std::string& module) const;
 
   // Its base as in JSON, "fast_cpu" for one; ", edited" where rules differ from the base.
   std::string name() const;
 
-  // {"base": "torch_cpu"|"torch_cuda"|"fast_cpu"|"fast_cuda"|"unified", "rules": {op: rule}}; rules
-  // holds what differs from the base.
+  // {"base": "torch_cpu"|"torch_cuda"|"fast_cpu"|"fast_cuda"|"unified", "rules": {op: rule}, "modules":
+  // [{"module": pattern, "rule": rule}, ...]}; rules holds what differs from the base, and modules is
+  // left out where there are none. from_json also takes an object {pattern: rule}, in the order of the
+  // patterns, and applies rules of names before those of single ops.
   std::string to_json() const;
   // Throws InvalidArgument for text that is no such object, and what set throws.
   static OpPolicy from_json(const std::string& text);
 
-  // Whether the two have the same rule for every op.
+  // Whether the two have the same rule for every op and the same rules of modules; to what they are bound
+  // does not count.
   bool operator==(const OpPolicy& other) const;
 
   // The listed ops by name and overload, sorted: torch's, and the two that only fast() names.

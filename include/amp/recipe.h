@@ -74,6 +74,7 @@ struct AMP_API Recipe {
   // The region that TrainStep computes the loss in: `const auto region = recipe.autocast(device)`. Off
   // for a compute_dtype of Float, unless a format is emulated. Throws what Autocast throws.
   Autocast autocast(c10::DeviceType device) const;
+  Autocast autocast(c10::Device device) const { return autocast(device.type()); }
 
   // As JSON with the names of the fields above; dtypes are "fp32", "bf16" and "fp16", the policy is
   // OpPolicy's JSON or null.

@@ -4,7 +4,6 @@
 #include <ATen/core/Tensor.h>
 #include <torch/optim/optimizer.h>
 
-#include <concepts>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -14,6 +13,7 @@
 
 #include "amp/export.h"
 #include "amp/grad_scaler.h"
+#include "amp/module_holder.h"
 #include "amp/recipe.h"
 
 namespace torch::nn {
@@ -26,31 +26,6 @@ struct Module;
 namespace amp {
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
-
-namespace train_step {
-
-[[noreturn]] AMP_API void refuse_empty_holder();
-
-template <typename Reference>
-concept RefersToModule = std::convertible_to<Reference, torch::nn::Module&> ||
-    std::convertible_to<Reference, torch::jit::Module&>;
-
-}  // namespace train_step
-
-// What holds a module and gives it by `*`: a torch::nn::ModuleHolder such as torch::nn::Linear, a
-// std::shared_ptr or std::unique_ptr, a plain pointer.
-template <typename Holder>
-concept ModuleHolder = requires(const Holder& holder) {
-  static_cast<bool>(holder);
-  requires train_step::RefersToModule<decltype(*const_cast<Holder&>(holder))>;
-};
-
-// The module in a holder. Throws InvalidArgument if there is none.
-template <ModuleHolder Holder>
-decltype(auto) held_module(const Holder& holder) {
-  if (!static_cast<bool>(holder)) train_step::refuse_empty_holder();
-  return *const_cast<Holder&>(holder);  // a const holder holds no const module
-}
 
 // What one call of a TrainStep did.
 class AMP_API StepReport {
@@ -128,15 +103,16 @@ class AMP_API TrainStep {
   // fp32 or fp64. A recipe with a model_dtype below fp32 (O2, O3) converts the model, and with
   // master_weights puts the fp32 masters into the optimizer's groups in the parameters' places,
   // with their state. Throws InvalidArgument naming the parameter that does not fit, for a recipe
-  // that does not validate, for an optimizer without parameters or with complex ones, and for loss
-  // scaling of an fp16 model without masters; then nothing is changed.
+  // that does not validate, for an optimizer without parameters or with complex ones, for loss
+  // scaling of an fp16 model without masters, and for a rule of modules that means none of the model;
+  // then nothing is changed. recipe() has the policy bound to the model.
   TrainStep(torch::nn::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe);
   TrainStep(torch::jit::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe);
   // The same for a module in a holder, without `*`: a torch::nn::Linear, a std::shared_ptr<Net>.
   // Throws InvalidArgument for an empty one.
-  template <ModuleHolder Holder>
+  template <HoldsModule Holder>
   TrainStep(const Holder& model, torch::optim::Optimizer& optimizer, Recipe recipe)
-      : TrainStep(held_module(model), optimizer, std::move(recipe)) {}
+      : TrainStep(module_in(model, "TrainStep"), optimizer, std::move(recipe)) {}
   ~TrainStep();
   TrainStep(const TrainStep&) = delete;
   TrainStep& operator=(const TrainStep&) = delete;

@@ -1,5 +1,5 @@
-// Ops that no list of torch's names: a boxed kernel each, from the first policy that has a rule for
-// it on.
+// Ops that no list of torch's names: a boxed kernel each, from the first policy on that has a rule for
+// it, or one for modules.
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/library.h>
@@ -8,9 +8,11 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "src/autocast/kernels.h"
+#include "src/autocast/module_ops.h"
 #include "src/cpu_math/single_copy.h"
 
 namespace amp::autocast {
@@ -52,6 +54,42 @@ c10::ScalarType boxed_target(CastRule rule, c10::DeviceType device,
   return widest.dtype();
 }
 
+// The running statistics of a batch norm, which it writes though its schema does not say so.
+bool is_written(const c10::Argument& argument) {
+  return argument.name() == "running_mean" || argument.name() == "running_var";
+}
+
+using Arguments = c10::ArrayRef<c10::IValue>;
+
+// Casts the arguments of the op, the last values on the stack. Running statistics are not narrowed, and
+// what goes with them neither, because LibTorch takes them beside weights of the same dtype alone.
+// Returns, in place, those that were widened: the op will write to copies of them.
+std::vector<std::pair<at::Tensor, at::Tensor>> cast_all(const Casts& casts,
+                                                        const c10::FunctionSchema& schema,
+                                                        torch::jit::Stack& stack) {
+  std::vector<std::pair<at::Tensor, at::Tensor>> written;
+  const auto& names = schema.arguments();
+  const auto first = stack.size() - names.size();
+  bool has_statistics = false;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const auto& argument = stack[first + i];
+    has_statistics |= is_written(names[i]) && argument.isTensor() && argument.toTensor().defined();
+  }
+  if (has_statistics && casts.dtype != c10::kFloat) {
+    cast_in_place(casts, stack[first]);
+    return written;
+  }
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    auto& argument = stack[first + i];
+    const auto before = argument;
+    cast_in_place(casts, argument);
+    if (is_written(names[i]) && argument.isTensor() &&
+        !argument.toTensor().is_same(before.toTensor()))
+      written.emplace_back(before.toTensor(), argument.toTensor());
+  }
+  return written;
+}
+
 // The kernel of the op of this number on this device.
 class BoxedKernel : public c10::OperatorKernel {
  public:
@@ -59,41 +97,60 @@ class BoxedKernel : public c10::OperatorKernel {
 
   void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
                   torch::jit::Stack* stack) {
-    const auto rule = rule_here();
-    if (rule == CastRule::keep) {
-      op.redispatchBoxed(keys & keys_after(device_), stack);
-      return;
-    }
+    const auto* region = current_region();
+    if (region == nullptr || region->of(device_).table == nullptr) return pass_on(op, keys, stack);
+    const auto own = rule_here(*region);
+    const auto& schema = op.schema();
+    const auto count = schema.arguments().size();
+    const auto arguments = Arguments(*stack).slice(stack->size() - count, count);
+    const auto choice = choice_of(region->of(device_), arguments);
+    const auto rule = choice.has_value() ? choice->rule : own;
+    if (choice.has_value() && region->log != nullptr)
+      note_choice(*region->log, name_of(op), own, *choice);
+    if (rule == CastRule::keep) return pass_on(op, keys, stack);
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device_));
-    if (rule == CastRule::banned) refuse_banned(op.schema().name().c_str());
-    const auto count = op.schema().arguments().size();
-    const auto arguments = c10::ArrayRef<c10::IValue>(*stack).slice(stack->size() - count, count);
-    const auto& log = current_region()->log;
-    auto* count_here = log == nullptr
+    if (rule == CastRule::banned) refuse_banned(schema.name().c_str());
+    auto* count_here = region->log == nullptr
                            ? nullptr
-                           : &log->call(op_policy::full_name(op.operator_name().name,
-                                                             op.operator_name().overload_name),
-                                        rule);
+                           : &region->log->call(name_of(op), rule,
+                                                choice.has_value() ? choice->by() : std::string());
     Casts casts{boxed_target(rule, device_, arguments), device_, /*ours=*/true, count_here};
-    const auto* emulation = emulation_of(current_region(), device_, rule);
+    const auto* emulation = emulation_of(region, device_, rule);
     if (emulation != nullptr) casts.rounded_to = emulation->forward;
-    if (casts.dtype != kAsItIs) {  // promote without an eligible tensor
-      for (auto place = stack->size() - count; place < stack->size(); ++place)
-        cast_in_place(casts, (*stack)[place]);
-    }
+    std::vector<std::pair<at::Tensor, at::Tensor>> written;
+    if (casts.dtype != kAsItIs)  // promote without an eligible tensor
+      written = cast_all(casts, schema, *stack);
     op.callBoxed(stack);
+    for (const auto& [original, copy] : written) original.detach().copy_(copy.detach());
     if (emulation == nullptr) return;
-    for (auto place = stack->size() - op.schema().returns().size(); place < stack->size(); ++place) {
+    for (auto place = stack->size() - schema.returns().size(); place < stack->size(); ++place) {
       auto& result = (*stack)[place];
       if (result.isTensor()) result = with_rounded_gradient(*emulation, result.toTensor());
     }
   }
 
  private:
-  CastRule rule_here() const {
-    const auto* region = current_region();
-    if (region == nullptr) return CastRule::keep;
-    const auto& added = region->of(device_).added;
+  void pass_on(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torch::jit::Stack* stack) {
+    op.redispatchBoxed(keys & keys_after(device_), stack);
+  }
+
+  static std::string name_of(const c10::OperatorHandle& op) {
+    return op_policy::full_name(op.operator_name().name, op.operator_name().overload_name);
+  }
+
+  static std::optional<Choice> choice_of(const Region::Device& here, Arguments arguments) {
+    const auto& table = *here.table;
+    if (table.modules.empty()) return std::nullopt;
+    int rule = rule_of_scopes(table);
+    if (table.model != nullptr) {
+      const auto meet = [&](const at::Tensor& tensor) { raise_to_rule_of(tensor, here, rule); };
+      for (const auto& argument : arguments) for_each_tensor(argument, meet);
+    }
+    return choice_of_module(table, rule);
+  }
+
+  CastRule rule_here(const Region& region) const {
+    const auto& added = region.of(device_).added;
     return number_ < added.size() ? added[number_] : CastRule::keep;
   }
 
@@ -101,33 +158,60 @@ class BoxedKernel : public c10::OperatorKernel {
   c10::DeviceType device_;
 };
 
-void register_boxed(const std::string& name, std::size_t number) {
-  static auto& libraries = *new std::vector<std::unique_ptr<torch::Library>>;  // for good
-  const cpu_math::NoWarnings silence;
+// An op's name as its library takes it, "relu" or "add.Tensor", and that library's, "aten".
+std::pair<std::string, std::string> split(const std::string& name) {
   const auto colons = name.find("::");
-  const auto space = colons == std::string::npos ? "aten" : name.substr(0, colons);
-  const auto op = colons == std::string::npos ? name : name.substr(colons + 2);
-  for (const auto device : {c10::DeviceType::CPU, c10::DeviceType::CUDA}) {
-    libraries.push_back(std::make_unique<torch::Library>(torch::Library::IMPL, space,
-                                                         key_of(device), __FILE__, __LINE__));
-    libraries.back()->impl(op.c_str(), torch::CppFunction::makeFromBoxedFunctor(
-                                           std::make_unique<BoxedKernel>(number, device)));
-  }
+  if (colons == std::string::npos) return {"aten", name};
+  return {name.substr(0, colons), name.substr(colons + 2)};
 }
+
+// Kernels by the full names of their ops: for good.
+class Registry {
+ public:
+  std::size_t number_of(const std::string& name) {
+    const auto [place, is_new] = numbers_.emplace(name, numbers_.size());
+    if (is_new) add(name, place->second);
+    return place->second;
+  }
+
+  void add_for_modules() {
+    if (std::exchange(has_all_, true)) return;
+    for (const auto& op : ops_for_modules()) number_of(op);
+  }
+
+ private:
+  void add(const std::string& name, std::size_t number) {
+    const cpu_math::NoWarnings silence;
+    const auto [space, op] = split(name);
+    for (const auto device : {c10::DeviceType::CPU, c10::DeviceType::CUDA}) {
+      auto& library = libraries_[{space, device}];
+      if (library == nullptr) {
+        library = std::make_unique<torch::Library>(torch::Library::IMPL, space, key_of(device),
+                                                   __FILE__, __LINE__);
+      }
+      library->impl(op.c_str(), torch::CppFunction::makeFromBoxedFunctor(
+                                    std::make_unique<BoxedKernel>(number, device)));
+    }
+  }
+
+  std::map<std::string, std::size_t> numbers_;
+  std::map<std::pair<std::string, c10::DeviceType>, std::unique_ptr<torch::Library>> libraries_;
+  bool has_all_ = false;
+};
 
 }  // namespace
 
-std::vector<CastRule> rules_of_added(const std::map<std::string, CastRule>& added) {
-  if (added.empty()) return {};
+std::vector<CastRule> rules_of_added(const op_policy::Table& table) {
+  if (table.added.empty() && table.modules.empty()) return {};
   static std::mutex mutex;
-  static std::map<std::string, std::size_t> numbers;
+  static auto& registry = *new Registry;
   const std::lock_guard lock(mutex);
+  if (!table.modules.empty()) registry.add_for_modules();
   std::vector<CastRule> rules;
-  for (const auto& [name, rule] : added) {
-    const auto [place, is_new] = numbers.emplace(name, numbers.size());
-    if (is_new) register_boxed(name, place->second);
-    if (rules.size() <= place->second) rules.resize(place->second + 1, CastRule::keep);
-    rules[place->second] = rule;
+  for (const auto& [name, rule] : table.added) {
+    const auto number = registry.number_of(name);
+    if (rules.size() <= number) rules.resize(number + 1, CastRule::keep);
+    rules[number] = rule;
   }
   return rules;
 }

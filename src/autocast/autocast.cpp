@@ -2,6 +2,7 @@
 #include "amp/autocast.h"
 
 #include <ATen/autocast_mode.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
 
 #include <atomic>
 #include <mutex>
@@ -28,6 +29,24 @@ void check_device(c10::DeviceType device) {
   if (device == c10::kCPU || device == c10::kCUDA) return;
   throw UnsupportedError("Autocast: device must be CPU or CUDA, got " +
                          c10::DeviceTypeName(device));
+}
+
+// Asked of the device guard, because ATen remembers its first answer for good, and a program may load its
+// CUDA library later. A region of an absent device would never meet a tensor.
+void check_presence(c10::DeviceType device) {
+  if (device == c10::kCPU) return;
+  const auto remedy =
+      "; use CPU, pass {.enabled = false}, or make CUDA available before (link libtorch_cuda, or "
+      "load it, on a machine with a GPU)";
+  if (!c10::impl::hasDeviceGuardImpl(device)) {
+    throw UnsupportedError(
+        std::string("Autocast: device must be present, got CUDA in a process without LibTorch's "
+                    "CUDA library") +
+        remedy);
+  }
+  if (c10::impl::getDeviceGuardImpl(device)->deviceCount() == 0)
+    throw UnsupportedError(
+        std::string("Autocast: device must be present, got CUDA where no GPU is") + remedy);
 }
 
 c10::ScalarType checked_dtype(c10::DeviceType device, std::optional<c10::ScalarType> dtype,
@@ -63,7 +82,8 @@ std::shared_ptr<autocast::Region> made_region(c10::DeviceType device, const Poli
   auto region = std::make_shared<autocast::Region>();
   if (const auto* outer = autocast::current_region()) *region = *outer;
   auto& mine = region->of(device);
-  mine.added = autocast::rules_of_added(policy->added);
+  mine.added = autocast::rules_of_added(*policy);
+  mine.memory = policy->model == nullptr ? op_policy::Memory() : op_policy::Memory(*policy->model);
   mine.table = policy;
   mine.emulate = emulate;
   region->log = autocast::log_here();
@@ -81,8 +101,11 @@ std::shared_ptr<autocast::Region> region_with(c10::DeviceType device, const Poli
     std::shared_ptr<autocast::Region> region;
   };
   thread_local Last last;
-  if (last.region == nullptr || last.device != device ||
-      last.region->of(device).table != policy || last.region->of(device).emulate != emulate)
+  const auto is_of_now = [&](const autocast::Region::Device& mine) {
+    return mine.table == policy && mine.emulate == emulate &&
+           (policy->model == nullptr || mine.memory.is_current(*policy->model));
+  };
+  if (last.region == nullptr || last.device != device || !is_of_now(last.region->of(device)))
     last = {device, made_region(device, policy, emulate)};
   return last.region;
 }
@@ -97,9 +120,6 @@ struct Autocast::State {
   std::shared_ptr<Lost> lost = lost_here();
   c10::DebugInfoGuard region;
 
-  // Whether a CUDA device exists is not asked here: ATen remembers its first answer for good, and a
-  // program may load its CUDA library later. On a machine without one the region simply never meets
-  // a CUDA tensor.
   State(c10::DeviceType on, c10::ScalarType dtype, const AutocastOptions& options,
         std::shared_ptr<autocast::Region> its_region)
       : device(on),
@@ -155,11 +175,17 @@ Autocast::Autocast(c10::DeviceType device, std::optional<c10::ScalarType> dtype,
   end_lost_regions();
   check_device(device);
   const auto chosen = checked_dtype(device, dtype, options);
+  if (options.enabled) check_presence(device);
   if (options.enabled && device == c10::kCPU) cpu_math::want_narrow_math(chosen);
   const auto& policy =
       options.policy.has_value() ? options.policy->table_ : op_policy::torch_list(device).table;
-  state_ = std::make_unique<State>(device, chosen, options, region_with(device, policy, options.emulate));
+  state_ = std::make_unique<State>(device, chosen, options,
+                                   region_with(device, policy, options.emulate));
 }
+
+Autocast::Autocast(c10::Device device, std::optional<c10::ScalarType> dtype,
+                   AutocastOptions options)
+    : Autocast(device.type(), dtype, std::move(options)) {}
 
 Autocast::~Autocast() {
   if (state_->thread == std::this_thread::get_id()) return;

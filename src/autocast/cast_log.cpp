@@ -66,21 +66,30 @@ std::unique_ptr<at::ObserverContext> before_op(const at::RecordFunction& functio
 
 }  // namespace
 
-CastCount& Log::call(const std::string& op, CastRule rule) {
+CastCount& Log::call(const std::string& op, CastRule rule, const std::string& by) {
   const std::lock_guard lock(mutex_);
-  auto& count = counts_[{op, rule}];
+  auto& count = counts_[{op, rule, by}];
   if (count.calls++ == 0) {
     count.op = op;
     count.rule = rule;
+    count.by = by;
   }
   return count;
+}
+
+void Log::take_back(const std::string& op) {
+  if (depth != 1) return;
+  const std::lock_guard lock(mutex_);
+  const auto place = counts_.find({op, CastRule::keep, ""});
+  if (place != counts_.end() && place->second.calls > 0) --place->second.calls;
 }
 
 std::vector<CastCount> Log::counts() const {
   std::vector<CastCount> result;
   {
     const std::lock_guard lock(mutex_);
-    for (const auto& [key, count] : counts_) result.push_back(count);
+    for (const auto& [key, count] : counts_)
+      if (count.calls > 0) result.push_back(count);
   }
   std::ranges::stable_sort(result, [](const CastCount& a, const CastCount& b) {
     return std::pair(a.bytes, a.calls) > std::pair(b.bytes, b.calls);

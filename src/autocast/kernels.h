@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "src/autocast/argument_rules.h"
 #include "src/autocast/cast_cache.h"
 #include "src/autocast/emulation.h"
 #include "src/autocast/log.h"
@@ -240,6 +241,16 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
     constexpr auto own = device == c10::DeviceType::CPU ? op_policy::kListed[number].cpu
                                                         : op_policy::kListed[number].cuda;
     auto rule = table == nullptr ? own : table->rules[number];
+    std::optional<Choice> choice;
+    if (table != nullptr && table->reads_arguments) {
+      choice = choice_by_arguments<AtOp>(region->of(device), args...);
+      if (choice.has_value()) {
+        if (region->log != nullptr)
+          note_choice(*region->log, op_policy::name_of(number), rule, *choice);
+        rule = choice->rule;
+      }
+    }
+    const auto given = rule;
     if (rule == CastRule::fp32_inside && !Inside<AtOp>::reads_low_precision(device, args...))
       rule = CastRule::fp32;
     if constexpr (Recurrent<AtOp>::possible) {
@@ -264,7 +275,8 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device));
     CastCount* count = nullptr;
     if (table != nullptr && region->log != nullptr)
-      count = &region->log->call(op_policy::name_of(number), table->rules[number]);
+      count = &region->log->call(op_policy::name_of(number), given,
+                                 choice.has_value() ? choice->by() : std::string());
     if (rule == CastRule::banned) refuse_banned(op_policy::kListed[number].name);
     if constexpr ((std::is_same_v<std::remove_cvref_t<Args>, std::optional<c10::ScalarType>> ||
                    ...)) {

@@ -8,7 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "amp/cast_log.h"
@@ -19,13 +19,15 @@ namespace amp::autocast {
 class Log {
  public:
   // Counts a call. The reference stays good as long as the log; its fields belong to the thread that
-  // runs the region.
-  CastCount& call(const std::string& op, CastRule rule);
+  // runs the region. by: CastCount's.
+  CastCount& call(const std::string& op, CastRule rule, const std::string& by = {});
+  // Takes back the call of an op that was counted as one without a rule, if the model called it.
+  void take_back(const std::string& op);
   std::vector<CastCount> counts() const;
 
  private:
   mutable std::mutex mutex_;
-  std::map<std::pair<std::string, CastRule>, CastCount> counts_;
+  std::map<std::tuple<std::string, CastRule, std::string>, CastCount> counts_;
 };
 
 // Of this thread's CastLog; null without one.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "amp/precision/emulation.h"
+#include "src/op_policy/module_rules.h"
 #include "src/op_policy/table.h"
 
 namespace amp::autocast {
@@ -23,6 +24,7 @@ struct Region : c10::DebugInfoBase {
   struct Device {
     std::shared_ptr<const op_policy::Table> table;
     std::vector<CastRule> added;
+    op_policy::Memory memory = {};  // of the model that the policy is bound to
     std::optional<Emulation> emulate = {};
   };
   Device cpu, cuda;
@@ -46,7 +48,8 @@ inline std::optional<Emulation> emulation_here(c10::DeviceType device) {
 }
 
 // Puts a boxed kernel on the autocast keys for each op that is not among the listed ones, once in
-// the process, and returns the rules by the ops' numbers.
-std::vector<CastRule> rules_of_added(const std::map<std::string, CastRule>& added);
+// the process, and returns the rules by the ops' numbers. With rules of modules these are all that cast
+// arguments could be given to.
+std::vector<CastRule> rules_of_added(const op_policy::Table& table);
 
 }  // namespace amp::autocast

@@ -78,7 +78,7 @@ struct Inspector::Impl {
   std::vector<OpSummary> summaries;
   using Site = std::tuple<std::string, std::string, std::string, Pass>;
   std::map<Site, std::size_t> sites;
-  std::map<std::pair<std::string, CastRule>, CastCount> casts;
+  std::map<std::tuple<std::string, CastRule, std::string>, CastCount> casts;
   std::vector<ShadowRecord> shadow_sums;
   std::map<Site, std::size_t> shadow_sites;
   std::optional<Departure> first_departure;
@@ -113,9 +113,10 @@ struct Inspector::Impl {
     executor.reset();
     if (cast_log.has_value()) {
       for (const auto& count : cast_log->counts()) {
-        auto& sum = casts[{count.op, count.rule}];
+        auto& sum = casts[{count.op, count.rule, count.by}];
         sum.op = count.op;
         sum.rule = count.rule;
+        sum.by = count.by;
         sum.calls += count.calls;
         sum.casts += count.casts;
         sum.bytes += count.bytes;
@@ -250,9 +251,9 @@ struct Inspector::Impl {
   }
 };
 
-Inspector::Inspector(torch::nn::Module& model, InspectorOptions options)
+Inspector::Inspector(const torch::nn::Module& model, InspectorOptions options)
     : impl_(std::make_unique<Impl>(inspect::Names(model), options)) {}
-Inspector::Inspector(torch::jit::Module& model, InspectorOptions options)
+Inspector::Inspector(const torch::jit::Module& model, InspectorOptions options)
     : impl_(std::make_unique<Impl>(inspect::Names(model), options)) {}
 Inspector::Inspector(NamedTensors parameters, InspectorOptions options)
     : impl_(std::make_unique<Impl>(inspect::Names(parameters), options)) {}

@@ -104,6 +104,7 @@ std::string report(const Report& report) {
   Json casts = Json::array();
   for (const auto& count : report.casts) {
     casts.push_back({{"op", count.op},
+                     {"by", count.by},
                      {"rule", op_policy::name_of(count.rule)},
                      {"calls", count.calls},
                      {"casts", count.casts},

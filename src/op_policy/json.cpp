@@ -1,13 +1,17 @@
 // An OpPolicy as JSON and back, and the names of the rules.
+#include <algorithm>
 #include <array>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "amp/error.h"
 #include "src/op_policy/lists.h"
+#include "src/op_policy/op_names.h"
 #include "src/op_policy/rule_names.h"
 #include "src/op_policy/table.h"
+#include "src/op_policy/user_names.h"
 #include "src/text/suggest.h"
 
 namespace amp {
@@ -26,7 +30,7 @@ constexpr std::array<std::pair<const char*, CastRule>, 8> kRules = {
      {"keep", CastRule::keep},
      {"banned", CastRule::banned}}};
 
-json parsed(const std::string& text) {
+json parsed_json(const std::string& text) {
   try {
     auto object = json::parse(text);
     if (object.is_object()) return object;
@@ -63,23 +67,97 @@ CastRule rule_of(const std::string& name) {
 
 }  // namespace op_policy
 
-std::string OpPolicy::to_json() const {
-  const auto& base = *op_policy::list(table_->base).table;
-  auto rules = op_policy::json::object();
-  for (std::size_t i = 0; i < op_policy::kOps; ++i) {
-    if (table_->rules[i] != base.rules[i])
-      rules[op_policy::name_of(i)] = op_policy::name_of(table_->rules[i]);
+namespace op_policy {
+namespace {
+
+// A name that from_json takes for this overload alone, and not for what users know by it.
+std::string exact(const std::string& op) { return user_name(op) == nullptr ? op : op + ".default"; }
+
+json rules_of(const Table& table) {
+  auto rules = json::object();
+  Table expected = *list(table.base).table;
+  for (const auto& name : set_names(table)) {
+    const auto rule = table.names.at(name);
+    auto after = expected;
+    set_members(after, name, members_of(name), rule);
+    auto without = table;
+    for (auto& use : without.uses)
+      if (use.has_value() && use->name == name) use.reset();
+    if (same_rules(after, expected) && same_rules(without, table)) continue;
+    expected = std::move(after);
+    rules[name] = name_of(rule);
   }
-  for (const auto& [name, rule] : table_->added) rules[name] = op_policy::name_of(rule);
-  return op_policy::json{{"base", table_->base}, {"rules", rules}}.dump(2);
+  for (std::size_t i = 0; i < kOps; ++i)
+    if (table.rules[i] != expected.rules[i]) rules[exact(name_of(i))] = name_of(table.rules[i]);
+  for (const auto& [name, rule] : table.added) {
+    const auto known = expected.added.find(name);
+    if (known == expected.added.end() || known->second != rule) rules[exact(name)] = name_of(rule);
+  }
+  for (const auto& [name, rule] : expected.added)
+    if (!table.added.contains(name)) rules[exact(name)] = name_of(CastRule::keep);
+  return rules;
+}
+
+json modules_of(const Table& table) {
+  auto modules = json::array();
+  for (const auto& [pattern, rule] : table.modules)
+    modules.push_back({{"module", pattern}, {"rule", name_of(rule)}});
+  return modules;
+}
+
+// The rules of names first, those that stand for most before the others, so that what is said of one
+// op holds wherever it stands in the text.
+void set_rules(OpPolicy& policy, const json& rules) {
+  if (!rules.is_object())
+    throw InvalidArgument("OpPolicy: rules must be an object of op: rule, got " + rules.dump());
+  std::vector<std::pair<std::string, CastRule>> ordered;
+  for (const auto& [op, rule] : rules.items())
+    ordered.emplace_back(op, rule_of(text_of(rule, "the rule of " + op)));
+  std::ranges::stable_sort(ordered, std::greater<>(), [](const auto& item) {
+    const auto name = parsed(item.first);
+    return name.has_overload || user_name(name.base) == nullptr ? std::size_t{0}
+                                                                : members_of(item.first).size();
+  });
+  for (const auto& [op, rule] : ordered) policy.set(op, rule);
+}
+
+// A list, because the last rule that means a module holds; or an object, where no two do.
+void set_modules(OpPolicy& policy, const json& modules) {
+  if (modules.is_object()) {
+    for (const auto& [pattern, rule] : modules.items())
+      policy.set_module(pattern, rule_of(text_of(rule, "the rule of the module " + pattern)));
+    return;
+  }
+  if (!modules.is_array())
+    throw InvalidArgument(
+        "OpPolicy: modules must be a list of {\"module\": pattern, \"rule\": rule}, got " +
+        modules.dump());
+  for (const auto& item : modules) {
+    if (!item.is_object() || item.size() != 2 || !item.contains("module") || !item.contains("rule"))
+      throw InvalidArgument(
+          "OpPolicy: a rule of a module must be {\"module\": pattern, \"rule\": rule}, got " +
+          item.dump());
+    const auto pattern = text_of(item.at("module"), "a module's pattern");
+    policy.set_module(pattern,
+                      rule_of(text_of(item.at("rule"), "the rule of the module " + pattern)));
+  }
+}
+
+}  // namespace
+}  // namespace op_policy
+
+std::string OpPolicy::to_json() const {
+  op_policy::json object = {{"base", table_->base}, {"rules", op_policy::rules_of(*table_)}};
+  if (!table_->modules.empty()) object["modules"] = op_policy::modules_of(*table_);
+  return object.dump(2);
 }
 
 OpPolicy OpPolicy::from_json(const std::string& text) {
-  const auto object = op_policy::parsed(text);
+  const auto object = op_policy::parsed_json(text);
   for (const auto& [key, value] : object.items()) {
-    if (key == "base" || key == "rules") continue;
+    if (key == "base" || key == "rules" || key == "modules") continue;
     throw InvalidArgument("OpPolicy: a policy has no field '" + key + "'" +
-                          text::suggestion(key, {"base", "rules"}));
+                          text::suggestion(key, {"base", "rules", "modules"}));
   }
   if (!object.contains("base")) {
     throw InvalidArgument(
@@ -87,11 +165,8 @@ OpPolicy OpPolicy::from_json(const std::string& text) {
         "\"fast_cuda\" or \"unified\"");
   }
   OpPolicy policy(op_policy::list(op_policy::text_of(object.at("base"), "base")).table);
-  const auto rules = object.value("rules", op_policy::json::object());
-  if (!rules.is_object())
-    throw InvalidArgument("OpPolicy: rules must be an object of op: rule, got " + rules.dump());
-  for (const auto& [op, rule] : rules.items())
-    policy.set(op, op_policy::rule_of(op_policy::text_of(rule, "the rule of " + op)));
+  if (object.contains("rules")) op_policy::set_rules(policy, object.at("rules"));
+  if (object.contains("modules")) op_policy::set_modules(policy, object.at("modules"));
   return policy;
 }
 

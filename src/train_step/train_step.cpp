@@ -5,17 +5,11 @@
 #include <torch/nn/module.h>
 
 #include "amp/error.h"
+#include "src/recipe/bound.h"
 #include "src/train_step/impl.h"
 #include "src/train_step/load_weights.h"
 
 namespace amp {
-
-namespace train_step {
-void refuse_empty_holder() {
-  throw InvalidArgument(
-      "TrainStep, initialize: the module holder is empty; give one that holds a module");
-}
-}  // namespace train_step
 
 std::optional<double> StepReport::grad_norm() const {
   if (!grad_norm_.defined()) return std::nullopt;
@@ -27,9 +21,9 @@ double StepReport::scale() const {
 }
 
 TrainStep::TrainStep(torch::nn::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe)
-    : impl_(std::make_unique<Impl>(train_step::model_of(model), optimizer, recipe)) {}
+    : impl_(std::make_unique<Impl>(train_step::model_of(model), optimizer, bound(recipe, model))) {}
 TrainStep::TrainStep(torch::jit::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe)
-    : impl_(std::make_unique<Impl>(train_step::model_of(model), optimizer, recipe)) {}
+    : impl_(std::make_unique<Impl>(train_step::model_of(model), optimizer, bound(recipe, model))) {}
 TrainStep::~TrainStep() = default;
 
 StepReport TrainStep::operator()(at::TensorList inputs, const Loss& loss) {

@@ -26,25 +26,17 @@ auto state_of(c10::DeviceType device) {
 
 at::Tensor product() { return at::mm(at::ones({2, 2}), at::ones({2, 2})); }
 
+// CUDA's regions are in tests/autocast_cuda.
 TEST(Autocast, S3_1_TheDefaultDtypeIsTheDevices) {
   EXPECT_EQ(product().scalar_type(), at::kFloat);
-  {
-    const Autocast autocast(at::kCPU);
-    EXPECT_EQ(state_of(at::kCPU), std::make_tuple(true, at::kBFloat16, true));
-    EXPECT_EQ(product().scalar_type(), at::kBFloat16);
-  }
-  const Autocast autocast(at::kCUDA);
-  EXPECT_EQ(state_of(at::kCUDA), std::make_tuple(true, at::kHalf, true));
-  EXPECT_EQ(product().scalar_type(), at::kFloat) << "a region of CUDA is none of the CPU's";
+  const Autocast autocast(at::kCPU);
+  EXPECT_EQ(state_of(at::kCPU), std::make_tuple(true, at::kBFloat16, true));
+  EXPECT_EQ(product().scalar_type(), at::kBFloat16);
 }
 
 TEST(Autocast, S3_1_TheDtypeCanBeChosen) {
-  {
-    const Autocast autocast(at::kCPU, at::kHalf);
-    EXPECT_EQ(product().scalar_type(), at::kHalf);
-  }
-  const Autocast autocast(at::kCUDA, at::kBFloat16);
-  EXPECT_EQ(state_of(at::kCUDA), std::make_tuple(true, at::kBFloat16, true));
+  const Autocast autocast(at::kCPU, at::kHalf);
+  EXPECT_EQ(product().scalar_type(), at::kHalf);
 }
 
 TEST(Autocast, S3_1_ANewThreadStartsOutsideTheRegion) {
@@ -71,14 +63,12 @@ TEST(Autocast, S3_1_AnotherThreadsRegionIsItsOwn) {
 }
 
 TEST(Autocast, S3_2_TheEndRestoresWhatWasFound) {
-  for (const auto device : {at::kCPU, at::kCUDA}) {
-    const auto before = state_of(device);
-    {
-      const Autocast autocast(device, at::kHalf, {.cache_enabled = false});
-      EXPECT_EQ(state_of(device), std::make_tuple(true, at::kHalf, false));
-    }
-    EXPECT_EQ(state_of(device), before);
+  const auto before = state_of(at::kCPU);
+  {
+    const Autocast autocast(at::kCPU, at::kHalf, {.cache_enabled = false});
+    EXPECT_EQ(state_of(at::kCPU), std::make_tuple(true, at::kHalf, false));
   }
+  EXPECT_EQ(state_of(at::kCPU), before);
   EXPECT_EQ(product().scalar_type(), at::kFloat);
 }
 
@@ -108,16 +98,6 @@ TEST(Autocast, S3_2_TheInnerRegionRulesAndTheOuterComesBack) {
     EXPECT_EQ(product().scalar_type(), at::kBFloat16);
   }
   EXPECT_EQ(product().scalar_type(), at::kHalf);
-}
-
-TEST(Autocast, S3_2_RegionsOfTwoDevicesDoNotMeet) {
-  const Autocast cpu(at::kCPU);
-  {
-    const Autocast cuda(at::kCUDA);
-    EXPECT_EQ(state_of(at::kCPU), std::make_tuple(true, at::kBFloat16, true));
-  }
-  EXPECT_EQ(state_of(at::kCPU), std::make_tuple(true, at::kBFloat16, true));
-  EXPECT_FALSE(at::autocast::is_autocast_enabled(at::kCUDA));
 }
 
 TEST(Autocast, S3_2_DisabledTheRegionIsAsIfThereWereNone) {

@@ -58,7 +58,6 @@ TEST(SwitchesDeathTest, OtherAutocastsAndRecipesDoNot) {
     { const amp::Autocast bf16(at::kCPU, at::kBFloat16); }
     { const amp::Autocast by_default(at::kCPU); }
     { const amp::Autocast disabled(at::kCPU, at::kHalf, {.enabled = false}); }
-    { const amp::Autocast cuda(at::kCUDA, at::kHalf); }
     make_train_step(amp::Recipe::fp32());
     make_train_step(amp::Recipe::bf16());
     return !amp::cpu_half_math();
