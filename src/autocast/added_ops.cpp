@@ -10,39 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "src/autocast/boxed.h"
 #include "src/autocast/kernels.h"
 #include "src/cpu_math/single_copy.h"
 
 namespace amp::autocast {
 namespace {
-
-// Calls act(tensor) for each tensor of an argument.
-template <typename Act>
-void for_each_tensor(const c10::IValue& argument, Act&& act) {
-  if (argument.isTensor()) {
-    act(argument.toTensor());
-  } else if (argument.isTensorList()) {
-    for (const auto& tensor : argument.toTensorVector()) act(tensor);
-  } else if (argument.isOptionalTensorList()) {
-    for (const std::optional<at::Tensor>& tensor : argument.toOptionalTensorList())
-      if (tensor.has_value()) act(*tensor);
-  }
-}
-
-void cast_in_place(const Casts& casts, c10::IValue& argument) {
-  if (argument.isTensor()) {
-    argument = casts(argument.toTensor());
-  } else if (argument.isTensorList()) {
-    c10::List<at::Tensor> list;
-    for (const auto& tensor : argument.toTensorVector()) list.push_back(casts(tensor));
-    argument = list;
-  } else if (argument.isOptionalTensorList()) {
-    c10::List<std::optional<at::Tensor>> list;
-    for (const std::optional<at::Tensor>& tensor : argument.toOptionalTensorList())
-      list.push_back(tensor.has_value() ? std::optional(casts(*tensor)) : std::nullopt);
-    argument = list;
-  }
-}
 
 c10::ScalarType boxed_target(CastRule rule, c10::DeviceType device,
                              c10::ArrayRef<c10::IValue> arguments) {
@@ -62,30 +35,9 @@ class BoxedKernel : public c10::OperatorKernel {
     const auto rule = rule_here();
     if (rule == CastRule::keep) {
       op.redispatchBoxed(keys & keys_after(device_), stack);
-      return;
-    }
-    const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device_));
-    if (rule == CastRule::banned) refuse_banned(op.schema().name().c_str());
-    const auto count = op.schema().arguments().size();
-    const auto arguments = c10::ArrayRef<c10::IValue>(*stack).slice(stack->size() - count, count);
-    const auto& log = current_region()->log;
-    auto* count_here = log == nullptr
-                           ? nullptr
-                           : &log->call(op_policy::full_name(op.operator_name().name,
-                                                             op.operator_name().overload_name),
-                                        rule);
-    Casts casts{boxed_target(rule, device_, arguments), device_, /*ours=*/true, count_here};
-    const auto* emulation = emulation_of(current_region(), device_, rule);
-    if (emulation != nullptr) casts.rounded_to = emulation->forward;
-    if (casts.dtype != kAsItIs) {  // promote without an eligible tensor
-      for (auto place = stack->size() - count; place < stack->size(); ++place)
-        cast_in_place(casts, (*stack)[place]);
-    }
-    op.callBoxed(stack);
-    if (emulation == nullptr) return;
-    for (auto place = stack->size() - op.schema().returns().size(); place < stack->size(); ++place) {
-      auto& result = (*stack)[place];
-      if (result.isTensor()) result = with_rounded_gradient(*emulation, result.toTensor());
+    } else {
+      const auto& name = op.operator_name();
+      cast_and_call(op, stack, device_, rule, op_policy::full_name(name.name, name.overload_name));
     }
   }
 
@@ -116,6 +68,29 @@ void register_boxed(const std::string& name, std::size_t number) {
 }
 
 }  // namespace
+
+void cast_and_call(const c10::OperatorHandle& op, torch::jit::Stack* stack, c10::DeviceType device,
+                   CastRule rule, const std::string& name) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device));
+  if (rule == CastRule::banned) refuse_banned(op.schema().name().c_str());
+  const auto count = op.schema().arguments().size();
+  const auto arguments = c10::ArrayRef<c10::IValue>(*stack).slice(stack->size() - count, count);
+  const auto& log = current_region()->log;
+  auto* count_here = log == nullptr ? nullptr : &log->call(name, rule);
+  Casts casts{boxed_target(rule, device, arguments), device, /*ours=*/true, count_here};
+  const auto* emulation = emulation_of(current_region(), device, rule);
+  if (emulation != nullptr) casts.rounded_to = emulation->forward;
+  if (casts.dtype != kAsItIs) {  // promote without an eligible tensor
+    for (auto place = stack->size() - count; place < stack->size(); ++place)
+      cast_in_place(casts, (*stack)[place]);
+  }
+  op.callBoxed(stack);
+  if (emulation == nullptr) return;
+  for (auto place = stack->size() - op.schema().returns().size(); place < stack->size(); ++place) {
+    auto& result = (*stack)[place];
+    if (result.isTensor()) result = with_rounded_gradient(*emulation, result.toTensor());
+  }
+}
 
 std::vector<CastRule> rules_of_added(const std::map<std::string, CastRule>& added) {
   if (added.empty()) return {};

@@ -92,6 +92,12 @@ class Widest {
   void operator()(const at::Tensor& tensor) {
     if (!at::autocast::is_eligible(tensor, device_)) return;
     const auto dtype = tensor.scalar_type();
+    const bool is_low = dtype != c10::kFloat;
+    if (widest_ == kAsItIs) first_is_low_ = is_low;
+    if (widest_ != kAsItIs) others_are_fp32_ = (others_are_fp32_ || !any_other_) && !is_low;
+    any_other_ |= widest_ != kAsItIs;
+    any_low_ |= is_low;
+    mixed_ |= widest_ != kAsItIs && widest_ != dtype;
     widest_ = widest_ == kAsItIs || widest_ == dtype ? dtype : c10::kFloat;
   }
   template <typename T>
@@ -105,10 +111,16 @@ class Widest {
     }
   }
   c10::ScalarType dtype() const { return widest_; }
+  bool any_low() const { return any_low_; }
+  bool mixed() const { return mixed_; }
+  // The first low, and others, all of them fp32: what the CPU's kernels of norms are made for.
+  bool low_beside_fp32() const { return first_is_low_ && others_are_fp32_; }
 
  private:
   c10::DeviceType device_;
   c10::ScalarType widest_ = kAsItIs;
+  bool any_low_ = false, mixed_ = false;
+  bool first_is_low_ = false, any_other_ = false, others_are_fp32_ = false;
 };
 
 template <typename First, typename... Rest>
@@ -226,6 +238,17 @@ inline const Emulation* emulation_of(const Region* region, c10::DeviceType devic
   return emulate.has_value() ? &*emulate : nullptr;
 }
 
+template <typename... Args>
+bool is_mix_for_no_kernel(c10::DeviceType device, const Args&... args) {
+  Widest widest(device);
+  (widest.meet(args), ...);
+  return widest.mixed() && !widest.low_beside_fp32();
+}
+
+// Computes in a wider dtype than it is given (inside.h).
+template <typename AtOp, op_policy::Op number, typename Schema>
+struct InsideKernel;
+
 template <typename AtOp, op_policy::Op number, c10::DeviceType device, typename Schema>
 struct Kernel;
 
@@ -238,8 +261,20 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
     constexpr auto own = device == c10::DeviceType::CPU ? op_policy::kListed[number].cpu
                                                         : op_policy::kListed[number].cuda;
     auto rule = table == nullptr ? own : table->rules[number];
+    if constexpr (op_policy::kCompleted[number] != CastRule::keep) {
+      if (rule == CastRule::fp32_inside)
+        return InsideKernel<AtOp, number, Ret(Args...)>::run(keys, static_cast<Args>(args)...);
+    }
+    if constexpr (op_policy::rounds_in_between(number) && device == c10::DeviceType::CPU) {
+      if (rule == CastRule::lower_precision && table != nullptr && table->rounds_once() &&
+          !region->of(device).emulate.has_value())
+        return InsideKernel<AtOp, number, Ret(Args...)>::widened(keys, static_cast<Args>(args)...);
+    }
     if (rule == CastRule::fp32_inside && !Inside<AtOp>::reads_low_precision(device, args...))
       rule = CastRule::fp32;
+    if (rule == CastRule::fp32_inside && device == c10::DeviceType::CPU &&
+        is_mix_for_no_kernel(device, args...))
+      rule = CastRule::promote;
     if constexpr (std::is_same_v<AtOp, at::_ops::lstm_input>) {
       // LibTorch's, with casts inside it: in fp16 it takes its fast path for fp32 inputs alone.
       if (rule == CastRule::lower_precision && device == c10::DeviceType::CPU &&

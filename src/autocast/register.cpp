@@ -6,6 +6,7 @@
 
 #include "amp/error.h"
 #include "src/autocast/cross_entropy.h"
+#include "src/autocast/inside.h"
 #include "src/autocast/kernels.h"
 #include "src/autocast/lstm.h"
 #include "src/cpu_math/single_copy.h"
@@ -25,6 +26,8 @@ bool register_once() {
   register_part_3(*cpu, *cuda);
   register_part_4(*cpu, *cuda);
   register_part_5(*cpu, *cuda);
+  register_inside_1(*cpu, *cuda);
+  register_inside_2(*cpu, *cuda);
   return true;
 }
 
