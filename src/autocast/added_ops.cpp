@@ -11,40 +11,13 @@
 #include <utility>
 #include <vector>
 
+#include "src/autocast/boxed.h"
 #include "src/autocast/kernels.h"
 #include "src/autocast/module_ops.h"
 #include "src/cpu_math/single_copy.h"
 
 namespace amp::autocast {
 namespace {
-
-// Calls act(tensor) for each tensor of an argument.
-template <typename Act>
-void for_each_tensor(const c10::IValue& argument, Act&& act) {
-  if (argument.isTensor()) {
-    act(argument.toTensor());
-  } else if (argument.isTensorList()) {
-    for (const auto& tensor : argument.toTensorVector()) act(tensor);
-  } else if (argument.isOptionalTensorList()) {
-    for (const std::optional<at::Tensor>& tensor : argument.toOptionalTensorList())
-      if (tensor.has_value()) act(*tensor);
-  }
-}
-
-void cast_in_place(const Casts& casts, c10::IValue& argument) {
-  if (argument.isTensor()) {
-    argument = casts(argument.toTensor());
-  } else if (argument.isTensorList()) {
-    c10::List<at::Tensor> list;
-    for (const auto& tensor : argument.toTensorVector()) list.push_back(casts(tensor));
-    argument = list;
-  } else if (argument.isOptionalTensorList()) {
-    c10::List<std::optional<at::Tensor>> list;
-    for (const std::optional<at::Tensor>& tensor : argument.toOptionalTensorList())
-      list.push_back(tensor.has_value() ? std::optional(casts(*tensor)) : std::nullopt);
-    argument = list;
-  }
-}
 
 c10::ScalarType boxed_target(CastRule rule, c10::DeviceType device,
                              c10::ArrayRef<c10::IValue> arguments) {
@@ -100,53 +73,20 @@ class BoxedKernel : public c10::OperatorKernel {
     const auto* region = current_region();
     if (region == nullptr || region->of(device_).table == nullptr) return pass_on(op, keys, stack);
     const auto own = rule_here(*region);
-    const auto& schema = op.schema();
-    const auto count = schema.arguments().size();
-    const auto arguments = Arguments(*stack).slice(stack->size() - count, count);
-    const auto choice = choice_of(region->of(device_), arguments);
+    const auto choice = choice_of_arguments(op.schema(), region->of(device_), *stack);
     const auto rule = choice.has_value() ? choice->rule : own;
-    if (choice.has_value() && region->log != nullptr)
-      note_choice(*region->log, name_of(op), own, *choice);
+    const bool is_noted = choice.has_value() && region->log != nullptr;
+    if (rule == CastRule::keep && !is_noted) return pass_on(op, keys, stack);
+    const auto name =
+        op_policy::full_name(op.operator_name().name, op.operator_name().overload_name);
+    if (is_noted) note_choice(*region->log, name, own, *choice);
     if (rule == CastRule::keep) return pass_on(op, keys, stack);
-    const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device_));
-    if (rule == CastRule::banned) refuse_banned(schema.name().c_str());
-    auto* count_here = region->log == nullptr
-                           ? nullptr
-                           : &region->log->call(name_of(op), rule,
-                                                choice.has_value() ? choice->by() : std::string());
-    Casts casts{boxed_target(rule, device_, arguments), device_, /*ours=*/true, count_here};
-    const auto* emulation = emulation_of(region, device_, rule);
-    if (emulation != nullptr) casts.rounded_to = emulation->forward;
-    std::vector<std::pair<at::Tensor, at::Tensor>> written;
-    if (casts.dtype != kAsItIs)  // promote without an eligible tensor
-      written = cast_all(casts, schema, *stack);
-    op.callBoxed(stack);
-    for (const auto& [original, copy] : written) original.detach().copy_(copy.detach());
-    if (emulation == nullptr) return;
-    for (auto place = stack->size() - schema.returns().size(); place < stack->size(); ++place) {
-      auto& result = (*stack)[place];
-      if (result.isTensor()) result = with_rounded_gradient(*emulation, result.toTensor());
-    }
+    cast_and_call(op, stack, device_, rule, name, choice);
   }
 
  private:
   void pass_on(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torch::jit::Stack* stack) {
     op.redispatchBoxed(keys & keys_after(device_), stack);
-  }
-
-  static std::string name_of(const c10::OperatorHandle& op) {
-    return op_policy::full_name(op.operator_name().name, op.operator_name().overload_name);
-  }
-
-  static std::optional<Choice> choice_of(const Region::Device& here, Arguments arguments) {
-    const auto& table = *here.table;
-    if (table.modules.empty()) return std::nullopt;
-    int rule = rule_of_scopes(table);
-    if (table.model != nullptr) {
-      const auto meet = [&](const at::Tensor& tensor) { raise_to_rule_of(tensor, here, rule); };
-      for (const auto& argument : arguments) for_each_tensor(argument, meet);
-    }
-    return choice_of_module(table, rule);
   }
 
   CastRule rule_here(const Region& region) const {
@@ -200,6 +140,47 @@ class Registry {
 };
 
 }  // namespace
+
+std::optional<Choice> choice_of_arguments(const c10::FunctionSchema& schema,
+                                          const Region::Device& here,
+                                          const torch::jit::Stack& stack) {
+  const auto& table = *here.table;
+  if (table.modules.empty()) return std::nullopt;
+  int rule = rule_of_scopes(table);
+  if (table.model != nullptr) {
+    const auto meet = [&](const at::Tensor& tensor) { raise_to_rule_of(tensor, here, rule); };
+    const auto count = schema.arguments().size();
+    for (const auto& argument : Arguments(stack).slice(stack.size() - count, count))
+      for_each_tensor(argument, meet);
+  }
+  return choice_of_module(table, rule);
+}
+
+void cast_and_call(const c10::OperatorHandle& op, torch::jit::Stack* stack, c10::DeviceType device,
+                   CastRule rule, const std::string& name, const std::optional<Choice>& choice) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device));
+  const auto& schema = op.schema();
+  if (rule == CastRule::banned) refuse_banned(schema.name().c_str());
+  const auto count = schema.arguments().size();
+  const auto arguments = Arguments(*stack).slice(stack->size() - count, count);
+  const auto& log = current_region()->log;
+  auto* count_here =
+      log == nullptr ? nullptr
+                     : &log->call(name, rule, choice.has_value() ? choice->by() : std::string());
+  Casts casts{boxed_target(rule, device, arguments), device, /*ours=*/true, count_here};
+  const auto* emulation = emulation_of(current_region(), device, rule);
+  if (emulation != nullptr) casts.rounded_to = emulation->forward;
+  std::vector<std::pair<at::Tensor, at::Tensor>> written;
+  if (casts.dtype != kAsItIs)  // promote without an eligible tensor
+    written = cast_all(casts, schema, *stack);
+  op.callBoxed(stack);
+  for (const auto& [original, copy] : written) original.detach().copy_(copy.detach());
+  if (emulation == nullptr) return;
+  for (auto place = stack->size() - schema.returns().size(); place < stack->size(); ++place) {
+    auto& result = (*stack)[place];
+    if (result.isTensor()) result = with_rounded_gradient(*emulation, result.toTensor());
+  }
+}
 
 std::vector<CastRule> rules_of_added(const op_policy::Table& table) {
   if (table.added.empty() && table.modules.empty()) return {};

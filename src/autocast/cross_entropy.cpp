@@ -2,6 +2,7 @@
 #include "src/autocast/cross_entropy.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/_lazy_clone.h>
 #include <ATen/ops/amax.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -12,6 +13,7 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/impl/COW.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -183,6 +185,17 @@ struct Function : torch::autograd::Function<Function> {
   }
 };
 
+// The logits as they are now, for the backward pass, whatever is done to them until then. Their memory is
+// shared until somebody writes to it: who does then gets a copy of his own. Memory that LibTorch cannot
+// share so (a view of foreign memory, shared memory) is copied.
+at::Tensor kept(const at::Tensor& logits) {
+  if (!c10::GradMode::is_enabled() || !logits.requires_grad()) return logits;
+  const auto& storage = *logits.storage().unsafeGetStorageImpl();
+  const bool can_share = c10::impl::cow::has_simple_data_ptr(storage) ||
+                         c10::impl::cow::is_cow_data_ptr(storage.data_ptr());
+  return can_share ? at::_lazy_clone(logits) : logits.clone();
+}
+
 }  // namespace
 
 bool takes_cross_entropy(const at::Tensor& logits, const at::Tensor& target) {
@@ -195,7 +208,7 @@ bool takes_cross_entropy(const at::Tensor& logits, const at::Tensor& target) {
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& target,
                          const at::Tensor& weight, const CrossEntropy& options) {
   const auto given = weight.defined() ? std::optional(weight) : std::nullopt;
-  return Function::apply(logits, target, given, options.reduction, options.ignore_index,
+  return Function::apply(kept(logits), target, given, options.reduction, options.ignore_index,
                          options.label_smoothing);
 }
 

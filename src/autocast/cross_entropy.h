@@ -20,7 +20,8 @@ bool takes_cross_entropy(const at::Tensor& logits, const at::Tensor& target);
 
 // at::cross_entropy_loss of the logits in fp32, which is what it returns, for logits that stay in
 // low precision: they are widened some rows at a time, forward and backward, and only each row's
-// logarithm of the sum is kept. The gradient is rounded once to the logits' dtype. weight: [classes]
+// logarithm of the sum is kept. The logits may be changed afterwards: the gradient is that of what they
+// were (a copy of them is made then, and only then). The gradient is rounded once to the logits' dtype. weight: [classes]
 // in fp32 or undefined. With create_graph the backward pass is one of recorded ATen ops on the whole,
 // which can be differentiated again. Does not wait for the device. Throws c10::Error for what
 // at::cross_entropy_loss refuses.

@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "src/autocast/argument_rules.h"
+#include "src/autocast/attention_module.h"
 #include "src/autocast/cast_cache.h"
 #include "src/autocast/emulation.h"
 #include "src/autocast/log.h"
-#include "src/autocast/attention_module.h"
 #include "src/autocast/recurrent_ops.h"
 #include "src/autocast/region.h"
 
@@ -95,6 +95,12 @@ class Widest {
   void operator()(const at::Tensor& tensor) {
     if (!at::autocast::is_eligible(tensor, device_)) return;
     const auto dtype = tensor.scalar_type();
+    const bool is_low = dtype != c10::kFloat;
+    if (widest_ == kAsItIs) first_is_low_ = is_low;
+    if (widest_ != kAsItIs) others_are_fp32_ = (others_are_fp32_ || !any_other_) && !is_low;
+    any_other_ |= widest_ != kAsItIs;
+    any_low_ |= is_low;
+    mixed_ |= widest_ != kAsItIs && widest_ != dtype;
     widest_ = widest_ == kAsItIs || widest_ == dtype ? dtype : c10::kFloat;
   }
   template <typename T>
@@ -108,10 +114,16 @@ class Widest {
     }
   }
   c10::ScalarType dtype() const { return widest_; }
+  bool any_low() const { return any_low_; }
+  bool mixed() const { return mixed_; }
+  // The first low, and others, all of them fp32: what the CPU's kernels of norms are made for.
+  bool low_beside_fp32() const { return first_is_low_ && others_are_fp32_; }
 
  private:
   c10::DeviceType device_;
   c10::ScalarType widest_ = kAsItIs;
+  bool any_low_ = false, mixed_ = false;
+  bool first_is_low_ = false, any_other_ = false, others_are_fp32_ = false;
 };
 
 template <typename First, typename... Rest>
@@ -229,6 +241,17 @@ inline const Emulation* emulation_of(const Region* region, c10::DeviceType devic
   return emulate.has_value() ? &*emulate : nullptr;
 }
 
+template <typename... Args>
+bool is_mix_for_no_kernel(c10::DeviceType device, const Args&... args) {
+  Widest widest(device);
+  (widest.meet(args), ...);
+  return widest.mixed() && !widest.low_beside_fp32();
+}
+
+// Computes in a wider dtype than it is given (inside.h).
+template <typename AtOp, op_policy::Op number, typename Schema>
+struct InsideKernel;
+
 template <typename AtOp, op_policy::Op number, c10::DeviceType device, typename Schema>
 struct Kernel;
 
@@ -244,12 +267,19 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
     std::optional<Choice> choice;
     if (table != nullptr && table->reads_arguments) {
       choice = choice_by_arguments<AtOp>(region->of(device), args...);
-      if (choice.has_value()) {
-        if (region->log != nullptr)
-          note_choice(*region->log, op_policy::name_of(number), rule, *choice);
-        rule = choice->rule;
-      }
+      if (choice.has_value()) rule = choice->rule;
     }
+    if constexpr (op_policy::kCompleted[number] != CastRule::keep) {
+      if (rule == CastRule::fp32_inside)
+        return InsideKernel<AtOp, number, Ret(Args...)>::run(keys, static_cast<Args>(args)...);
+    }
+    if constexpr (op_policy::rounds_in_between(number) && device == c10::DeviceType::CPU) {
+      if (rule == CastRule::lower_precision && table != nullptr && table->rounds_once() &&
+          !region->of(device).emulate.has_value())
+        return InsideKernel<AtOp, number, Ret(Args...)>::widened(keys, static_cast<Args>(args)...);
+    }
+    if (choice.has_value() && region->log != nullptr)
+      note_choice(*region->log, op_policy::name_of(number), table->rules[number], *choice);
     const auto given = rule;
     if (rule == CastRule::fp32_inside && !Inside<AtOp>::reads_low_precision(device, args...))
       rule = CastRule::fp32;
@@ -257,6 +287,9 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
       if (rule == Recurrent<AtOp>::rule && !computes_recurrence(region, args...))
         rule = device == c10::DeviceType::CPU ? CastRule::keep : Recurrent<AtOp>::on_cuda;
     }
+    if (!Recurrent<AtOp>::possible && rule == CastRule::fp32_inside &&
+        device == c10::DeviceType::CPU && is_mix_for_no_kernel(device, args...))
+      rule = CastRule::promote;
     if constexpr (std::is_same_v<AtOp, at::_ops::lstm_input>) {
       // The layers inside have that rule.
       if (rule == CastRule::lower_precision && device == c10::DeviceType::CUDA)

@@ -1,7 +1,7 @@
 // A quarter of the listed ops' kernels.
 #include <ATen/Operators.h>
 
-#include "src/autocast/kernels.h"
+#include "src/autocast/inside.h"
 
 namespace amp::autocast {
 

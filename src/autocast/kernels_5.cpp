@@ -1,7 +1,7 @@
 // Kernels of the ops that only the fast lists name.
 #include <ATen/Operators.h>
 
-#include "src/autocast/kernels.h"
+#include "src/autocast/inside.h"
 
 namespace amp::autocast {
 

@@ -5,10 +5,11 @@
 #include <torch/library.h>
 
 #include "amp/error.h"
+#include "src/autocast/attention_module.h"
 #include "src/autocast/cross_entropy.h"
+#include "src/autocast/inside.h"
 #include "src/autocast/kernels.h"
 #include "src/autocast/lstm.h"
-#include "src/autocast/attention_module.h"
 #include "src/cpu_math/single_copy.h"
 
 namespace amp::autocast {
@@ -27,6 +28,8 @@ bool register_once() {
   register_part_4(*cpu, *cuda);
   register_part_5(*cpu, *cuda);
   register_attention_module(*cpu, *cuda);
+  register_inside_1(*cpu, *cuda);
+  register_inside_2(*cpu, *cuda);
   return true;
 }
 

@@ -28,27 +28,36 @@ bool is_network(std::string_view op) { return std::ranges::find(kNetworks, op) !
 
 CastRule torch_cpu_rule(const Listed& op) { return op.cpu; }
 CastRule torch_cuda_rule(const Listed& op) { return op.cuda; }
-// torch's lists leave these in fp32, and with them all that is made of their results.
+// torch's lists leave the first two kinds in fp32, and with them all that is made of their results.
+// tensordot is a product, whose own check refuses a mix of dtypes before the product could cast it.
 bool is_fast_on(const Listed& op, c10::DeviceType device) {
-  const std::string name = op.name;
-  return name == "embedding" || (is_network(name) && device == c10::DeviceType::CPU);
+  const std::string_view name = op.name;
+  return name == "embedding" ||
+         ((is_network(name) || name == "tensordot") && device == c10::DeviceType::CPU);
+}
+// Where torch's rule would refuse what its own list runs, or round in between.
+CastRule completed(const Listed& op, CastRule rule) {
+  const auto better = kCompleted[static_cast<std::size_t>(&op - kListed.data())];
+  const bool improves =
+      rule == CastRule::keep || (rule == CastRule::promote && better == CastRule::fp32_inside);
+  return improves && better != CastRule::keep ? better : rule;
 }
 CastRule fast_cpu_rule(const Listed& op) {
   if (is_fast_on(op, c10::DeviceType::CPU)) return CastRule::lower_precision;
-  return computes_in_fp32_inside(op.name) ? CastRule::fp32_inside : op.cpu;
+  return computes_in_fp32_inside(op.name) ? CastRule::fp32_inside : completed(op, op.cpu);
 }
 // CUDA's group_norm keeps mean and deviation in the dtype of its input: fp32 stays.
 CastRule fast_cuda_rule(const Listed& op) {
   if (is_fast_on(op, c10::DeviceType::CUDA)) return CastRule::lower_precision;
   const bool inside = computes_in_fp32_inside(op.name) &&
                       std::string_view(op.name) != "group_norm" && !is_cell(op.name);
-  return inside ? CastRule::fp32_inside : op.cuda;
+  return inside ? CastRule::fp32_inside : completed(op, op.cuda);
 }
 CastRule unified_rule(const Listed& op) {
   if (is_network(op.name)) return CastRule::lower_precision;
   if (is_cell(op.name)) return CastRule::fp32_inside;
   const bool use_cpu = op.cuda == CastRule::keep || op.cuda == CastRule::banned;
-  return use_cpu ? op.cpu : op.cuda;
+  return completed(op, use_cpu ? op.cpu : op.cuda);
 }
 
 List make_list(const char* name, const char* described, CastRule (*rule)(const Listed&)) {
@@ -69,6 +78,13 @@ const std::array<List, 5>& lists() {
 }
 
 }  // namespace
+
+bool can_follow_fp32_inside(const std::string& op) {
+  const auto* place = std::ranges::find(kListed, op, &Listed::name);
+  return computes_in_fp32_inside(op) ||
+         (place != kListed.end() &&
+          kCompleted[static_cast<std::size_t>(place - kListed.begin())] != CastRule::keep);
+}
 
 bool computes_in_fp32_inside(const std::string& op) {
   return std::ranges::find(kFp32Inside, op) != kFp32Inside.end() || is_cell(op);

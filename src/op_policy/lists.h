@@ -22,6 +22,10 @@ const List& list(const std::string& name);
 const List& torch_list(c10::DeviceType device);
 const List& fast_list(c10::DeviceType device);
 
+// Whether the rule fp32_inside is one for this op: LibTorch's kernel or ours computes so, or the op is
+// among those that are widened and narrowed around (inside_table.h).
+bool can_follow_fp32_inside(const std::string& op);
+
 // Whether LibTorch's kernels of the op read fp16 and bf16, compute in fp32 and round once; of
 // cross_entropy_loss, ours does. op: a listed op's name, with its overload.
 bool computes_in_fp32_inside(const std::string& op);

@@ -16,10 +16,16 @@ namespace op_policy {
 namespace {
 
 void check_rule(const std::string& op, CastRule rule, bool is_listed) {
-  if (rule == CastRule::fp32_inside && !computes_in_fp32_inside(op)) {
+  if (rule == CastRule::fp32_inside && !can_follow_fp32_inside(op)) {
     throw InvalidArgument("OpPolicy: " + op +
                           " cannot follow fp32_inside, because it is not known to compute in fp32 "
                           "when it reads less; use fp32");
+  }
+  const bool writes = parsed(op).base.ends_with('_');
+  if (is_listed && writes && rule != CastRule::fp32_inside && rule != CastRule::promote &&
+      rule != CastRule::keep && rule != CastRule::banned) {
+    throw InvalidArgument("OpPolicy: " + op + " cannot follow " + name_of(rule) +
+                          ", because what it writes keeps its dtype; use fp32_inside or promote");
   }
   const bool is_norm =
       op == "norm.Scalar" || op == "norm.ScalarOpt_dim" || op == "norm.names_ScalarOpt_dim";

@@ -1,11 +1,13 @@
 // Every op that LibTorch 2.11's autocast lists on the CPU or on CUDA, and the rule it has there; and
-// those that only the
-// fast and unified lists name (AMP_AUTOCAST_OPS_FAST).
+// those that only the fast and unified lists name (AMP_AUTOCAST_OPS_FAST) or complete torch's lists with
+// (inside_table.h).
 //
 // AMP_AUTOCAST_OPS_n(OP): OP(struct in at::_ops, name, rule on the CPU, rule on CUDA). In four
 // parts, because each makes a source file that the compiler can digest.
 // Source: aten/src/ATen/autocast_mode.{h,cpp}, PyTorch 2.11; `keep` stands for "not listed".
 #pragma once
+
+#include "src/op_policy/inside_table.h"
 
 #define AMP_AUTOCAST_OPS_1(OP) \
   OP(acos, "acos", keep, fp32) \
@@ -246,4 +248,7 @@
   AMP_AUTOCAST_OPS_2(OP)     \
   AMP_AUTOCAST_OPS_3(OP)     \
   AMP_AUTOCAST_OPS_4(OP)     \
-  AMP_AUTOCAST_OPS_FAST(OP)
+  AMP_AUTOCAST_OPS_FAST(OP)  \
+  AMP_INSIDE_OPS_1(OP)       \
+  AMP_INSIDE_OPS_2(OP)       \
+  AMP_MIXING_OPS(OP)

@@ -34,6 +34,36 @@ inline constexpr std::array<Listed, kOps> kListed = {{
 #undef AMP_OP
 }};
 
+// What `fast` and `unified` put in the place of torch's rule `keep` (and of `promote`, where it is
+// fp32_inside): keep where they leave it.
+constexpr std::array<CastRule, kOps> completed_rules() {
+  std::array<CastRule, kOps> rules = {};
+  rules.fill(CastRule::keep);
+#define AMP_COMPLETED_INSIDE(op, name, cpu, cuda) rules[op_##op] = CastRule::fp32_inside;
+#define AMP_COMPLETED_MIXING(op, name, cpu, cuda) rules[op_##op] = CastRule::promote;
+#define AMP_COMPLETED_LISTED(op) rules[op_##op] = CastRule::fp32_inside;
+  AMP_INSIDE_OPS_1(AMP_COMPLETED_INSIDE)
+  AMP_INSIDE_OPS_2(AMP_COMPLETED_INSIDE)
+  AMP_MIXING_OPS(AMP_COMPLETED_MIXING)
+  AMP_LISTED_INSIDE(AMP_COMPLETED_LISTED)
+#undef AMP_COMPLETED_INSIDE
+#undef AMP_COMPLETED_MIXING
+#undef AMP_COMPLETED_LISTED
+  return rules;
+}
+inline constexpr auto kCompleted = completed_rules();
+
+// Ops whose LibTorch kernels on the CPU round in between when their operands are low.
+constexpr bool rounds_in_between(std::size_t number) {
+  return number == op_addbmm || number == op_addmv || number == op_addr ||
+         number == op_linalg_vecdot;
+}
+// Ops whose LibTorch kernels on the CPU compute in fp32 when fp32 weights are beside low precision.
+constexpr bool reads_low_beside_fp32(std::size_t number) {
+  return number == op_batch_norm || number == op_native_batch_norm || number == op_instance_norm ||
+         number == op_native_group_norm;
+}
+
 // A name for this overload alone: "conv1d.default" beside "conv1d.padding".
 std::string name_of(std::size_t number);
 
@@ -77,6 +107,10 @@ struct Table {
   std::vector<ModuleRule> modules;  // of those that match a module the last holds
   std::shared_ptr<const BoundModel> model;
   bool reads_arguments = false;  // some rule depends on the arguments of a call, or its module
+
+  // Whether products that LibTorch's CPU kernels round in between are computed in fp32 inside: torch's
+  // own lists keep torch's bits.
+  bool rounds_once() const { return !base.starts_with("torch"); }
 };
 
 }  // namespace amp::op_policy

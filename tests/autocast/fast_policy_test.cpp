@@ -55,8 +55,7 @@ const std::vector<Case>& cases() {
          const auto weight = ramp(8, x.scalar_type());
          return at::group_norm(images, 2, weight, weight);
        },
-       true,
-       false},
+       true, false},
       {"batch_norm",
        [](auto& x) {
          const auto weight = ramp(x.size(1), x.scalar_type());
@@ -108,26 +107,30 @@ TEST(FastPolicy, Fp32StaysFp32) {
   EXPECT_EQ(at::softmax(x.to(at::kBFloat16), 0, at::kDouble).scalar_type(), at::kDouble);
 }
 
-bool is_network(const std::string& op) {
-  const auto name = op.substr(0, op.find('.'));
-  return (name == "gru" || name == "lstm" || name == "rnn_relu" || name == "rnn_tanh") &&
-         name.size() < op.size();
-}
-
+// Where torch's list has a rule that casts, `fast` has the same, but for the six that compute inside; and
+// where it keeps or promotes, `fast` may complete it by fp32_inside or promote.
 TEST(FastPolicy, AllElseIsTorchs) {
   const auto torch = OpPolicy::torch(kHere);
-  int others = 0;
+  int inside = 0, low = 0, completed = 0;
   for (const auto& op : OpPolicy::ops()) {
-    if (kFast.rule(op) == CastRule::fp32_inside || op == "embedding" ||
-        (is_network(op) && on_cpu())) {
-      ++others;
+    const auto mine = kFast.rule(op), theirs = torch.rule(op);
+    if (mine == theirs) continue;
+    if (mine == CastRule::lower_precision) {
+      EXPECT_EQ(theirs, CastRule::keep) << op;
+      ++low;
+    } else if (theirs == CastRule::keep || theirs == CastRule::promote) {
+      EXPECT_TRUE(mine == CastRule::fp32_inside || mine == CastRule::promote) << op;
+      ++completed;
     } else {
-      EXPECT_EQ(kFast.rule(op), torch.rule(op)) << op;
+      EXPECT_EQ(mine, CastRule::fp32_inside) << op;
+      ++inside;
     }
   }
-  // Six and, on the CPU, four cells that compute inside; the embedding and, on the CPU, eight networks,
-  // which torch's lists leave alone. CUDA lacks group_norm, too.
-  EXPECT_EQ(others, on_cpu() ? 19 : 6);
+  // embedding; on the CPU tensordot and eight networks, too.
+  EXPECT_EQ(low, on_cpu() ? 10 : 1);
+  EXPECT_GT(completed, 150);
+  // The six and, on the CPU, four cells.
+  EXPECT_LE(inside, 10);
 }
 
 // CUDA's kernels want weights of the input's dtype: the rule, on CPU tensors.
