@@ -30,8 +30,8 @@ const Recipe& checked(const Recipe& recipe, torch::optim::Optimizer& optimizer) 
 }
 
 // By the names of the model first.
-c10::Device checked_device(const train_step::Model& model,
-                           const torch::optim::Optimizer& optimizer, const Recipe& recipe) {
+c10::Device checked_device(const train_step::Model& model, const torch::optim::Optimizer& optimizer,
+                           const Recipe& recipe) {
   const auto device = train_step::checked_device("TrainStep", model.tensors(), recipe);
   train_step::check_parameters("TrainStep", optimizer);
   return device;

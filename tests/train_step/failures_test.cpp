@@ -154,7 +154,8 @@ TEST(TrainStep, S6_11_AComplexParameterIsRefusedByNameWhenItIsMade) {
   Model model;
   auto all = sgd(model.parameters());
   auto one = sgd({model.weight});
-  const auto why = AllOf(HasSubstr("'phase'"), HasSubstr("ComplexFloat"), HasSubstr("view_as_real"));
+  const auto why =
+      AllOf(HasSubstr("'phase'"), HasSubstr("ComplexFloat"), HasSubstr("view_as_real"));
   for (const auto& recipe : {Recipe::fp16(), Recipe::bf16(), Recipe::O2()}) {
     EXPECT_THAT([&] { TrainStep(model, one, recipe); }, ThrowsMessage<InvalidArgument>(why));
     EXPECT_THAT([&] { TrainStep(model, all, recipe); }, ThrowsMessage<InvalidArgument>(why));
