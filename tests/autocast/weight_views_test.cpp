@@ -193,8 +193,8 @@ TEST_P(WeightViews, OfASquareWeight) {
 
 // The level while it lives.
 struct Dual {
-  std::uint64_t level = torch::autograd::enter_dual_level();
-  ~Dual() { torch::autograd::exit_dual_level(level); }
+  std::uint64_t level = torch::autograd::forward_ad::enter_dual_level();
+  ~Dual() { torch::autograd::forward_ad::exit_dual_level(level); }
   at::Tensor make(const at::Tensor& primal, const at::Tensor& tangent) const {
     return at::_make_dual(primal, tangent, static_cast<std::int64_t>(level));
   }
