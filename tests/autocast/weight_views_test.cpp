@@ -255,23 +255,6 @@ TEST(ForwardMode, OfTheFastCrossEntropyAgreesWithDouble) {
   }
 }
 
-// Forward over reverse: a Hessian times a vector.
-TEST(ForwardMode, OverTheBackwardPassOfTheFastCrossEntropy) {
-  const auto tangent = (integers({5, 7}, 3) / 8).to(at::kBFloat16);
-  const auto product = [&](at::Tensor x, const at::Tensor& v) {
-    const Dual dual;
-    x.requires_grad_();
-    const auto out = at::cross_entropy_loss(dual.make(x, v), targets());
-    const auto first = grad({out}, {x}, {}, true, /*create_graph=*/true)[0];
-    return dual.tangent(first).clone();
-  };
-  const auto exact = product(logits().to(at::kDouble), tangent.to(at::kDouble));
-  const Autocast autocast(kHere, at::kBFloat16, {.policy = OpPolicy::fast(kHere)});
-  const auto ours = product(logits(), tangent);
-  ASSERT_TRUE(ours.defined());
-  EXPECT_TRUE(at::allclose(ours.to(at::kDouble), exact, 0.01, 1e-4));
-}
-
 // A class weight that wants a gradient gets torch's, or torch's refusal.
 TEST(FastCrossEntropy, WithAClassWeightThatNeedsAGradientIsTorchs) {
   const auto run = [&](bool fast) {
