@@ -214,7 +214,7 @@ TEST_P(WeightUses, InNestedRegions) {
 struct Tied : torch::nn::Module {
   Tied() {
     const auto index = here::arange(64 * 16, at::kFloat);
-    table = register_parameter("table", (index * 0.37).sin() * 0.2);
+    table = register_parameter("table", (index.view({64, 16}) * 0.37).sin() * 0.2);
   }
   at::Tensor loss(const at::Tensor& tokens) const {
     const auto h = at::tanh(at::embedding(table, tokens));

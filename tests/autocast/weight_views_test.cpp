@@ -301,14 +301,15 @@ TEST_P(WeightViews, FunctorchGradAgreesWithDouble) {
   const auto squares = [&](const at::Tensor& input, const at::Tensor& weight) {
     return at::linear(input, weight).to(at::kFloat).square().sum();
   };
-  const auto wide_w = w.detach().to(at::kDouble).requires_grad_();
+  const auto values_of_w = w.detach();
+  const auto wide_w = values_of_w.to(at::kDouble).requires_grad_();
   const auto wide_x = plain.to(at::kDouble).requires_grad_();
   const auto exact = grad({at::linear(wide_x, wide_w).square().sum()}, {wide_w, wide_x});
   const Autocast autocast(kHere, at::kBFloat16);
   at::linear(plain, w);
   {
     const Level level(at::functorch::TransformType::Grad);
-    const auto inside = level.wrapped(w.detach()).requires_grad_();
+    const auto inside = level.wrapped(values_of_w).requires_grad_();
     const auto found = grad({squares(plain, inside)}, {inside})[0];
     EXPECT_TRUE(at::allclose(Level::value(found).to(at::kDouble), exact[0], 0.01, 1));
   }
