@@ -129,7 +129,15 @@ void MasterWeights::move_into(torch::optim::Optimizer& optimizer) {
 
 bool MasterWeights::Pair::is_unlike() const {
   return model.scalar_type() != dtype || model.sizes() != master.sizes() ||
-         model.device() != master.device();
+         model.device() != master.device() || lies_in_fp32();
+}
+
+// LibTorch's InputArchive puts the memory of what it read under the tensor that is there and leaves
+// its dtype: of an fp32 file, each value is then read as two of fp16.
+bool MasterWeights::Pair::lies_in_fp32() const {
+  if (data == model.const_data_ptr() || !model.has_storage()) return false;
+  return model.storage_offset() == 0 && model.numel() > 0 && model.element_size() == 2 &&
+         model.storage().nbytes() == static_cast<std::size_t>(model.numel()) * sizeof(float);
 }
 
 bool MasterWeights::Pair::is_changed() const {
@@ -152,6 +160,15 @@ void MasterWeights::Pair::follow() {
             << master.device()
             << "; make a new optimizer and a new TrainStep for the changed model";
     throw InvalidArgument(message.str());
+  }
+  if (model.scalar_type() == dtype && lies_in_fp32()) {
+    throw InvalidArgument(
+        "weights: '" + name + "' is " + c10::toString(dtype) +
+        " and lies in memory of twice its size, as torch::load leaves it that reads an fp32 file "
+        "into "
+        "such a model; read the file before TrainStep or initialize, or into an fp32 model and "
+        "from "
+        "there by amp::load_weights (a view of larger memory: give it a clone())");
   }
   const auto now = model.detach();
   if (now.scalar_type() != dtype) {

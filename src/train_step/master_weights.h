@@ -35,7 +35,8 @@ class MasterWeights {
   // Where a weight is no longer its master rounded, the master becomes the weight; the optimizer's
   // state stays. A weight that has another dtype now gives its full values, and goes back to the
   // model's dtype. On the CPU every change is seen; elsewhere those that show in the tensor's version
-  // or address. Throws InvalidArgument by name for another shape or device. Does not wait for the
+  // or address. Throws InvalidArgument by name for another shape or device, and for fp32 values that
+  // torch::load left in the memory of a low-precision weight. Does not wait for the
   // device but for a weight of another dtype. Before each step, and before the masters are read.
   void follow_model();
   // The same for weights of another dtype or shape alone, which costs nothing. Before each forward
@@ -73,6 +74,7 @@ class MasterWeights {
     std::uint64_t content = 0;
 
     bool is_unlike() const;  // of another dtype or shape
+    bool lies_in_fp32() const;
     bool is_changed() const;
     void agree();  // they do, from now on
     void follow();

@@ -70,6 +70,7 @@ const Change kChanges[] = {
        auto other = std::make_shared<MlpImpl>();
        other->to(test_device());
        other->first->weight.data().copy_(wanted);
+       other->to(at::kHalf);
        std::stringstream file;
        torch::serialize::OutputArchive out;
        other->save(out);
@@ -176,6 +177,23 @@ TEST(MasterWeights, AWeightOfAnotherShapeIsRefusedByName) {
   EXPECT_THAT([&] { train_step(idle(model)); },
               ThrowsMessage<InvalidArgument>(
                   AllOf(HasSubstr("'second.weight'"), HasSubstr("[2, 2]"), HasSubstr("[3, 8]"))));
+}
+
+TEST(MasterWeights, AnFp32FileThatTorchLoadReadsIntoAnFp16ModelIsRefusedByName) {
+  if (!on_cpu()) GTEST_SKIP() << "from another device LibTorch reads it another way";
+  MlpImpl model;
+  auto optimizer = sgd(model.parameters());
+  std::stringstream file;
+  torch::serialize::OutputArchive out;
+  model.save(out);
+  out.save_to(file);
+  TrainStep train_step(model, optimizer, o2());
+  torch::serialize::InputArchive in;
+  in.load_from(file);
+  model.load(in);
+  EXPECT_THAT([&] { train_step(idle(model)); },
+              ThrowsMessage<InvalidArgument>(
+                  AllOf(HasSubstr("'first.weight'"), HasSubstr("amp::load_weights"))));
 }
 
 bool has(const NamedTensors& weights, const std::string& name, at::Tensor* value = nullptr) {
