@@ -18,12 +18,14 @@ constexpr std::array<const char*, 6> kFp32Inside = {"cross_entropy_loss", "softm
 
 CastRule torch_cpu_rule(const Listed& op) { return op.cpu; }
 CastRule torch_cuda_rule(const Listed& op) { return op.cuda; }
-// torch's lists leave the first two in fp32, and with them all that is made of their results. tensordot is
-// a product, whose own check refuses a mix of dtypes before the product could cast it.
+// torch's lists leave the first two in fp32, and with them all that is made of their results. The
+// others are products whose own checks refuse a mix of dtypes before an op inside could cast it.
 bool is_fast_on(const Listed& op, c10::DeviceType device) {
   const std::string name = op.name;
+  constexpr std::array<std::string_view, 6> on_cpu = {
+      "lstm.input", "tensordot", "chain_matmul", "linalg_multi_dot", "_convolution", "convolution"};
   return name == "embedding" ||
-         ((name == "lstm.input" || name == "tensordot") && device == c10::DeviceType::CPU);
+         (device == c10::DeviceType::CPU && std::ranges::find(on_cpu, name) != on_cpu.end());
 }
 // Where torch's rule would refuse what its own list runs, or round in between.
 CastRule completed(const Listed& op, CastRule rule) {
