@@ -20,15 +20,15 @@ struct Table;
 AMP_API OpPolicy autocast_policy(c10::DeviceType device);  // autocast.h
 
 // What autocast does with the arguments of an op. "Eligible" is a floating-point tensor on the
-// region's device that is not fp64; everything else is passed on as it is. In-place and out=
-// variants are never cast.
+// region's device that is not fp64; everything else is passed on as it is. out= variants are never
+// cast; in-place ones, which torch's lists leave alone, by fast and unified keep what they write.
 enum class CastRule : std::uint8_t {
   lower_precision,     // eligible tensors become the region's dtype
   fp32,                // eligible tensors become fp32
   fp32_set_opt_dtype,  // dtype= becomes fp32 if it was left out and the first tensor is eligible
   fp32_append_dtype,   // norm without dtype=: computes and returns fp32 if the tensor is eligible
   promote,             // eligible tensors become the widest of theirs; fp16 with bf16 becomes fp32
-  fp32_inside,         // reads low precision where the kernel computes in fp32 inside, else fp32
+  fp32_inside,         // reads low precision, computes in fp32 inside, else (softmax) is cast to fp32
   keep,                // nothing is cast here; ops that it is made of follow their own rules
   banned,              // throws UnsupportedError
 };
@@ -74,16 +74,19 @@ class AMP_API OpPolicy {
   // because LibTorch's kernels round in between; on CUDA, group_norm. embedding, which torch's lists
   // leave in fp32, gives low precision, and with it the sums that it begins (its gradient still adds
   // up in the table's dtype); and on the CPU an LSTM keeps no more than its inputs and outputs for the
-  // backward pass. The default of Recipe, TrainStep and the program.
+  // backward pass. What runs under torch's list runs here, too: ops that torch's list keeps and whose
+  // kernels refuse low precision or a mix of dtypes, or round in between, follow fp32_inside or promote,
+  // in place, too (index_add_, dot, lerp). The default of Recipe, TrainStep and the program.
   static OpPolicy fast(c10::DeviceType device);
   // One list for every device: CUDA's rule where CUDA's list names the op, else the CPU's;
-  // binary_cross_entropy, which CUDA's bans, in fp32. What runs on the CPU then is a test of CUDA's
-  // numerics.
+  // binary_cross_entropy, which CUDA's bans, in fp32; completed as fast() is. What runs on the CPU then
+  // is a test of CUDA's numerics.
   static OpPolicy unified();
 
   // Throws InvalidArgument for a name that no op has (with the nearest) and for a rule that the op
   // cannot follow: fp32_set_opt_dtype needs an argument dtype=, fp32_append_dtype is norm's, and
-  // fp32_inside is for the ops that fast() names. Then nothing is changed.
+  // fp32_inside is for the ops that fast() or unified() give it; in-place ops follow it, promote, keep
+  // or banned. Then nothing is changed.
   OpPolicy& set(const std::string& op, CastRule rule);
 
   // A rule for modules, before those of ops: for every op that a parameter or buffer of such a module, or
@@ -143,7 +146,7 @@ class AMP_API OpPolicy {
   // does not count.
   bool operator==(const OpPolicy& other) const;
 
-  // The listed ops by name and overload, sorted: torch's, and the two that only fast() names.
+  // The listed ops by name and overload, sorted: torch's, and those that only fast() and unified() name.
   static std::vector<std::string> ops();
 
  private:

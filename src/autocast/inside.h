@@ -78,9 +78,14 @@ struct InsideKernel<AtOp, number, Ret(Args...)> {
       return widened(keys, static_cast<Args>(args)...);
     const auto rule = table == nullptr ? CastRule::keep : table->rules[number];
     const bool may_pass = rule == CastRule::promote || rule == CastRule::fp32_inside;
-    if (rule == CastRule::keep ||
-        (may_pass && region->log == nullptr && !has_work<number>(rule, device, args...)))
+    if (rule == CastRule::keep)
       return AtOp::redispatch(keys & keys_after(device), static_cast<Args>(args)...);
+    if (may_pass && region->log == nullptr && !has_work<number>(rule, device, args...)) {
+      if (rule == CastRule::promote)
+        return AtOp::redispatch(keys & keys_after(device), static_cast<Args>(args)...);
+      const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device));
+      return AtOp::redispatch(keys & keys_after(device), static_cast<Args>(args)...);
+    }
     return widened(keys, static_cast<Args>(args)...);
   }
   static Ret widened(c10::DispatchKeySet keys, Args... args) {

@@ -106,7 +106,7 @@
   OP(scatter_reduce_two, "scatter_reduce.two", keep, keep) \
   OP(scatter_reduce__two, "scatter_reduce_.two", keep, keep) \
   OP(segment_reduce, "segment_reduce", keep, keep) \
-  OP(softsign, "softsign", keep, keep) \
+  OP(special_i1, "special_i1", keep, keep) \
   OP(special_airy_ai, "special_airy_ai", keep, keep) \
   OP(special_bessel_j0, "special_bessel_j0", keep, keep) \
   OP(special_bessel_j1, "special_bessel_j1", keep, keep) \

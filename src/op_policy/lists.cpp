@@ -28,12 +28,15 @@ bool is_network(std::string_view op) { return std::ranges::find(kNetworks, op) !
 
 CastRule torch_cpu_rule(const Listed& op) { return op.cpu; }
 CastRule torch_cuda_rule(const Listed& op) { return op.cuda; }
-// torch's lists leave the first two kinds in fp32, and with them all that is made of their results.
-// tensordot is a product, whose own check refuses a mix of dtypes before the product could cast it.
+// torch's lists leave the first two kinds in fp32, and with them all that is made of their results. The
+// others are products whose own checks refuse a mix of dtypes before an op inside could cast it.
 bool is_fast_on(const Listed& op, c10::DeviceType device) {
   const std::string_view name = op.name;
+  constexpr std::array<std::string_view, 5> products = {
+      "tensordot", "chain_matmul", "linalg_multi_dot", "_convolution", "convolution"};
   return name == "embedding" ||
-         ((is_network(name) || name == "tensordot") && device == c10::DeviceType::CPU);
+         (device == c10::DeviceType::CPU &&
+          (is_network(name) || std::ranges::find(products, name) != products.end()));
 }
 // Where torch's rule would refuse what its own list runs, or round in between.
 CastRule completed(const Listed& op, CastRule rule) {

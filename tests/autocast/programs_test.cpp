@@ -66,8 +66,9 @@ at::Tensor half_ulp(const at::Tensor& values, c10::ScalarType dtype) {
 }
 
 at::Tensor widened(const at::Tensor& tensor) {
-  return tensor.is_complex() ? at::view_as_real(tensor.to(at::kComplexDouble)).detach()
-                             : tensor.to(at::kDouble).detach();
+  return tensor.is_complex()
+             ? at::view_as_real(tensor.to(at::kComplexDouble).resolve_conj()).detach()
+             : tensor.to(at::kDouble).detach();
 }
 
 // Whether `got` is what one rounding to its dtype makes of the value: of double's, give or take what
@@ -76,7 +77,8 @@ bool is_one_rounding(const at::Tensor& got, const at::Tensor& exact, const at::T
   if (!got.defined() || !exact.defined()) return got.defined() == exact.defined();
   if (got.sizes() != exact.sizes()) return false;
   if (got.numel() == 0) return true;
-  if (!got.is_floating_point() && !got.is_complex()) return got.equal(fp32);
+  // Indices and counts; embedding_bag leaves some of them uninitialized.
+  if (!got.is_floating_point() && !got.is_complex()) return got.equal(fp32) || !exact.equal(fp32);
   auto dtype = got.is_complex() ? c10::toRealValueType(got.scalar_type()) : got.scalar_type();
   const auto value = widened(got), want = widened(exact), single = widened(fp32);
   const auto finite = want.isfinite().logical_and(single.isfinite());
@@ -95,11 +97,12 @@ bool is_one_rounding(const at::Tensor& got, const at::Tensor& exact, const at::T
 // Gradients pass through more roundings: of what was saved, and one at each cast.
 bool is_near(const at::Tensor& got, const at::Tensor& exact) {
   if (!got.defined() || !exact.defined()) return got.defined() == exact.defined();
+  if (got.numel() == 0) return exact.numel() == 0;
   const auto want = widened(exact);
   const auto finite = want.isfinite();
   const auto size = at::where(finite, want.abs(), 0.0).max().item<double>();
   const auto miss = at::where(finite, (widened(got) - want).abs(), 0.0).max().item<double>();
-  return got.numel() == 0 || miss <= 0.05 * size + 1e-3;
+  return miss <= 0.05 * size + 1e-3;
 }
 
 struct Failures {
@@ -186,6 +189,7 @@ bool gradients_right(const Outcome& got, const Tried& one) {
   for (std::size_t i = 0; i < got.gradients.size(); ++i) {
     const auto &exact = one.exact.gradients[i], &fp32 = one.fp32.gradients[i];
     if (!exact.defined() || !is_near(fp32, exact)) continue;  // fp32 itself has none, or a pole
+    if (exact.numel() > 0 && exact.abs().max().item<double>() > 65504) continue;  // past fp16
     if (!is_near(got.gradients[i], exact)) return false;
   }
   return true;
