@@ -7,6 +7,8 @@
 #include <torch/nn/modules/linear.h>
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "amp/error.h"
 #include "amp/inspect.h"
@@ -45,9 +47,9 @@ TEST(Holders, AModelInAHolderOrAPointer) {
   NetImpl on_the_stack;
   EXPECT_EQ(names_seen(on_the_stack, on_the_stack.fc), wanted);
   EXPECT_EQ(names_seen(&on_the_stack, on_the_stack.fc), wanted);
-  torch::nn::Sequential sequence(torch::nn::Linear(2, 2));
-  EXPECT_EQ(names_seen(sequence, sequence[0]->as<torch::nn::Linear>()),
-            (std::vector<std::string>{"0.weight", "0.bias"}));
+  torch::nn::Linear layer(2, 2);
+  const torch::nn::Sequential sequence(layer);
+  EXPECT_EQ(names_seen(sequence, layer), (std::vector<std::string>{"0.weight", "0.bias"}));
   EXPECT_EQ(names_seen(holder->fc, holder->fc), (std::vector<std::string>{"weight", "bias"}));
   Inspector with_options(holder, {.level = InspectLevel::steps});
   EXPECT_NO_THROW(Inspector(std::make_shared<torch::jit::Module>("scripted")));
