@@ -1,5 +1,4 @@
 // ampersand: trains, compares and explains mixed-precision training.
-#include <c10/util/Exception.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -11,10 +10,12 @@
 #include <string>
 
 #include "amp/error.h"
+#include "amp/inspect/thrown.h"
 #include "amp/version.h"
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/commands/session.h"
+#include "app/models/model_error.h"
 #include "app/training/interrupt.h"
 
 namespace {
@@ -28,9 +29,19 @@ int say(ExitStatus status, std::string message) {
   return status;
 }
 
+// What is left: LibTorch's, the standard library's, and what nobody foresaw. Too little memory is the
+// machine's matter.
+int say_unforeseen(const std::exception_ptr& error) {
+  const auto thrown = amp::thrown_of(error);
+  if (thrown.kind != amp::Thrown::Kind::memory) return say(kInternal, thrown.message);
+  return say(kFileOrData, "out of memory: " + thrown.message + "; " + amp::remedy_of(thrown));
+}
+
 int run(const Action& action) {
   try {
     return action();
+  } catch (const ModelError& error) {
+    return say(status_of(error), error.what());
   } catch (const amp::IoError& error) {
     return say(kFileOrData, error.what());
   } catch (const amp::NumericalError& error) {
@@ -41,10 +52,8 @@ int run(const Action& action) {
     return say(kUsage, error.what());
   } catch (const std::filesystem::filesystem_error& error) {
     return say(kFileOrData, error.path1().string() + ": " + error.code().message());
-  } catch (const c10::Error& error) {
-    return say(kInternal, error.what_without_backtrace());
-  } catch (const std::exception& error) {
-    return say(kInternal, error.what());
+  } catch (...) {
+    return say_unforeseen(std::current_exception());
   }
 }
 

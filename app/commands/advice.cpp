@@ -91,11 +91,18 @@ std::string losses_of(const Comparison& comparison) {
          shown(comparison.fp32_loss);
 }
 
+// Why a trial that did not come to its end did not.
+std::string end_of(const Trial& trial) {
+  const auto steps = std::to_string(trial.losses.size()) + " steps";
+  return trial.ending == Ending::failed ? "it failed after " + steps + ": " + trial.reason
+                                        : "it went non-finite after " + steps;
+}
+
 // What fp8 would lose, by what it lost.
 std::string fp8_finding(const Trial& trial, const Comparison& comparison) {
   const auto steps = std::to_string(trial.losses.size());
   if (trial.ending != Ending::finished)
-    return "fp8 would break it: emulated, it went non-finite after " + steps + " steps";
+    return "fp8 would break it: emulated, " + end_of(trial);
   return (comparison.accepted ? "fp8 would do, emulated for " : "fp8 would harm: emulated for ") +
          steps + " steps, " + losses_of(comparison);
 }
@@ -131,9 +138,7 @@ std::vector<std::string> findings(const Advice& advice) {
     if (comparison.accepted) continue;
     list.push_back(
         "not " + trial.candidate.precision.name + ": " +
-        (trial.ending == Ending::finished
-             ? losses_of(comparison)
-             : "it went non-finite after " + std::to_string(trial.losses.size()) + " steps"));
+        (trial.ending == Ending::finished ? losses_of(comparison) : end_of(trial)));
   }
   for (const auto& op : ranges.too_wide) {
     if (list.size() > 8) break;
@@ -162,6 +167,11 @@ std::vector<std::string> findings(const Advice& advice) {
   return list;
 }
 
+std::string or_dash(double value, const std::string& text = "") {
+  if (!std::isfinite(value)) return std::string(report::kDash);
+  return text.empty() ? shown(value) : text;
+}
+
 std::string trials_table(const Advice& advice) {
   std::vector<std::vector<std::string>> rows;
   const auto number = [](std::optional<double> value, int decimals) {
@@ -175,11 +185,13 @@ std::string trials_table(const Advice& advice) {
         advice.trials[i].candidate.is_emulated();  // its speed and memory are not fp8's
     rows.push_back(
         {advice.trials[i].candidate.precision.name,
-         i == 0                ? "yardstick"
-         : comparison.accepted ? "as fp32"
-                               : "worse than fp32",
-         shown(comparison.loss), i == 0 ? "" : report::with_sign(comparison.difference, 4),
-         i == 0 ? "" : shown(comparison.tolerance),
+         i == 0                                          ? "yardstick"
+         : comparison.accepted                           ? "as fp32"
+         : advice.trials[i].ending == Ending::failed ? "failed"
+                                                         : "worse than fp32",
+         or_dash(comparison.loss),
+         i == 0 ? "" : or_dash(comparison.difference, report::with_sign(comparison.difference, 4)),
+         i == 0 ? "" : or_dash(comparison.tolerance),
          emulated ? std::string(report::kDash)
                   : number(report::number(run, "samples_per_second"), 0),
          bytes.has_value() && !emulated ? report::megabytes(*bytes) : std::string(report::kDash),

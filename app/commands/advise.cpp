@@ -17,6 +17,7 @@
 #include "app/files/write_file.h"
 #include "app/inspection/determinism.h"
 #include "app/inspection/watch.h"
+#include "app/models/model_error.h"
 #include "app/results/machine.h"
 #include "app/results/results.h"
 #include "app/tasks/tasks.h"
@@ -31,21 +32,28 @@ constexpr std::int64_t kSteps = 200;  // of each trial
 constexpr std::int64_t kProbe = 50;   // of the fp32 training that is looked into
 constexpr std::int64_t kLooks = 10;   // how often
 
-// The losses of micro-batches out of a training's events, which go on to the results.
-Trial run_trial(const RunPlan& plan, const Candidate& candidate, const Settings& settings,
-                const Task& task, ResultsBuilder& results) {
+// The losses of micro-batches out of a training's events, which go on to the results. What the model throws
+// is a trial that failed, but in the yardstick, which all others need.
+Trial run_trial(const RunPlan& plan, const Candidate& candidate, bool is_yardstick,
+                const Settings& settings, const Task& task, ResultsBuilder& results) {
   Trial trial;
   trial.candidate = candidate;
   Progress progress("advise: " + candidate.precision.name,
                     planned_steps(settings, task.training_samples()));
-  trial.ending = train(plan, settings, task, [&](const json& event) {
+  const auto note = [&](const json& event) {
     results.add(event);
     if (event.at("event") == "end") trial.reason = event.value("reason", "");
     if (event.at("event") != "step") return;
     const auto& loss = event.at("loss");
     trial.losses.push_back(loss.is_number() ? loss.get<double>() : std::nan(""));
     progress.show(event.at("step").get<std::int64_t>(), "");
-  });
+  };
+  try {
+    trial.ending = train(plan, settings, task, note);
+  } catch (const ModelError&) {  // the event of its end says why
+    if (is_yardstick) throw;
+    trial.ending = Ending::failed;
+  }
   return trial;
 }
 
@@ -69,8 +77,7 @@ class Advising {
                 {.steps = probed, .every = std::max<std::int64_t>(1, probed / kLooks)});
     plan.observer = &watch;
     plan.evaluates = false;
-    if (train(plan, settings_, *task_, [](const json&) {}) == Ending::interrupted)
-      return kInterrupted;
+    if (probe(plan) == Ending::interrupted) return kInterrupted;
     check_healthy(watch);
     Advice advice;
     advice.deterministic = is_deterministic(plan_, settings_, *task_);
@@ -119,6 +126,14 @@ class Advising {
     return object;
   }
 
+  Ending probe(const RunPlan& plan) const {
+    try {
+      return train(plan, settings_, *task_, [](const json&) {});
+    } catch (const ModelError& error) {
+      throw error.in_context("training goes wrong in fp32 already: ");
+    }
+  }
+
   static void check_healthy(const Watch& watch) {
     const auto diagnosis = watch.diagnosis();
     if (diagnosis.verdict == amp::Verdict::clean) return;
@@ -132,7 +147,7 @@ class Advising {
     for (auto& candidate : candidates(advice.ranges, policy)) list.push_back(std::move(candidate));
     if (c10::Device(settings_.device).is_cpu()) list.push_back(emulated_fp8());
     for (std::size_t i = 0; i < list.size(); ++i) {
-      auto trial = run_trial(with(list[i]), list[i], settings_, *task_, results_);
+      auto trial = run_trial(with(list[i]), list[i], i == 0, settings_, *task_, results_);
       if (trial.ending == Ending::interrupted) return false;
       if (i == 0 && trial.ending != Ending::finished)
         throw amp::NumericalError("training goes wrong in fp32 already, after " +

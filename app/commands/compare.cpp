@@ -12,6 +12,7 @@
 #include "app/commands/live_comparison.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
+#include "app/models/model_error.h"
 #include "app/tasks/tasks.h"
 #include "app/training/precision.h"
 
@@ -41,6 +42,16 @@ std::vector<std::uint64_t> chosen_seeds(const Settings& settings, std::int64_t c
   return seeds;
 }
 
+// What the model throws in one precision leaves the others as they are.
+Ending run_or_fail(Session& session, const RunPlan& plan, std::vector<ModelError>& failures) {
+  try {
+    return session.run(plan);
+  } catch (const ModelError& error) {
+    failures.push_back(error);
+    return Ending::failed;
+  }
+}
+
 // Seeds outside, precisions inside: a machine that slows down half way slows all precisions alike.
 // inspect: compare the first seed's runs op by op with fp32 every so many micro-batches; 0: not.
 int run_compare(Settings settings, const std::string& list, std::int64_t seed_count,
@@ -59,6 +70,7 @@ int run_compare(Settings settings, const std::string& list, std::int64_t seed_co
   std::optional<LiveComparison> comparison;
   if (inspect > 0) comparison.emplace(session.folder(), settings, inspect);
   RunPlan plan;
+  std::vector<ModelError> failures;
   for (const auto seed : seeds) {
     for (const auto& precision : precisions) {
       plan.precision = precision;
@@ -66,7 +78,7 @@ int run_compare(Settings settings, const std::string& list, std::int64_t seed_co
       const auto watch =
           comparison.has_value() && seed == seeds.front() ? comparison->watch(precision) : nullptr;
       plan.observer = watch.get();
-      const auto ending = session.run(plan);
+      const auto ending = run_or_fail(session, plan, failures);
       if (watch != nullptr) session.note(comparison->add(plan, *watch));
       if (ending == Ending::interrupted) {
         session.finish(true);
@@ -76,7 +88,9 @@ int run_compare(Settings settings, const std::string& list, std::int64_t seed_co
     }
   }
   session.finish(false);
-  return kOk;
+  if (std::ssize(failures) < plan.run) return kOk;
+  // Nothing is left to compare.
+  throw ModelError(*std::ranges::max_element(failures, {}, status_of));
 }
 
 }  // namespace

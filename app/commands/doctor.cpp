@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <optional>
 
 #include "amp/error.h"
 #include "amp/version.h"
@@ -18,6 +19,7 @@
 #include "app/files/write_file.h"
 #include "app/inspection/determinism.h"
 #include "app/inspection/watch.h"
+#include "app/models/model_error.h"
 #include "app/report/inspection_page.h"
 #include "app/tasks/tasks.h"
 #include "app/terminal/progress.h"
@@ -57,7 +59,7 @@ Patient known_patient(const DoctorOptions& options) {
   auto given = options.settings;
   if (given.is_given("--steps")) patient.steps = given.steps;
   given.given.erase("--steps");
-  auto [plan, settings, task] = resume_run(options.run, given);
+  auto [plan, settings, task] = resume_run(options.run, given, /*examines=*/true);
   const auto end = plan.resume->step() + patient.steps;
   if (planned_steps(settings, task->training_samples()) <= plan.resume->step())
     settings.steps = end;  // the run was over
@@ -73,7 +75,7 @@ Patient new_patient(const DoctorOptions& options) {
   complete_settings(settings);
   patient.plan.precision = chosen_precision(options.precision, settings);
   patient.plan.seed = static_cast<std::uint64_t>(settings.seed);
-  patient.task = prepare(settings);
+  patient.task = prepare(settings, {}, /*examines=*/true);
   if (settings.is_given("--steps") && settings.steps > 0) {
     patient.steps = settings.steps;
   } else if (!settings.is_given("--epochs") &&
@@ -85,7 +87,8 @@ Patient new_patient(const DoctorOptions& options) {
 
 struct Examination {
   Ending ending = Ending::finished;
-  std::exception_ptr failure;  // what a step threw
+  std::optional<amp::Thrown> thrown;  // by the model
+  std::exception_ptr failure;         // what else was
 };
 
 Examination examine(Patient& patient, Watch& watch) {
@@ -100,7 +103,9 @@ Examination examine(Patient& patient, Watch& watch) {
       if (event.at("event") == "step")
         progress.show(event.at("step").get<std::int64_t>() - begin, "");
     });
-  } catch (const std::exception&) {
+  } catch (const ModelError& error) {
+    examination.thrown = error.thrown();
+  } catch (...) {
     examination.failure = std::current_exception();
   }
   return examination;
@@ -183,6 +188,7 @@ int run_doctor(const DoctorOptions& options) {
   const auto deterministic = is_deterministic(patient.plan, patient.settings, *patient.task);
   Watch watch(patient.plan.precision.recipe, {.steps = patient.steps, .every = options.every});
   const auto examination = examine(patient, watch);
+  if (examination.thrown.has_value()) watch.add_failure(*examination.thrown);
   // What threw without leaving a trace in the numbers is no matter of numbers.
   if (examination.failure && watch.diagnosis().verdict == amp::Verdict::clean)
     std::rethrow_exception(examination.failure);

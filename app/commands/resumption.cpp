@@ -6,7 +6,8 @@
 
 namespace ampersand {
 
-Resumption resume_run(const std::filesystem::path& run, const Settings& given) {
+Resumption resume_run(const std::filesystem::path& run, const Settings& given,
+                      bool examines) {
   Resumption resumption;
   auto& [plan, settings, task] = resumption;
   plan.resume = find_checkpoint(run);
@@ -18,7 +19,7 @@ Resumption resume_run(const std::filesystem::path& run, const Settings& given) {
   plan.precision.recipe.max_grad_norm = settings.max_grad_norm;
   plan.precision.recipe.scaler.max_consecutive_skips = settings.max_consecutive_skips;
   plan.seed = state.seed;
-  task = prepare(settings, state.task);
+  task = prepare(settings, state.task, examines);
   take_over_cpu_math(state);
   return resumption;
 }

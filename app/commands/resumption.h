@@ -18,6 +18,7 @@ struct Resumption {
 
 // The run in this folder, changed by what was given now; computes on the CPU as the run did. Throws
 // as find_checkpoint, resumed_settings and prepare do.
-Resumption resume_run(const std::filesystem::path& run, const Settings& given);
+Resumption resume_run(const std::filesystem::path& run, const Settings& given,
+                      bool examines = false);
 
 }  // namespace ampersand

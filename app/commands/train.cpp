@@ -10,6 +10,7 @@
 #include "app/commands/resumption.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
+#include "app/models/model_error.h"
 #include "app/tasks/tasks.h"
 #include "app/training/precision.h"
 
@@ -31,7 +32,14 @@ int run_to_the_end(Session& session, RunPlan& plan, const Task& task) {
   plan.showpieces = true;
   task.save_beside(session.folder());
   write_recipe(session.folder() / "recipe.json", plan.precision.recipe);
-  const auto ending = session.run(plan);
+  Ending ending{};
+  try {
+    ending = session.run(plan);
+  } catch (const ModelError& error) {
+    const auto run = session.finish(false).at("runs").at(0);
+    throw error.in_context("training in " + run.at("precision").get<std::string>() +
+                           " failed at step " + run.at("failed_at_step").dump() + ": ");
+  }
   const auto results = session.finish(ending == Ending::interrupted);
   if (ending == Ending::diverged || ending == Ending::stopped)
     throw_non_finite(results.at("runs").at(0));

@@ -15,6 +15,7 @@
 #include "app/files/write_file.h"
 #include "app/models/initial_weights.h"
 #include "app/models/model.h"
+#include "app/models/model_error.h"
 #include "app/tasks/tasks.h"
 #include "app/training/optimizers.h"
 
@@ -266,7 +267,8 @@ void set_threads(std::int64_t threads) {
   at::set_num_threads(static_cast<int>(threads > 0 ? threads : cores));
 }
 
-std::unique_ptr<Task> prepare(const Settings& settings, const nlohmann::json& state) {
+std::unique_ptr<Task> prepare(const Settings& settings, const nlohmann::json& state,
+                              bool examines) {
   check_settings(settings);
   check_device(settings.device);
   check_optimizer(settings);
@@ -274,7 +276,11 @@ std::unique_ptr<Task> prepare(const Settings& settings, const nlohmann::json& st
   set_threads(settings.threads);
   check_model_name(settings.model);
   auto task = state.is_null() ? make_task(settings) : stored_task(settings, state);
-  check_task(*task, settings);
+  try {
+    check_task(*task, settings);
+  } catch (const ModelError&) {
+    if (!examines) throw;
+  }
   return task;
 }
 

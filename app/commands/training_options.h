@@ -35,9 +35,10 @@ void write_recipe(const std::filesystem::path& file, const amp::Recipe& recipe);
 void check_device(const std::string& device);
 
 // Sets threads and the CPU engine, checks everything that can be checked, and reads the data. state:
-// what a run that goes on has kept of its task. Throws amp::InvalidArgument, amp::UnsupportedError or
-// amp::IoError.
-std::unique_ptr<Task> prepare(const Settings& settings, const nlohmann::json& state = {});
+// what a run that goes on has kept of its task. examines: what the model throws is left for the training
+// to find. Throws amp::InvalidArgument, amp::UnsupportedError, amp::IoError or ModelError.
+std::unique_ptr<Task> prepare(const Settings& settings, const nlohmann::json& state = {},
+                              bool examines = false);
 
 // Sets the CPU threads; 0: one per core.
 void set_threads(std::int64_t threads);

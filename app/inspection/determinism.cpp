@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <exception>
+#include <optional>
 #include <vector>
 
 namespace ampersand {
@@ -20,7 +21,7 @@ class Losses : public StepObserver {
     bits_.push_back(std::bit_cast<std::uint64_t>(report.loss().item<double>()));
     return bits_.size() < kSteps;
   }
-  void fail_step(const std::string&) override {}
+  std::optional<amp::Thrown> fail_step(const std::exception_ptr&) override { return {}; }
   const std::vector<std::uint64_t>& bits() const { return bits_; }
 
  private:
@@ -40,7 +41,7 @@ std::optional<bool> is_deterministic(RunPlan plan, const Settings& settings, con
       plan.observer = &losses;
       train(plan, settings, task, [](const nlohmann::json&) {});
     }
-  } catch (const std::exception&) {
+  } catch (...) {
     return std::nullopt;
   }
   return runs[0].bits() == runs[1].bits();

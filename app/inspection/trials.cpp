@@ -55,7 +55,7 @@ void add_once(std::vector<std::string>& list, const std::string& name) {
 double mean(const std::vector<double>& values) {
   double sum = 0;
   for (const double value : values) sum += value;
-  return values.empty() ? 0 : sum / static_cast<double>(values.size());
+  return values.empty() ? std::nan("") : sum / static_cast<double>(values.size());
 }
 
 double standard_error(const std::vector<double>& values) {
@@ -138,6 +138,7 @@ json trial_json(const Trial& trial, const Comparison& comparison) {
           {"initial_scale", initial_scale_of(trial.candidate)},
           {"steps", trial.losses.size()},
           {"finished", trial.ending == Ending::finished},
+          {"failed", trial.ending == Ending::failed},
           {"reason", trial.reason},
           {"loss", number(comparison.loss)},
           {"fp32_loss", number(comparison.fp32_loss)},

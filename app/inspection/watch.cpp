@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 namespace ampersand {
 namespace {
@@ -72,9 +73,23 @@ bool Watch::end_step(const amp::StepReport& report) {
   return seen_ < options_.steps && !(options_.stop_at_fault && is_settled());
 }
 
-void Watch::fail_step(const std::string& what) {
-  inspector_->fail_step(what);
+std::optional<amp::Thrown> Watch::fail_step(const std::exception_ptr& error) {
+  inspector_->fail_step(error);
   take_map();
+  return inspector_->evidence().steps.back().thrown;
+}
+
+void Watch::add_failure(const amp::Thrown& thrown) {
+  auto& steps = evidence_.steps;
+  if (!steps.empty() && steps.back().thrown.has_value()) {
+    steps.back().thrown = thrown;
+    return;
+  }
+  amp::StepEvidence step;
+  step.step = steps.empty() ? 0 : steps.back().step;
+  step.loss_scale = steps.empty() ? 1 : steps.back().loss_scale;
+  step.thrown = thrown;
+  steps.push_back(std::move(step));
 }
 
 void Watch::take_map() {

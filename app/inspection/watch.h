@@ -1,6 +1,7 @@
 // A training under the Inspector: what it saw, as long as the model was there and after.
 #pragma once
 
+#include <exception>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -37,7 +38,7 @@ class Watch : public StepObserver {
   void expect(const std::vector<at::Tensor>& parameters,
               const std::vector<at::Tensor>& gradients) override;
   bool end_step(const amp::StepReport& report) override;
-  void fail_step(const std::string& what) override;
+  std::optional<amp::Thrown> fail_step(const std::exception_ptr& error) override;
   void end_training() noexcept override;
 
   // After the training. Empty where it ended before its first step.
@@ -57,6 +58,9 @@ class Watch : public StepObserver {
   // Whose ulps tell how far an op is from fp32.
   amp::Format shadow_format() const { return shadow_format_; }
   amp::Diagnosis diagnosis() const { return amp::diagnose(evidence_); }
+  // What ended the training, where more is known than the step told, or no step was watched: what threw
+  // while the model was made, say.
+  void add_failure(const amp::Thrown& thrown);
 
  private:
   bool is_settled() const;

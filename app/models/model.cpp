@@ -6,12 +6,16 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <exception>
 #include <filesystem>
 #include <sstream>
+#include <utility>
 
 #include "amp/error.h"
 #include "app/models/builtin.h"
+#include "app/models/guarded_model.h"
 #include "app/models/language_models.h"
+#include "app/models/model_error.h"
 #include "app/models/module_model.h"
 #include "app/models/plug_in.h"
 #include "app/models/script_model.h"
@@ -43,14 +47,6 @@ bool is_path(const std::string& what) {
   return what.find('/') != std::string::npos || what.find('.') != std::string::npos;
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
-
-// TorchScript's interpreter shows the source first and says what was wrong in its last line.
-std::string last_line(std::string text) {
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text.substr(text.rfind('\n') + 1);
-}
-
 std::string sizes(at::IntArrayRef shape) {
   std::ostringstream text;
   text << shape;
@@ -79,16 +75,43 @@ Trial trial_of(const amp::ModelShape& shape) {
                              sizes(trial.inputs.sizes()) + " it failed: " + why);
 }
 
+// What an op refuses is a model for other data; what else is thrown is the model's own matter.
 at::Tensor output_of(Model& model, const std::string& what, const Trial& trial) {
   try {
     return model.forward({trial.inputs});
-  } catch (const c10::Error& error) {
-    throw_failed(what, trial, first_line(error.what_without_backtrace()));
+  } catch (const ModelError& error) {
+    const auto& thrown = error.thrown();
+    if (thrown.kind != amp::Thrown::Kind::other || thrown.op.empty()) throw;
+    throw_failed(what, trial, thrown.message);
   } catch (const amp::Error&) {
     throw;
-  } catch (const std::exception& error) {
-    throw_failed(what, trial, last_line(error.what()));
+  } catch (const std::exception&) {
+    throw_failed(what, trial, amp::thrown_of(std::current_exception()).message);
   }
+}
+
+// A plug-in's factory runs the user's code.
+amp::RegisteredModel made_by_plug_in(const std::string& what, const amp::ModelShape& shape) {
+  const auto name = load_plug_in(what);
+  const auto make = [&] { return amp::make_registered_model(name, shape); };
+  try {
+    return make();
+  } catch (...) {
+    const auto error = std::current_exception();
+    auto thrown = located(nullptr, amp::thrown_of(error), [&] { static_cast<void>(make()); });
+    thrown.after.clear();  // it would be an op of the first weights
+    throw ModelError(what, std::move(thrown), error, "while it was made");
+  }
+}
+
+std::unique_ptr<Model> unguarded_model(const std::string& what, const amp::ModelShape& shape,
+                                       const ModelSizes& sizes) {
+  if (is_language_model(what)) return model_of(make_language_model(what, shape, sizes));
+  if (what == "seq2seq") return make_seq2seq(shape, sizes);
+  if (what == "speech") return make_speech(shape, sizes);
+  if (is_plug_in(what)) return model_of(made_by_plug_in(what, shape));
+  if (is_path(what)) return load_script_model(what);
+  return model_of(amp::make_registered_model(what, shape));
 }
 
 }  // namespace
@@ -115,12 +138,7 @@ std::unique_ptr<Model> make_model(const std::string& what, const amp::ModelShape
                                   const ModelSizes& sizes) {
   check_model_name(what);
   register_builtin_models();
-  if (is_language_model(what)) return model_of(make_language_model(what, shape, sizes));
-  if (what == "seq2seq") return make_seq2seq(shape, sizes);
-  if (what == "speech") return make_speech(shape, sizes);
-  if (is_path(what) && !is_plug_in(what)) return load_script_model(what);
-  const auto name = is_plug_in(what) ? load_plug_in(what) : what;
-  return model_of(amp::make_registered_model(name, shape));
+  return std::make_unique<GuardedModel>(unguarded_model(what, shape, sizes), what, !is_path(what));
 }
 
 void check_parameters(const Model& model, const std::string& what) {

@@ -4,11 +4,13 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <exception>
 #include <filesystem>
 #include <map>
 #include <vector>
 
 #include "amp/error.h"
+#include "amp/inspect/thrown.h"
 #include "amp/model_registry.h"
 
 namespace ampersand {
@@ -28,12 +30,23 @@ Parts split(const std::string& what) {
   return {what.substr(0, colon), what.substr(colon + 1)};
 }
 
-// The names that the library puts into the registry when it is loaded. The loader looks for names
-// without a slash in its own folders, which is not what a user of --model means.
+// The loader looks for names without a slash in its own folders, which is not what a user of --model
+// means.
+void load_library(const fs::path& file) {
+  try {
+    if (dlopen(fs::absolute(file).c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr) return;
+  } catch (...) {
+    throw amp::IoError(file, "cannot be loaded: a static initialiser threw (" +
+                                 amp::thrown_of(std::current_exception()).message +
+                                 "); make what can fail in the model's constructor");
+  }
+  throw amp::IoError(file, std::string("cannot be loaded: ") + dlerror());
+}
+
+// The names that the library puts into the registry when it is loaded.
 std::vector<std::string> registered_by(const fs::path& file) {
   const auto before = amp::registered_models().size();
-  if (dlopen(fs::absolute(file).c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr)
-    throw amp::IoError(file, std::string("cannot be loaded: ") + dlerror());
+  load_library(file);
   if (const auto refusal = amp::registration_error(); !refusal.empty())
     throw amp::IoError(file, refusal);
   const auto names = amp::registered_models();

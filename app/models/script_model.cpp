@@ -4,11 +4,14 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include <exception>
 #include <utility>
 #include <vector>
 
 #include "amp/checkpoint.h"
 #include "amp/error.h"
+#include "amp/inspect/thrown.h"
+#include "app/models/model_error.h"
 
 namespace ampersand {
 namespace {
@@ -48,8 +51,8 @@ class ScriptModel : public Model {
 
   at::Tensor tensor(const c10::IValue& value, const char* method) const {
     if (value.isTensor()) return value.toTensor();
-    throw amp::InvalidArgument("model " + name_ + ": " + method + " must return one tensor, got " +
-                               value.tagKind());
+    throw WrongResult("model " + name_ + ": " + method + " must return one tensor, got " +
+                      value.tagKind());
   }
 
   torch::jit::Module module_;
@@ -65,9 +68,9 @@ std::unique_ptr<Model> load_script_model(const fs::path& file) {
   try {
     return std::make_unique<ScriptModel>(torch::jit::load(file.string(), c10::kCPU),
                                          file.filename().string());
-  } catch (const c10::Error& failure) {
-    const std::string message = failure.what_without_backtrace();
-    throw amp::IoError(file, "is no TorchScript model (" + message.substr(0, message.find('\n')) +
+  } catch (const std::exception&) {
+    const auto message = amp::thrown_of(std::current_exception()).message;
+    throw amp::IoError(file, "is no TorchScript model (" + message +
                                  "); write one with torch.jit.script(model).save(FILE)");
   }
 }

@@ -14,11 +14,15 @@ std::string diverged_phrase(std::optional<double> step) {
   return step ? "diverged at step " + grouped(*step) : "diverged";
 }
 
-// The first step at which any of the runs diverged.
-std::optional<double> first_divergence(const std::vector<const Json*>& diverged) {
+std::string failed_phrase(std::optional<double> step) {
+  return step ? "failed at step " + grouped(*step) : "failed";
+}
+
+// The first step at which any of the runs diverged or failed.
+std::optional<double> first_step(const std::vector<const Json*>& runs, const char* key) {
   std::optional<double> first;
-  for (const Json* run : diverged) {
-    const auto step = number(*run, "diverged_at_step");
+  for (const Json* run : runs) {
+    const auto step = number(*run, key);
     if (step && (!first || *step < *first)) first = step;
   }
   return first;
@@ -48,28 +52,32 @@ std::string status_phrase(const Json& results, const Json& run) {
   if (flag(run, "diverged")) {
     return diverged_phrase(number(run, "diverged_at_step")) + (reason ? ": " + *reason : "");
   }
+  if (flag(run, "failed"))
+    return failed_phrase(number(run, "failed_at_step")) + (reason ? ": " + *reason : "");
   if (reason) return "stopped: " + *reason;
   return was_interrupted(results, run) ? "interrupted" : "ok";
 }
 
 std::string status_marks(const Json& results, const PrecisionResults& column) {
-  std::vector<const Json*> diverged;
-  std::vector<std::string> reasons;  // why diverged runs were stopped, where that was said
+  std::vector<const Json*> diverged, failed;
+  std::vector<std::string> reasons;  // why these were stopped, where that was said
   std::vector<std::string> others;   // endings that are neither ok nor a divergence
   for (const Json* run : column.runs) {
-    if (flag(*run, "diverged")) {
-      diverged.push_back(run);
+    if (flag(*run, "diverged") || flag(*run, "failed")) {
+      (flag(*run, "diverged") ? diverged : failed).push_back(run);
       add_once(reasons, text(*run, "stopped").value_or(""));
     } else if (const std::string phrase = status_phrase(results, *run); phrase != "ok") {
       add_once(others, phrase);
     }
   }
   std::string html;
-  if (!diverged.empty()) {
-    html += mark("bad", diverged_phrase(first_divergence(diverged))) +
+  if (!diverged.empty())
+    html += mark("bad", diverged_phrase(first_step(diverged, "diverged_at_step"))) +
             share(diverged.size(), column.runs.size());
-    for (const std::string& reason : reasons) html += note(reason);
-  }
+  if (!failed.empty())
+    html += mark("bad", failed_phrase(first_step(failed, "failed_at_step"))) +
+            share(failed.size(), column.runs.size());
+  for (const std::string& reason : reasons) html += note(reason);
   for (const std::string& phrase : others) html += mark("warn", phrase);
   return html.empty() ? mark("good", "ok") : html;
 }

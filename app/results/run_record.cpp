@@ -120,6 +120,9 @@ void RunRecord::add_end(const json& event) {
   run_["ending"] = ending;
   run_["diverged"] = ending == "diverged" || ending == "stopped";
   run_["diverged_at_step"] = run_["diverged"].get<bool>() ? event.at("step") : json(nullptr);
+  run_["failed"] = ending == "failed";
+  run_["failed_at_step"] = ending == "failed" ? event.at("step") : json(nullptr);
+  if (event.contains("thrown")) run_["thrown"] = event.at("thrown");
   run_["stopped"] = event.contains("reason") ? event.at("reason") : json(nullptr);
   for (const char* name :
        {"final_scale", "peak_memory_bytes", "samples_per_second", "tokens_per_second"}) {
@@ -133,8 +136,8 @@ json RunRecord::as_json() const {
   auto run = copy.run_;
   if (!run.contains("ending")) {
     run["ending"] = "interrupted";
-    run["diverged"] = false;
-    run["diverged_at_step"] = run["stopped"] = nullptr;
+    run["diverged"] = run["failed"] = false;
+    run["diverged_at_step"] = run["failed_at_step"] = run["stopped"] = nullptr;
     run["final_scale"] = scale_;
   }
   run["steps"] = step_;
@@ -146,7 +149,8 @@ json RunRecord::as_json() const {
   for (const auto& point : copy.history_) {
     if (const auto loss = point.value("train_loss", json()); loss.is_number()) last = loss;
   }
-  run["train_loss"] = run["diverged"].get<bool>() ? json(nullptr) : last;
+  const bool is_lost = run["diverged"].get<bool>() || run["failed"].get<bool>();
+  run["train_loss"] = is_lost ? json(nullptr) : last;
   run["history"] = copy.history_;
   return run;
 }

@@ -24,7 +24,7 @@ struct Group {
   std::vector<double> quality = {}, speed = {}, activations = {};  // quality: in the metric
   std::vector<double> tokens = {}, bits = {};
   std::vector<double> interrupted = {};  // quality of runs that were not trained to the end
-  std::int64_t runs = 0, diverged = 0;
+  std::int64_t runs = 0, diverged = 0, failed = 0;
 };
 
 void collect(const json& run, const char* name, std::vector<double>& into) {
@@ -46,14 +46,16 @@ std::vector<Group> grouped(const json& runs, const char* metric) {
                               [&](auto& g) { return g.precision == precision; });
     if (group == groups.end()) group = groups.insert(groups.end(), Group{.precision = precision});
     ++group->runs;
-    if (run.value("diverged", false)) ++group->diverged;
+    const bool diverged = run.value("diverged", false), failed = run.value("failed", false);
+    group->diverged += diverged ? 1 : 0;
+    group->failed += failed ? 1 : 0;
     const bool interrupted = run.value("ending", "") == "interrupted";
-    if (!run.value("diverged", false))
+    if (!diverged && !failed)
       collect(run, metric, interrupted ? group->interrupted : group->quality);
     collect(run, "samples_per_second", group->speed);
     collect(run, "activation_bytes", group->activations);
     collect(run, "tokens_per_second", group->tokens);
-    if (!run.value("diverged", false)) collect(run, "bits_per_byte", group->bits);
+    if (!diverged && !failed) collect(run, "bits_per_byte", group->bits);
   }
   return groups;
 }
@@ -103,7 +105,8 @@ json entry_of(const Group& group, const Group* baseline, const char* metric,
                 {"metric", metric},
                 {"runs", group.runs},
                 {"seeds", shown.size()},
-                {"diverged", group.diverged}};
+                {"diverged", group.diverged},
+                {"failed", group.failed}};
   if (!group.speed.empty()) entry["samples_per_second"] = mean_deviation(group.speed).mean;
   if (!group.tokens.empty()) entry["tokens_per_second"] = mean_deviation(group.tokens).mean;
   if (!group.bits.empty()) entry["bits_per_byte"] = mean_deviation(group.bits).mean;
@@ -126,6 +129,10 @@ std::string formatted(const char* format, double value) {
 
 std::string percent(double fraction) { return formatted("%.2f %%", 100 * fraction); }
 
+std::string in_runs(const json& count, const json& all) {
+  return " in " + count.dump() + " of " + all.dump() + (all == 1 ? " run" : " runs");
+}
+
 std::string divergence_sentence(const json& entry, const json& runs) {
   const std::string precision = entry.at("precision");
   auto first = std::numeric_limits<std::int64_t>::max();
@@ -133,10 +140,22 @@ std::string divergence_sentence(const json& entry, const json& runs) {
     if (run.at("precision") == precision && run.value("diverged", false))
       first = std::min(first, run.at("diverged_at_step").get<std::int64_t>());
   }
-  const auto all = entry.at("runs").get<std::int64_t>();
-  return precision + " went non-finite in " + entry.at("diverged").dump() + " of " +
-         std::to_string(all) + (all == 1 ? " run" : " runs") + " (first at step " +
-         std::to_string(first) + ").";
+  return precision + " went non-finite" + in_runs(entry.at("diverged"), entry.at("runs")) +
+         " (first at step " + std::to_string(first) + ").";
+}
+
+// With the reason of the run that failed first.
+std::string failure_sentence(const json& entry, const json& runs) {
+  const json* first = nullptr;
+  for (const auto& run : runs) {
+    if (run.at("precision") != entry.at("precision") || !run.value("failed", false)) continue;
+    if (first == nullptr || run.at("failed_at_step") < first->at("failed_at_step")) first = &run;
+  }
+  const auto reason = first->at("stopped");
+  return entry.at("precision").get<std::string>() + " failed" +
+         in_runs(entry.at("failed"), entry.at("runs")) + " (first at step " +
+         first->at("failed_at_step").dump() + ")" +
+         (reason.is_string() ? ": " + reason.get<std::string>() : "") + ".";
 }
 
 std::string comparison_sentence(const json& entry, const json& baseline) {
@@ -194,6 +213,8 @@ json verdict(const json& summary, const json& runs) {
   for (const auto& entry : summary) {
     if (entry.at("diverged").get<std::int64_t>() > 0)
       sentences.push_back(divergence_sentence(entry, runs));
+    if (entry.at("failed").get<std::int64_t>() > 0)
+      sentences.push_back(failure_sentence(entry, runs));
     if (entry.contains("within_noise")) sentences.push_back(comparison_sentence(entry, *baseline));
   }
   return sentences;

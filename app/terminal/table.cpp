@@ -69,6 +69,8 @@ std::string ending_cell(const std::vector<const json*>& runs) {
   for (const auto* run : runs) {
     if (run->value("diverged", false))
       return "non-finite at step " + std::to_string(run->at("diverged_at_step").get<long>());
+    if (run->value("failed", false))
+      return "failed at step " + std::to_string(run->at("failed_at_step").get<long>());
     if (run->value("ending", "") == "interrupted") return "interrupted";
   }
   return "ok";

@@ -47,7 +47,9 @@ class Watch {
     for (const auto& input : function.inputs()) {
       if (!input.isTensor() || !input.toTensor().defined()) continue;
       const auto& gradient = input.toTensor();
-      if (gradient.layout() != c10::kStrided || !gradient.is_floating_point()) continue;
+      const bool has_memory = (gradient.is_cpu() || gradient.is_cuda()) && !gradient.is_nested() &&
+                              gradient.layout() == c10::kStrided;
+      if (!has_memory || !gradient.is_floating_point()) continue;
       const auto histogram = amp::exponent_histogram(gradient);
       const std::lock_guard lock(mutex_);
       add(*target_, histogram);

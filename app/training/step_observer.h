@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <exception>
+#include <optional>
 #include <vector>
 
+#include "amp/inspect/thrown.h"
 #include "amp/train_step.h"
 #include "app/models/model.h"
 
@@ -29,8 +31,8 @@ class StepObserver {
                       const std::vector<at::Tensor>& /*gradients*/) {}
   // Returns whether the training goes on.
   virtual bool end_step(const amp::StepReport& report) = 0;
-  // In the place of end_step; the exception goes on its way.
-  virtual void fail_step(const std::string& what) = 0;
+  // In the place of end_step; the exception goes on its way. Returns what is known of where it came from.
+  virtual std::optional<amp::Thrown> fail_step(const std::exception_ptr& error) = 0;
   virtual void end_training() noexcept {}
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "amp/amp.h"
 #include "app/models/initial_weights.h"
 #include "app/models/model.h"
+#include "app/models/model_error.h"
 #include "app/tasks/task.h"
 #include "app/training/batch_loader.h"
 #include "app/training/ema.h"
@@ -21,8 +23,10 @@
 #include "app/training/interrupt.h"
 #include "app/training/optimizers.h"
 #include "app/training/pace.h"
+#include "app/training/run_events.h"
 #include "app/training/run_state.h"
 #include "app/training/schedule.h"
+#include "app/training/step_guard.h"
 #include "app/training/step_memory.h"
 
 namespace ampersand {
@@ -45,23 +49,6 @@ Batch widened(Batch batch) {
     if (input.is_floating_point()) input = input.to(c10::kFloat);
   }
   return batch;
-}
-
-// [false, true]: a gradient of the second group was Inf or NaN.
-json found_inf_by_group(const amp::StepReport& report, const torch::optim::Optimizer& optimizer) {
-  const auto& culprits =
-      report.skipped() ? report.result().non_finite_parameters() : std::vector<at::Tensor>();
-  json found = json::array();
-  for (const auto& group : optimizer.param_groups()) {
-    const auto is_in_group = [&](const at::Tensor& culprit) {
-      return std::ranges::any_of(group.params(),
-                                 [&](const at::Tensor& one) { return one.is_same(culprit); });
-    };
-    // A skip whose culprits are not known is everyone's.
-    found.push_back(report.skipped() &&
-                    (culprits.empty() || std::ranges::any_of(culprits, is_in_group)));
-  }
-  return found;
 }
 
 class Training {
@@ -99,9 +86,37 @@ class Training {
   Training& operator=(const Training&) = delete;
 
   Ending run() {
-    if (!plan_.resume.has_value()) announce();
+    if (!plan_.resume.has_value()) sink_(run_event(plan_, settings_, planned_));
     Ending ending = Ending::finished;
     std::string reason;
+    std::exception_ptr failure;
+    try {
+      ending = train_to_an_end(reason);
+    } catch (const ModelError&) {
+      failure = std::current_exception();
+    } catch (...) {  // memory runs out wherever it does
+      const auto error = std::current_exception();
+      const auto thrown = amp::thrown_of(error);
+      if (thrown.kind != amp::Thrown::Kind::memory) throw;
+      failure = std::make_exception_ptr(ModelError(settings_.model, thrown, error));
+    }
+    if (failure) {
+      ending = Ending::failed;
+      save_what_was_done();
+    }
+    report_end(ending, reason, failure);
+    if (failure) std::rethrow_exception(failure);
+    return ending;
+  }
+
+ private:
+  void send(json event) {
+    event["run"] = plan_.run;
+    sink_(event);
+  }
+
+  Ending train_to_an_end(std::string& reason) {
+    Ending ending = Ending::finished;
     try {
       ending = train();
     } catch (const amp::NumericalError& error) {
@@ -115,31 +130,26 @@ class Training {
       if (step_ > saved_at_) save();
     }
     if (ending == Ending::finished && plan_.showpieces) show_samples();
-    report_end(ending, reason);
     return ending;
   }
 
- private:
-  void send(json event) {
-    event["run"] = plan_.run;
-    sink_(event);
-  }
-
-  void announce() {
-    send({{"event", "run"},
-          {"precision", plan_.precision.name},
-          {"seed", plan_.seed},
-          {"device", settings_.device},
-          {"policy", policy().name()},
-          {"loss_scaling", loss_scaling_name(recipe_.loss_scaling)},
-          {"recipe", json::parse(recipe_.to_json())},
-          {"planned_steps", planned_}});
+  // A step that threw changed no weight.
+  void save_what_was_done() {
+    failed_at_ = step_;
+    step_ = done_;
+    optimizer_->zero_grad();
+    if (done_ <= std::max(first_, saved_at_) || !train_step_->at_boundary()) return;
+    try {
+      save();
+    } catch (const std::exception&) {  // what the model threw is what is told
+      return;
+    }
   }
 
   void resume(const amp::Checkpoint& from) {
     from.restore(*train_step_);
     if (ema_.has_value()) ema_->load(from.tensors("ema"));
-    step_ = first_ = saved_at_ = from.step();
+    step_ = first_ = done_ = saved_at_ = from.step();
     evaluated_at_ = step_;
     updates_ = run_state_of(from).updates;
   }
@@ -154,6 +164,7 @@ class Training {
       for (auto i = step_ % per_epoch; i < per_epoch && step_ < planned_; ++i) {
         if (interrupted() && train_step_->at_boundary()) return Ending::interrupted;
         const bool finite = one_step(i);
+        done_ = step_;
         if (!finite) return Ending::diverged;
         if (seen_enough_) return Ending::finished;
         if (evaluation_due()) evaluate_now();
@@ -234,7 +245,47 @@ class Training {
   }
 
   at::Tensor loss_of(const Batch& batch) {
-    return model_->loss(model_->forward(batch.inputs), batch.targets);
+    auto loss = model_->loss(model_->forward(batch.inputs), batch.targets);
+    guard_.note_loss(loss);
+    return loss;
+  }
+
+  // What the backward pass throws is the model's, too.
+  template <typename Work>
+  auto guarded(Work&& work) {
+    return guard_.run(
+        work, [this] { return gave_up(); },
+        [this](const std::exception_ptr& error) { fail_in_backward(error); });
+  }
+
+  bool gave_up() const {
+    const auto most = recipe_.scaler.max_consecutive_skips;
+    if (recipe_.loss_scaling == amp::LossScaling::none || most == 0) return false;
+    try {
+      return train_step_->scaler().state_dict().consecutive_skips >= most;
+    } catch (const amp::StateError&) {
+      return true;  // it was stopped in its own work
+    }
+  }
+
+  [[noreturn]] void fail_in_backward(const std::exception_ptr& error) {
+    auto thrown = amp::thrown_of(error);
+    thrown.pass = amp::Pass::backward;
+    throw ModelError(settings_.model, observed() ? thrown : sought(thrown), error);
+  }
+
+  // Both passes once more, to learn which op it was.
+  amp::Thrown sought(const amp::Thrown& thrown) {
+    const double scale = train_step_->scaler().get_scale();
+    const NoSearch no_search;
+    return located(model_.get(), thrown, [&] {
+      at::Tensor loss;
+      {
+        const auto autocast = recipe_.autocast(device_.type());
+        loss = loss_of(batch());
+      }
+      loss.mul(scale).backward();
+    });
   }
 
   // The micro-batch in work, made when it is first asked for: within a step that is counted, so that
@@ -245,12 +296,14 @@ class Training {
   }
 
   amp::StepReport plain_step(const std::function<void()>& after_forward) {
-    return (*train_step_)([&] {
-      auto loss = loss_of(batch());
-      after_forward();
-      batch_loss_ =
-          loss.detach();  // read after the step: to read it here would wait for the device
-      return loss;
+    return guarded([&] {
+      return (*train_step_)([&] {
+        auto loss = loss_of(batch());
+        after_forward();
+        batch_loss_ =
+            loss.detach();  // read after the step: to read it here would wait for the device
+        return loss;
+      });
     });
   }
 
@@ -270,19 +323,26 @@ class Training {
     std::vector<at::Tensor> gradients;
     if (observer.compares_gradients()) {
       const auto wide = widened(batch());
-      gradients = fp32_gradients(*model_, device_, [&] {
-        return loss_of(wide).div(static_cast<double>(recipe_.accumulation));
+      gradients = guarded([&] {
+        return fp32_gradients(*model_, device_, [&] {
+          return loss_of(wide).div(static_cast<double>(recipe_.accumulation));
+        });
       });
       pace_.start();  // that is no part of the training
     }
     observer.begin_step(step_, train_step_->scaler().get_scale());
+    const NoSearch no_search;
     try {
       if (!gradients.empty()) observer.expect(model_->parameters(), gradients);
       auto report = plain_step([] {});
       seen_enough_ = !observer.end_step(report);
       return report;
-    } catch (const std::exception& error) {
-      observer.fail_step(error.what());
+    } catch (const ModelError& error) {
+      auto seen = observer.fail_step(error.cause()).value_or(error.thrown());
+      if (seen.op.empty()) seen = sought(seen);  // the step was not recorded
+      throw ModelError(settings_.model, std::move(seen), error.cause());
+    } catch (...) {
+      observer.fail_step(std::current_exception());
       throw;
     }
   }
@@ -299,9 +359,7 @@ class Training {
                          [&](const auto& after_forward) { return plain_step(after_forward); });
   }
 
-  amp::OpPolicy policy() const {
-    return recipe_.policy.has_value() ? *recipe_.policy : amp::OpPolicy::fast(device_.type());
-  }
+  amp::OpPolicy policy() const { return policy_of(recipe_, device_); }
 
   bool explaining() const { return settings_.explain && step_ == first_ + 1; }
 
@@ -331,7 +389,8 @@ class Training {
   // in fp32 with the weights as they are, which leaves no trace in the training.
   void measure_gradients() {
     const auto wide = widened(batch());
-    const auto range = gradient_range(*model_, device_, [&] { return loss_of(wide); });
+    const auto range =
+        guarded([&] { return gradient_range(*model_, device_, [&] { return loss_of(wide); }); });
     auto event = gradient_range_json(range, train_step_->scaler().get_scale());
     event.update({{"event", "gradients"}, {"step", step_}});
     send(event);
@@ -385,15 +444,16 @@ class Training {
     model_->train(true);
   }
 
-  void report_end(Ending ending, const std::string& reason) {
-    static const char* const kNames[] = {"finished", "diverged", "stopped", "interrupted"};
+  void report_end(Ending ending, const std::string& reason, const std::exception_ptr& failure) {
+    static const char* const kNames[] = {"finished", "diverged", "stopped", "interrupted", "failed"};
     json event = {{"event", "end"},
                   {"ending", kNames[static_cast<int>(ending)]},
-                  {"step", step_},
+                  {"step", failure ? failed_at_ : step_},
                   {"seconds", pace_.seconds()},
                   {"final_scale", train_step_->scaler().get_scale()}};
     if (device_.is_cpu()) event["peak_memory_bytes"] = memory_.peak_bytes();
     if (!reason.empty()) event["reason"] = reason;
+    if (failure) event.update(failure_json(failure));
     if (const auto speed = pace_.samples_per_second()) {
       event["samples_per_second"] = *speed;
       if (const auto tokens = task_.tokens_per_sample(); tokens > 0)
@@ -424,6 +484,9 @@ class Training {
   std::int64_t first_ = 0;         // where this process began
   std::int64_t updates_ = 0;       // steps of the optimizer
   double loss_ = 0;                // of the last micro-batch
+  std::int64_t done_ = 0;          // micro-batches that did not fail
+  std::int64_t failed_at_ = 0;     // the one that did
+  StepGuard guard_;
   bool seen_enough_ = false;       // says the observer
   std::int64_t evaluated_at_ = 0;  // the step of the last evaluation
   std::int64_t saved_at_ = -1;     // the step of the last checkpoint
@@ -438,7 +501,18 @@ std::int64_t planned_steps(const Settings& settings, std::int64_t training_sampl
 
 Ending train(const RunPlan& plan, const Settings& settings, const Task& task,
              const EventSink& sink) {
-  return Training(plan, settings, task, sink).run();
+  std::optional<Training> training;
+  try {
+    training.emplace(plan, settings, task, sink);
+  } catch (const ModelError&) {  // in its constructor: then the run is no longer than that
+    if (!plan.resume.has_value())
+      sink(run_event(plan, settings, planned_steps(settings, task.training_samples())));
+    json end = {{"event", "end"}, {"run", plan.run}, {"ending", "failed"}, {"step", 0}};
+    end.update(failure_json(std::current_exception()));
+    sink(end);
+    throw;
+  }
+  return training->run();
 }
 
 }  // namespace ampersand

@@ -16,7 +16,7 @@
 
 namespace ampersand {
 
-enum class Ending { finished, diverged, stopped, interrupted };
+enum class Ending { finished, diverged, stopped, interrupted, failed };
 
 struct RunPlan {
   std::int64_t run = 0;  // its number among the runs of one command
@@ -39,6 +39,9 @@ using EventSink = std::function<void(const nlohmann::json& event)>;
 // loss scaling a non-finite loss means a run that diverged; with it, only max_consecutive_skips
 // does. An interruption waits for the end of the accumulation window. A run that finished or was
 // interrupted leaves a checkpoint, if there is a place for it.
+//
+// What the model throws ends the run as failed, which is an event, too; the checkpoint is that of the last
+// micro-batch that was done. Then the exception goes on, as a ModelError.
 Ending train(const RunPlan& plan, const Settings& settings, const Task& task,
              const EventSink& sink);
 
