@@ -49,6 +49,8 @@ class GuardedModel : public Model {
       return work();
     } catch (const ModelError&) {
       throw;
+    } catch (const WrongResult&) {
+      throw;
     } catch (const amp::Error&) {
       if (trusted_) throw;
       fail(std::current_exception(), work);

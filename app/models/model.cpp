@@ -83,6 +83,10 @@ at::Tensor output_of(Model& model, const std::string& what, const Trial& trial) 
     const auto& thrown = error.thrown();
     if (thrown.kind != amp::Thrown::Kind::other || thrown.op.empty()) throw;
     throw_failed(what, trial, thrown.message);
+  } catch (const amp::Error&) {
+    throw;
+  } catch (const std::exception&) {
+    throw_failed(what, trial, amp::thrown_of(std::current_exception()).message);
   }
 }
 
@@ -128,16 +132,6 @@ void check_model_name(const std::string& what) {
   throw amp::InvalidArgument(
       "--model must be " + list +
       "LIBRARY.so with a model of your own or FILE.pt of TorchScript, got '" + what + "'");
-}
-
-amp::Recipe Model::with_names(amp::Recipe recipe) {
-  if (!recipe.policy.has_value()) return recipe;
-  if (const auto* own = module(); own != nullptr && recipe.policy->needs_model(*own))
-    recipe.policy->bind(*own);
-  if (const auto* script = script_module();
-      script != nullptr && recipe.policy->needs_model(*script))
-    recipe.policy->bind(*script);
-  return recipe;
 }
 
 std::unique_ptr<Model> make_model(const std::string& what, const amp::ModelShape& shape,

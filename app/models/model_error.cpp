@@ -21,10 +21,11 @@ std::string message_of(const std::string& model, const amp::Thrown& thrown,
 
 amp::Inspector inspector_of(Model* model) {
   const amp::InspectorOptions options{.histograms = false, .formats = {}, .flush_every = 0};
-  if (model != nullptr && model->module() != nullptr) return {*model->module(), options};
+  if (model != nullptr && model->module() != nullptr)
+    return amp::Inspector(*model->module(), options);
   if (model != nullptr && model->script_module() != nullptr)
-    return {*model->script_module(), options};
-  return {amp::NamedTensors(), options};
+    return amp::Inspector(*model->script_module(), options);
+  return amp::Inspector(amp::NamedTensors(), options);
 }
 
 }  // namespace

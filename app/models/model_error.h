@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "amp/error.h"
 #include "amp/inspect/thrown.h"
 
 namespace ampersand {
@@ -35,6 +36,12 @@ class ModelError : public std::runtime_error {
 
   amp::Thrown thrown_;
   std::exception_ptr cause_;
+};
+
+// The program's own word on what a model returned: no exception of the model's.
+class WrongResult : public amp::InvalidArgument {
+ public:
+  using amp::InvalidArgument::InvalidArgument;
 };
 
 // Does the work `again` under an Inspector, to learn which op of which module it was that threw before;

@@ -11,6 +11,7 @@
 #include "amp/checkpoint.h"
 #include "amp/error.h"
 #include "amp/inspect/thrown.h"
+#include "app/models/model_error.h"
 
 namespace ampersand {
 namespace {
@@ -50,8 +51,8 @@ class ScriptModel : public Model {
 
   at::Tensor tensor(const c10::IValue& value, const char* method) const {
     if (value.isTensor()) return value.toTensor();
-    throw amp::InvalidArgument("model " + name_ + ": " + method + " must return one tensor, got " +
-                               value.tagKind());
+    throw WrongResult("model " + name_ + ": " + method + " must return one tensor, got " +
+                      value.tagKind());
   }
 
   torch::jit::Module module_;
@@ -69,7 +70,8 @@ std::unique_ptr<Model> load_script_model(const fs::path& file) {
                                          file.filename().string());
   } catch (const std::exception&) {
     const auto message = amp::thrown_of(std::current_exception()).message;
-    throw amp::IoError(file, "is no TorchScript model (" + message + "); write one with torch.jit.script(model).save(FILE)");
+    throw amp::IoError(file, "is no TorchScript model (" + message +
+                                 "); write one with torch.jit.script(model).save(FILE)");
   }
 }
 

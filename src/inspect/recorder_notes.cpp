@@ -9,7 +9,6 @@
 #include "src/inspect/quiet.h"
 #include "src/inspect/recorder.h"
 #include "src/inspect/targets.h"
-#include "src/inspect/words.h"
 
 namespace amp::inspect {
 namespace {

@@ -13,6 +13,7 @@
 #include <sstream>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "amp/error.h"
 #include "amp/weight_checks.h"
@@ -163,6 +164,7 @@ at::Tensor find(const at::Tensor& parameter, c10::ScalarType dtype) {
 }
 
 void adopt(const at::Tensor& parameter, const at::Tensor& cast) {
+  if (registry().size.load(std::memory_order_acquire) == 0) return;
   auto copy = cast.detach();  // and let go of the one before, outside of the lock
   with_record(parameter, [&](Record& record) {
     std::swap(record.copy, copy);

@@ -159,6 +159,21 @@ TEST(RunRecord, ARunThatTheScalerStoppedSaysWhy) {
   EXPECT_EQ(run["stopped"], "too many skips");
 }
 
+TEST(RunRecord, ARunThatFailedSaysWhereAndWhy) {
+  auto event = end("failed", 3);
+  event["reason"] = "model x: the model threw";
+  event["thrown"] = {{"kind", "other"}, {"op", nullptr}};
+  const auto run = result_of({begin(9), step(1, 2.0), step(2, 1.0), event});
+  EXPECT_EQ(run["ending"], "failed");
+  EXPECT_EQ(run["failed"], true);
+  EXPECT_EQ(run["failed_at_step"], 3);
+  EXPECT_EQ(run["diverged"], false);
+  EXPECT_EQ(run["steps"], 2);
+  EXPECT_EQ(run["stopped"], "model x: the model threw");
+  EXPECT_EQ(run["thrown"]["kind"], "other");
+  EXPECT_TRUE(run["train_loss"].is_null());
+}
+
 TEST(RunRecord, ARunWithoutAnEndWasInterrupted) {
   const auto run = result_of({begin(9), step(1, 2.0, 512)});
   EXPECT_EQ(run["ending"], "interrupted");

@@ -24,6 +24,11 @@ json diverged(const std::string& precision, int step) {
           {"diverged", true}};
 }
 
+json failed(const std::string& precision, int step) {
+  return {{"precision", precision}, {"test_accuracy", 0.1},  {"ending", "failed"},
+          {"failed", true},         {"failed_at_step", step}, {"stopped", "model x: no"}};
+}
+
 json with(json run, const char* name, const json& value) {
   run[name] = value;
   return run;
@@ -180,6 +185,22 @@ TEST(Verdict, SaysWhatDivergedAndWhere) {
                        diverged("fp16-unscaled", 7)}),
             json({"fp16-unscaled went non-finite in 2 of 3 runs (first at step 7).",
                   "fp16-unscaled keeps fp32's accuracy: 90.00 % against 90.00 %, within noise."}));
+}
+
+TEST(Verdict, SaysWhatFailedWhereAndWhy) {
+  const json runs = {run("fp32", 0.9), failed("fp16", 9), failed("fp16", 2), run("fp16", 0.9)};
+  EXPECT_EQ(sentences(runs),
+            json({"fp16 failed in 2 of 3 runs (first at step 2): model x: no.",
+                  "fp16 keeps fp32's accuracy: 90.00 % against 90.00 %, within noise."}));
+  const auto summary = summarize(runs, 0);
+  EXPECT_EQ(summary[1]["failed"], 2);
+  EXPECT_EQ(summary[1]["seeds"], 1);
+  EXPECT_EQ(summary[0]["failed"], 0);
+}
+
+TEST(Verdict, AFailedBaselineLeavesTheOthersUncompared) {
+  EXPECT_EQ(sentences({failed("fp32", 1), run("bf16", 0.9)}),
+            json::array({"fp32 failed in 1 of 1 run (first at step 1): model x: no."}));
 }
 
 TEST(Verdict, IsSilentAboutFp32Alone) {

@@ -77,7 +77,7 @@ class OddTensors : public testing::TestWithParam<Watched> {
       if (inspector != nullptr) inspector->begin_step(step, train_step.scaler().get_scale());
       const auto report = train_step([&] {
         const auto logits = net->forward(at::tensor({1, 2, 3, 3, 5, 7}).view({2, 3}));
-        return loss_of(logits, at::tensor({0, 2})) + odd_work(logits);
+        return loss_of(logits, at::tensor({0, 2}, at::kLong)) + odd_work(logits);
       });
       if (inspector != nullptr) inspector->end_step(report);
     }
@@ -145,7 +145,7 @@ TEST(Threads, EachWithAnInspectorOfItsOwn) {
       Inspector inspector(*net);
       for (std::int64_t step = 0; step < 10; ++step) {
         inspector.begin_step(step);
-        loss_of(net->forward(at::full({2, 3}, number, at::kLong)), at::tensor({0, 2})).backward();
+        loss_of(net->forward(at::full({2, 3}, number, at::kLong)), at::tensor({0, 2}, at::kLong)).backward();
         inspector.end_step();
         if (inspector.ops().empty() || inspector.ops().front().op.empty()) return;
       }
@@ -174,7 +174,7 @@ TEST(Threads, ThatAreLateFindNobody) {
     });
     while (!running) std::this_thread::yield();
     for (std::int64_t step = 1; step < 20; ++step) {
-      loss_of(net->forward(at::ones({2, 3}, at::kLong)), at::tensor({0, 2})).backward();
+      loss_of(net->forward(at::ones({2, 3}, at::kLong)), at::tensor({0, 2}, at::kLong)).backward();
       inspector.end_step();
       inspector.begin_step(step);
     }
@@ -185,7 +185,7 @@ TEST(Threads, ThatAreLateFindNobody) {
   SparseNet net;
   Inspector inspector(*net);
   inspector.begin_step(0);
-  loss_of(net->forward(at::ones({2, 3}, at::kLong)), at::tensor({0, 2})).backward();
+  loss_of(net->forward(at::ones({2, 3}, at::kLong)), at::tensor({0, 2}, at::kLong)).backward();
   inspector.end_step();
   EXPECT_EQ(inspector.diagnosis().verdict, Verdict::clean);
 }
