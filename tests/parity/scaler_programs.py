@@ -37,7 +37,7 @@ FAMILIES = {
     "settings and states": Rates(settings=0.4, broken=0.15),
     "misuse": Rates(misuse=0.4, half=0.15, settings=0.1),
     "gradients that come and go": Rates(churn=0.4, backward=0.5, settings=0.02),
-    "calls in any order": Rates(churn=0.9, misuse=0.3, backward=0.5, sparse=0.2),
+    "calls in any order": Rates(churn=0.7, misuse=0.3, backward=0.5, sparse=0.2),
     "disabled": Rates(enabled=False, half=0.2, misuse=0.2, settings=0.1),
 }
 
