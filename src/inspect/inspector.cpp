@@ -1,14 +1,11 @@
 // Inspector: which steps are recorded, and what is kept of them.
 #include "amp/inspect.h"
 
-#include <torch/csrc/jit/python/update_graph_executor_opt.h>
-
 #include <algorithm>
 #include <cmath>
 #include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <tuple>
 #include <utility>
 
@@ -16,6 +13,7 @@
 #include "src/autocast/log.h"
 #include "src/cpu_math/single_copy.h"
 #include "src/inspect/names.h"
+#include "src/inspect/plain_executor.h"
 #include "src/inspect/quiet.h"
 #include "src/inspect/recorder.h"
 #include "src/inspect/report.h"
@@ -35,29 +33,6 @@ const InspectorOptions& checked(const InspectorOptions& options) {
   return options;
 }
 
-// TorchScript without its optimising executor, whose backward pass has one node for many ops.
-// The switch is the process's: the first Inspector that records turns it off, the last one back.
-class PlainExecutor {
- public:
-  PlainExecutor() {
-    const std::lock_guard lock(mutex_);
-    if (users_++ > 0) return;
-    was_on_ = torch::jit::getGraphExecutorOptimize();
-    torch::jit::setGraphExecutorOptimize(false);
-  }
-  ~PlainExecutor() {
-    const std::lock_guard lock(mutex_);
-    if (--users_ == 0) torch::jit::setGraphExecutorOptimize(was_on_);
-  }
-  PlainExecutor(const PlainExecutor&) = delete;
-  PlainExecutor& operator=(const PlainExecutor&) = delete;
-
- private:
-  static inline std::mutex mutex_;
-  static inline int users_ = 0;
-  static inline bool was_on_ = true;
-};
-
 void raise(std::optional<double>& largest, double value) {
   largest = std::max(largest.value_or(0), value);
 }
@@ -71,7 +46,7 @@ struct Inspector::Impl {
   inspect::Names& names = shared->names();
   bool in_step = false;
   StepEvidence now;
-  std::optional<PlainExecutor> executor;
+  std::optional<inspect::PlainExecutor> executor;
   std::optional<CastLog> cast_log;
 
   Evidence evidence;
