@@ -332,6 +332,26 @@ TEST(Apex, ScaledGradientsMustBeUnscaledBeforeTheStepAndByTheirOwnLoss) {
   EXPECT_TRUE(handle.step(optimizer).stepped());
 }
 
+// The other optimizer's overflow halves the scale of the loss for which these gradients wait.
+TEST(Apex, AnAccumulationEndsAlthoughItsScaleHasChanged) {
+  OneImpl waiting, other;
+  auto first = sgd_of(waiting), second = sgd_of(other);
+  auto handle = initialize({waiting, other}, {first, second}, "O1");
+  const auto backward = [&](const OneImpl& model, torch::optim::Optimizer& optimizer,
+                            const Values& gradient, ScaleLossOptions options) {
+    auto scaled_loss = handle.scale_loss(model.loss(gradient), optimizer, options);
+    scaled_loss->backward();
+  };
+  backward(waiting, first, {1.0, 2.0, 4.0}, {.delay_unscale = true});
+  const double before = handle.loss_scale();
+  backward(other, second, {kInf, 1.0, 1.0}, {});
+  EXPECT_EQ(handle.loss_scale(), before / 2);
+  EXPECT_TRUE(handle.step(second).skipped());
+  backward(waiting, first, {1.0, 1.0, 1.0}, {});
+  EXPECT_THAT(values(waiting.weight.grad()), AreExactly(Values{2.0, 3.0, 5.0}));
+  EXPECT_TRUE(handle.step(first).stepped());
+}
+
 TEST(Apex, AParameterOfTwoOptimizersIsNotDividedTwice) {
   OneImpl model;
   auto first = sgd_of(model), second = sgd_of(model);

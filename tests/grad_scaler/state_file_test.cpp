@@ -28,7 +28,9 @@ TEST_F(StateFile, S8_3_AScaleThatSkipsForEverIsNeitherWrittenNorRead) {
   for (const double scale : {kInfinity, 0.0, 1e-39, std::nan("")}) {
     auto state = kState;
     state.scale = scale;
-    EXPECT_THAT(error_of([&] { save_state(state, path_); }), HasSubstr("65536 for one")) << scale;
+    EXPECT_THAT(error_of<InvalidArgument>([&] { save_state(state, path_); }),
+                HasSubstr("65536 for one"))
+        << scale;
     EXPECT_FALSE(std::filesystem::exists(path_));
   }
 }
