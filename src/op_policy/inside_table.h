@@ -171,7 +171,6 @@
   OP(sub_Tensor, "sub.Tensor", keep, keep) \
   OP(sub__Scalar, "sub_.Scalar", keep, keep) \
   OP(sub__Tensor, "sub_.Tensor", keep, keep) \
-  OP(tanhshrink, "tanhshrink", keep, keep) \
   OP(trapezoid_dx, "trapezoid.dx", keep, keep) \
   OP(trapezoid_x, "trapezoid.x", keep, keep) \
   OP(trapz_dx, "trapz.dx", keep, keep) \
@@ -185,6 +184,18 @@
   OP(xlogy_Tensor, "xlogy.Tensor", keep, keep) \
   OP(xlogy__Scalar_Other, "xlogy_.Scalar_Other", keep, keep) \
   OP(xlogy__Tensor, "xlogy_.Tensor", keep, keep)
+
+// By fp32_inside: LibTorch lacks their low-precision backward pass, or the mix inside.
+#define AMP_INSIDE_OPS_3(OP) \
+  OP(sinc, "sinc", keep, keep) \
+  OP(slow_conv3d, "slow_conv3d", keep, keep) \
+  OP(slow_conv3d_forward, "slow_conv3d_forward", keep, keep) \
+  OP(slow_conv_dilated2d, "slow_conv_dilated2d", keep, keep) \
+  OP(slow_conv_dilated3d, "slow_conv_dilated3d", keep, keep) \
+  OP(slow_conv_transpose2d, "slow_conv_transpose2d", keep, keep) \
+  OP(slow_conv_transpose3d, "slow_conv_transpose3d", keep, keep) \
+  OP(special_i1e, "special_i1e", keep, keep) \
+  OP(thnn_conv2d, "thnn_conv2d", keep, keep)
 
 // By promote: they move values, or are made of ops that have rules.
 #define AMP_MIXING_OPS(OP) \
