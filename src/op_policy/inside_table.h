@@ -186,6 +186,18 @@
   OP(xlogy__Scalar_Other, "xlogy_.Scalar_Other", keep, keep) \
   OP(xlogy__Tensor, "xlogy_.Tensor", keep, keep)
 
+// By fp32_inside: LibTorch lacks their low-precision backward pass, or the mix inside.
+#define AMP_INSIDE_OPS_3(OP) \
+  OP(sinc, "sinc", keep, keep) \
+  OP(slow_conv3d, "slow_conv3d", keep, keep) \
+  OP(slow_conv3d_forward, "slow_conv3d_forward", keep, keep) \
+  OP(slow_conv_dilated2d, "slow_conv_dilated2d", keep, keep) \
+  OP(slow_conv_dilated3d, "slow_conv_dilated3d", keep, keep) \
+  OP(slow_conv_transpose2d, "slow_conv_transpose2d", keep, keep) \
+  OP(slow_conv_transpose3d, "slow_conv_transpose3d", keep, keep) \
+  OP(special_i1e, "special_i1e", keep, keep) \
+  OP(thnn_conv2d, "thnn_conv2d", keep, keep)
+
 // By promote: they move values, or are made of ops that have rules.
 #define AMP_MIXING_OPS(OP) \
   OP(cartesian_prod, "cartesian_prod", keep, keep) \
