@@ -12,6 +12,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace amp::autocast {
@@ -56,7 +57,9 @@ void advance_(CellKind kind, const Tensor& of_input, Tensor of_state, Tensor h, 
 
 struct Layer : torch::autograd::Function<Layer> {
   static variable_list forward(AutogradContext* ctx, const Tensor& x, const Tensor& h0,
-                               const Tensor& c0, at::TensorList list, const Recurrence& how) {
+                               const std::optional<Tensor>& given_c0, at::TensorList list,
+                               const Recurrence& how) {
+    const auto c0 = given_c0.value_or(Tensor());
     const auto weights = weights_of(list, how.has_biases);
     const auto of_inputs = gates_of_inputs(x, weights, how.cell);
     const auto recurrent = to_multiply(weights.w_hh).t();
@@ -127,7 +130,9 @@ Tensor gates_of_inputs(const Tensor& x, const Weights& weights, CellKind cell) {
 
 LayerResults recurrent_layer(const Tensor& x, const Tensor& h0, const Tensor& c0,
                              at::TensorList weights, const Recurrence& how) {
-  auto results = Layer::apply(x, h0, c0, weights, how);
+  // Not an undefined tensor: of an argument autograd wants to know the device.
+  auto results =
+      Layer::apply(x, h0, c0.defined() ? std::optional(c0) : std::nullopt, weights, how);
   results.resize(3);
   return {results[0], results[1], results[2]};
 }

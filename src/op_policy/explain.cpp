@@ -56,6 +56,8 @@ std::string explained(const std::string& op, CastRule rule, std::optional<CastRu
   if (!base_rule.has_value()) return text + "set by hand; torch lists it nowhere";
   if (rule != *base_rule)
     return text + "set by hand; " + list(base).described + " says " + name_of(*base_rule);
+  if (rule == CastRule::keep && parsed(op).base.ends_with('_'))
+    return text + "because in-place and out= variants are never cast";
   if (rule == CastRule::keep) return text + "because " + list(base).described + " does not name it";
   return text + "by " + list(base).described;
 }

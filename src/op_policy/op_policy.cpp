@@ -8,6 +8,7 @@
 #include "amp/error.h"
 #include "src/op_policy/lists.h"
 #include "src/op_policy/op_names.h"
+#include "src/op_policy/rule_names.h"
 #include "src/op_policy/table.h"
 #include "src/op_policy/user_names.h"
 
@@ -50,6 +51,11 @@ OpPolicy::OpPolicy(std::shared_ptr<const op_policy::Table> table) : table_(std::
 
 namespace {
 
+// Whether a list of torch's has a rule for it.
+bool is_torchs(std::size_t number) {
+  return kListed[number].cpu != CastRule::keep || kListed[number].cuda != CastRule::keep;
+}
+
 void check_device(c10::DeviceType device) {
   if (device == c10::DeviceType::CPU || device == c10::DeviceType::CUDA) return;
   throw UnsupportedError("OpPolicy: the lists here are those of CPU and CUDA, got " +
@@ -91,8 +97,12 @@ CastRule OpPolicy::rule(const std::string& op) const {
     }
     found = rule;
   };
-  for (const auto number : op_policy::listed(name)) meet(table_->rules[number]);
-  if (found.has_value()) return *found;
+  // Of an op that torch lists, overloads that only complete torch's lists say nothing of the others.
+  for (const bool of_torch : {true, false}) {
+    for (const auto number : op_policy::listed(name))
+      if (is_torchs(number) == of_torch) meet(table_->rules[number]);
+    if (found.has_value()) return *found;
+  }
   for (const auto& other : op_policy::unlisted(name)) {
     const auto place = table_->added.find(other);
     meet(place == table_->added.end() ? CastRule::keep : place->second);

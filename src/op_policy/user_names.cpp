@@ -29,7 +29,9 @@ const std::vector<const char*> kUpsample = {
     "upsample_nearest1d",        "upsample_nearest2d",        "upsample_nearest3d",
     "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d",
     "upsample_linear1d",         "upsample_bilinear2d",       "upsample_trilinear3d",
-    "upsample_bicubic2d",        "_upsample_bilinear2d_aa",   "_upsample_bicubic2d_aa"};
+    "upsample_bicubic2d",        "_upsample_bilinear2d_aa",   "_upsample_bicubic2d_aa",
+    "upsample_linear1d.vec",     "upsample_bilinear2d.vec",   "upsample_trilinear3d.vec",
+    "upsample_bicubic2d.vec"};
 
 // TorchScript's traced modules call _convolution, which one op is for every number of dimensions;
 // torch::nn::MultiheadAttention calls bmm, softmax and bmm.

@@ -116,9 +116,9 @@ TEST(MixedDtypes, ASpectralNormWrittenWithMatmulRuns) {
 TEST(MixedDtypes, AnAdaptiveSoftmaxTrains) {
   at::manual_seed(3);
   torch::nn::AdaptiveLogSoftmaxWithLoss model(
-      torch::nn::AdaptiveLogSoftmaxWithLossOptions(8, 20, {4, 10}));
+      torch::nn::AdaptiveLogSoftmaxWithLossOptions(32, 20, {4, 10}));
   model->to(test_device());
-  const auto input = here::randn({12, 8}).requires_grad_();
+  const auto input = here::randn({12, 32}).requires_grad_();
   const auto target = (here::arange(12) * 7).remainder(20);
   const auto exact =
       std::dynamic_pointer_cast<torch::nn::AdaptiveLogSoftmaxWithLossImpl>(model->clone());

@@ -29,10 +29,17 @@ namespace {
 
 namespace nn = torch::nn;
 
+// A Sequential holds no other: its forward is a template.
+struct BlockImpl : nn::SequentialImpl {
+  using nn::SequentialImpl::SequentialImpl;
+  at::Tensor forward(const at::Tensor& x) { return nn::SequentialImpl::forward(x); }
+};
+TORCH_MODULE(Block);
+
 // first, blocks.0 and blocks.1 (each fc and norm), a scale of its own, and last, tied to first.
 struct NetImpl : nn::Module {
   NetImpl() {
-    for (int i = 0; i < 2; ++i) blocks->push_back(nn::Sequential(nn::Linear(4, 4), nn::GELU()));
+    for (int i = 0; i < 2; ++i) blocks->push_back(Block(nn::Linear(4, 4), nn::GELU()));
     to(test_device());
   }
   nn::Linear first = register_module("first", nn::Linear(4, 4));
@@ -309,9 +316,9 @@ TEST(ModuleRules, ScriptModulesHaveNames) {
   torch::jit::Module inside("inside");
   inside.register_parameter("weight", here::randn({4, 4}), /*is_buffer=*/false);
   torch::jit::Module model("model");
-  inside.define("def forward(self, x):\n  return torch.mm(x, self.weight)");
+  inside.define("def forward(self, x):\n  return torch.mm(x, self.weight)\n");
   model.register_module("inside", inside);
-  model.define("def forward(self, x):\n  return self.inside(x)");
+  model.define("def forward(self, x):\n  return self.inside.forward(x)\n");
   const auto x = here::randn({3, 4});
   auto policy = fp32_in("inside");
   policy.bind(model);

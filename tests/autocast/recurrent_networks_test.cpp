@@ -43,7 +43,9 @@ TEST(RecurrentNetworks, RandomSettingsNearDouble) {
         EXPECT_EQ(results.outputs[0].scalar_type(), low);
         // Outputs are rounded once a layer, gradients once more.
         expect_near(results.outputs, exact.outputs, 3 * unit(low), "output");
-        expect_near(results.gradients, exact.gradients, 8 * unit(low), "gradient");
+        // Where a sum that is nearly zero rounds past it, relu's derivative is another one.
+        const bool jumps = setting.kind == Kind::relu && low == at::kBFloat16;
+        expect_near(results.gradients, exact.gradients, jumps ? 0.25 : 8 * unit(low), "gradient");
       }
     }
   }

@@ -271,7 +271,9 @@ TEST(FastCrossEntropy, WithAClassWeightThatNeedsAGradientIsTorchs) {
   };
   const auto torchs = run(false), ours = run(true);
   ASSERT_EQ(ours.defined(), torchs.defined());
-  if (torchs.defined()) EXPECT_TRUE(at::allclose(ours, torchs, 1e-5));
+  if (torchs.defined()) {
+    EXPECT_TRUE(at::allclose(ours, torchs, 1e-5));
+  }
 }
 
 // --- functorch ---
