@@ -79,7 +79,10 @@ class Arguments {
 
   // After the call: what was written gets its values, and is returned in the place of its wide copy.
   void copy_back() {
-    for (const auto& [tensor, wide] : written_) tensor.copy_(wide);
+    for (const auto& [tensor, wide] : written_) {
+      if (tensor.sizes() != wide.sizes()) tensor.resize_(wide.sizes());  // as addbmm_ does
+      tensor.copy_(wide);
+    }
     for (auto i = stack_.size() - schema_.returns().size(); i < stack_.size(); ++i) {
       for (const auto& [tensor, wide] : written_) {
         if (stack_[i].isTensor() && stack_[i].toTensor().is_same(wide)) stack_[i] = tensor;

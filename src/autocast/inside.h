@@ -49,8 +49,8 @@ bool is_exact_factor(const T& argument) {
 constexpr bool rounds_numbers(std::size_t number) {
   using namespace op_policy;
   return number == op_add_Tensor || number == op_add__Tensor || number == op_sub_Tensor ||
-         number == op_sub__Tensor || number == op_rsub_Tensor || number == op_add__Scalar ||
-         number == op_sub__Scalar || number == op_mul__Scalar;
+         number == op_sub_Scalar || number == op_sub__Tensor || number == op_rsub_Tensor ||
+         number == op_add__Scalar || number == op_sub__Scalar || number == op_mul__Scalar;
 }
 
 // Whether a rule has anything to do for these arguments: promote where their dtypes differ, fp32_inside

@@ -168,6 +168,7 @@
   OP(special_zeta, "special_zeta", keep, keep) \
   OP(special_zeta_other_scalar, "special_zeta.other_scalar", keep, keep) \
   OP(special_zeta_self_scalar, "special_zeta.self_scalar", keep, keep) \
+  OP(sub_Scalar, "sub.Scalar", keep, keep) \
   OP(sub_Tensor, "sub.Tensor", keep, keep) \
   OP(sub__Scalar, "sub_.Scalar", keep, keep) \
   OP(sub__Tensor, "sub_.Tensor", keep, keep) \

@@ -59,6 +59,10 @@ CastRule fast_cuda_rule(const Listed& op) {
 CastRule unified_rule(const Listed& op) {
   if (is_network(op.name)) return CastRule::lower_precision;
   if (is_cell(op.name)) return CastRule::fp32_inside;
+  // Their inputs must be fp32, and not only dtype=; torch's CPU list has them so, or keeps them.
+  if (op.cuda == CastRule::fp32_set_opt_dtype &&
+      kCompleted[static_cast<std::size_t>(&op - kListed.data())] != CastRule::keep)
+    return CastRule::fp32;
   const bool use_cpu = op.cuda == CastRule::keep || op.cuda == CastRule::banned;
   return completed(op, use_cpu ? op.cpu : op.cuda);
 }

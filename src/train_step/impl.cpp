@@ -146,6 +146,8 @@ void TrainStep::Impl::backward(const at::Tensor& loss) {
   if (unseen) {
     if (may_release) release_gradients();
     gradients.move_aside(graph);
+  } else {
+    gradients.copy_shared();
   }
   scaled.backward();
   if (unseen) gradients.add_what_was_moved();
@@ -209,6 +211,7 @@ StepResult TrainStep::Impl::run_optimizer(at::Tensor& norm) {
 
 StepResult TrainStep::Impl::run_step(at::Tensor& norm) {
   const c10::NoGradGuard no_grad;
+  gradients.copy_shared();
   masters.follow_model();
   return run_optimizer(norm);
 }

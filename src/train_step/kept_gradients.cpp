@@ -114,6 +114,16 @@ void KeptGradients::drop() {
   }
 }
 
+void KeptGradients::copy_shared() {
+  const c10::NoGradGuard no_grad;
+  for (auto& kept : kept_) {
+    const bool may_change =
+        kept.gradient.defined() && kept.parameter.grad().is_same(kept.gradient);
+    if (may_change && is_unchanged(kept.gradient, kept.copy))
+      kept.copy = kept.gradient.detach().clone();
+  }
+}
+
 void KeptGradients::move_aside(const BackwardGraph& graph) {
   for (const auto& leaf : graph.leaves()) {
     const auto& variable = leaf.variable();

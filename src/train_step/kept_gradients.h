@@ -27,6 +27,9 @@ class KeptGradients {
   // Takes the gradients that the backward pass would add to out of its way, and adds them to what it
   // has brought: old + new, as the pass itself does in place, but the old ones stay what they were.
   void move_aside(const BackwardGraph& graph);
+  // Before somebody writes to those that are in their places: out of memory in LibTorch's own copy on write
+  // leaves both owners of the memory unusable.
+  void copy_shared();
   void add_what_was_moved();
 
  private:

@@ -171,6 +171,7 @@ bool rounds_by_nature(const Program& program) {
                                               "scaled_dot_product_attention",
                                               "_native_multi_head_attention",
                                               "chain_matmul",
+                                              "embedding_bag",  // in fp32, too: sums of many rows
                                               "linalg_multi_dot",
                                               "gradient.scalarrayarray",
                                               "gradient.scalararray",

@@ -49,6 +49,7 @@ TEST(OpPolicy, S4_2_TheCpusListIsAnother) {
 TEST(OpPolicy, S6_3_UnifiedIsOneListForEveryDevice) {
   const auto unified = OpPolicy::unified();
   EXPECT_EQ(unified.rule("softmax"), CastRule::fp32_set_opt_dtype);
+  EXPECT_EQ(unified.rule("linalg_matrix_norm.str_ord"), CastRule::fp32);  // it refuses lower inputs
   EXPECT_EQ(unified.rule("mv"), CastRule::lower_precision);
   EXPECT_EQ(unified.rule("cat"), CastRule::promote);
   EXPECT_EQ(unified.rule("binary_cross_entropy"), CastRule::fp32);
