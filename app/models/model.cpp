@@ -134,6 +134,16 @@ void check_model_name(const std::string& what) {
       "LIBRARY.so with a model of your own or FILE.pt of TorchScript, got '" + what + "'");
 }
 
+amp::Recipe Model::with_names(amp::Recipe recipe) {
+  if (!recipe.policy.has_value()) return recipe;
+  if (const auto* own = module(); own != nullptr && recipe.policy->needs_model(*own))
+    recipe.policy->bind(*own);
+  if (const auto* script = script_module();
+      script != nullptr && recipe.policy->needs_model(*script))
+    recipe.policy->bind(*script);
+  return recipe;
+}
+
 std::unique_ptr<Model> make_model(const std::string& what, const amp::ModelShape& shape,
                                   const ModelSizes& sizes) {
   check_model_name(what);
