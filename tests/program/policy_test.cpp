@@ -24,7 +24,8 @@ class Policy : public ProgramTest {
   // {why: calls} of an op in the first step.
   std::map<std::string, int> why(const std::string& name, const std::string& op) const {
     std::map<std::string, int> found;
-    for (const auto& row : events_of(path(name) / "metrics.jsonl", "casts").at(0)["ops"])
+    const auto events = events_of(path(name) / "metrics.jsonl", "casts");
+    for (const auto& row : events.at(0)["ops"])
       if (row["op"] == op) found[row["why"]] += row["calls"].get<int>();
     return found;
   }
