@@ -1,8 +1,6 @@
 // Whose exception it is that ends a micro-batch.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <exception>
 #include <utility>
 
@@ -12,27 +10,24 @@
 namespace ampersand {
 
 // Follows a micro-batch from its forward pass, which makes ModelErrors itself, to its backward pass, which
-// TrainStep runs, and in which the model's own code may throw, too.
+// TrainStep runs, and in which the model's own code may throw, too. A hook would tell where it is, and
+// would be seen by TrainStep, which then gives every gradient the dtype that a hook expects.
 class StepGuard {
  public:
-  void note_loss(at::Tensor loss) {
-    has_loss_ = true;
-    if (loss.defined() && loss.requires_grad())
-      loss.register_hook([this](const at::Tensor&) { in_backward_ = true; });
-  }
+  void note_loss() { has_loss_ = true; }
 
   // Does the work; calls fail(exception) for what its backward pass throws, which is not to return. An
-  // amp::Error is the model's only once its backward pass has begun, and not where gave_up() says that the
-  // scaler ended the training after it.
-  template <typename Work, typename GaveUp, typename Fail>
-  auto run(Work&& work, GaveUp&& gave_up, Fail&& fail) -> decltype(work()) {
-    has_loss_ = in_backward_ = false;
+  // amp::Error after the loss may be TrainStep's own: is_models() tells whether the model throws without it.
+  template <typename Work, typename IsModels, typename Fail>
+  auto run(Work&& work, IsModels&& is_models, Fail&& fail) -> decltype(work()) {
+    has_loss_ = false;
     try {
       return work();
     } catch (const ModelError&) {
       throw;
     } catch (const amp::Error&) {
-      if (in_backward_ && !gave_up()) fail(std::current_exception());
+      const auto error = std::current_exception();
+      if (has_loss_ && is_models()) fail(error);
       throw;
     } catch (...) {
       if (has_loss_) fail(std::current_exception());
@@ -41,7 +36,7 @@ class StepGuard {
   }
 
  private:
-  bool has_loss_ = false, in_backward_ = false;
+  bool has_loss_ = false;
 };
 
 }  // namespace ampersand

@@ -1,6 +1,7 @@
 // The kernel behind the ops that compute in a wider dtype than they are given.
 #include "src/autocast/inside.h"
 
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/List.h>
 
 #include <string>
@@ -26,6 +27,12 @@ bool writes(const c10::Argument& argument) {
   if (argument.alias_info() != nullptr && argument.alias_info()->isWrite()) return true;
   return argument.name().starts_with(
       "running_");  // batch_norm's, whose schema keeps silent about it
+}
+
+// As kernels resize what they write, of variables that need gradients, too.
+void resize_below(const at::Tensor& tensor, at::IntArrayRef sizes) {
+  const at::AutoDispatchBelowADInplaceOrView below;
+  tensor.resize_(sizes);
 }
 
 // The arguments of a call on the stack, and how they are replaced.
@@ -80,7 +87,7 @@ class Arguments {
   // After the call: what was written gets its values, and is returned in the place of its wide copy.
   void copy_back() {
     for (const auto& [tensor, wide] : written_) {
-      if (tensor.sizes() != wide.sizes()) tensor.resize_(wide.sizes());  // as addbmm_ does
+      if (tensor.sizes() != wide.sizes()) resize_below(tensor, wide.sizes());
       tensor.copy_(wide);
     }
     for (auto i = stack_.size() - schema_.returns().size(); i < stack_.size(); ++i) {

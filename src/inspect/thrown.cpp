@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <limits>
 #include <new>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -87,15 +88,26 @@ std::string first_line(const std::string& text) {
                                     : text.substr(begin, text.find('\n', begin) - begin);
 }
 
-// TorchScript's interpreter shows the source, marked with HERE, and says below it what was wrong, as
-// Python would: "RuntimeError: ...".
-std::string script_message(const std::string& text) {
-  const auto mark = text.rfind("<--- HERE");
-  auto line = first_line(text.substr(text.find('\n', mark) + 1));
+// "RuntimeError: no" without the name; nothing for a line that begins with none.
+std::optional<std::string> without_python_name(const std::string& line) {
   const auto colon = line.find(": ");
-  const bool is_named = colon != std::string::npos && line.find(' ') > colon;
-  if (is_named && line.substr(0, colon).ends_with("RuntimeError")) line.erase(0, colon + 2);
-  return line;
+  if (colon == std::string::npos || line.find(' ') < colon) return std::nullopt;
+  const auto name = line.substr(0, colon);
+  if (!name.ends_with("Error") && !name.ends_with("Exception")) return std::nullopt;
+  return name.ends_with("RuntimeError") ? line.substr(colon + 2) : line;
+}
+
+// TorchScript's interpreter shows the source, marked with HERE, perhaps with the lines that follow, and
+// says below it what was wrong, as Python would: "RuntimeError: ...".
+std::string script_message(const std::string& text) {
+  auto begin = text.find('\n', text.rfind("<--- HERE"));
+  const auto after_mark = begin;
+  while (begin != std::string::npos) {
+    const auto end = text.find('\n', begin + 1);
+    if (auto message = without_python_name(text.substr(begin + 1, end - begin - 1))) return *message;
+    begin = end;
+  }
+  return after_mark == std::string::npos ? std::string() : first_line(text.substr(after_mark));
 }
 
 // "model.py:12" of the innermost call that is shown; of the source as it was written, where that is there.

@@ -188,6 +188,10 @@
 
 // By fp32_inside: LibTorch lacks their low-precision backward pass, or the mix inside.
 #define AMP_INSIDE_OPS_3(OP) \
+  OP(gradient_array, "gradient.array", keep, keep) \
+  OP(gradient_scalararray, "gradient.scalararray", keep, keep) \
+  OP(gradient_scalarrayarray, "gradient.scalarrayarray", keep, keep) \
+  OP(gradient_scalarrayint, "gradient.scalarrayint", keep, keep) \
   OP(sinc, "sinc", keep, keep) \
   OP(slow_conv3d, "slow_conv3d", keep, keep) \
   OP(slow_conv3d_forward, "slow_conv3d_forward", keep, keep) \
@@ -234,6 +238,9 @@
   LISTED(nuclear_norm) \
   LISTED(nuclear_norm_dim) \
   LISTED(pdist) \
+  LISTED(prod) \
+  LISTED(prod_dim_Dimname) \
+  LISTED(prod_dim_int) \
   LISTED(renorm) \
   LISTED(rsqrt) \
   LISTED(scatter_add) \

@@ -31,8 +31,8 @@ inline std::vector<std::string> hard_texts() {
           "\xE2\x96\x81 the sign that SentencePiece takes for a space"s,
           std::string(1000, 'a'),
           std::string(1000, ' '),
-          std::string(1000, '\n') + "x",
-          std::string(63, 'a') + "\xF0\x9F\x98\x80\xF0\x9F\x98\x80"};
+          std::string(1000, '\n').append("x"),
+          std::string(63, 'a').append("\xF0\x9F\x98\x80\xF0\x9F\x98\x80")};
 }
 
 // Bytes that are no UTF-8, and all 256 of them.

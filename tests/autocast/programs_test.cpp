@@ -172,10 +172,7 @@ bool rounds_by_nature(const Program& program) {
                                               "_native_multi_head_attention",
                                               "chain_matmul",
                                               "embedding_bag",  // in fp32, too: sums of many rows
-                                              "linalg_multi_dot",
-                                              "gradient.scalarrayarray",
-                                              "gradient.scalararray",
-                                              "gradient.array"};
+                                              "linalg_multi_dot"};
   return names.contains(program.name);
 }
 

@@ -41,7 +41,7 @@ def forward(self, x):
     scores.register_module("key", key);
     scores.define(R"(
 def forward(self, x):
-    y = self.key(x)
+    y = self.key.forward(x)
     return y.masked_fill(y < 0, -1e10)
 )");
     net.register_module("scores", scores);
