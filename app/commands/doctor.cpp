@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "amp/doctor.h"
 #include "amp/error.h"
 #include "amp/version.h"
 #include "app/commands/commands.h"
@@ -18,6 +19,8 @@
 #include "app/files/folder_lock.h"
 #include "app/files/write_file.h"
 #include "app/inspection/determinism.h"
+#include "app/inspection/reference.h"
+#include "app/inspection/treatment.h"
 #include "app/inspection/watch.h"
 #include "app/models/model_error.h"
 #include "app/report/inspection_page.h"
@@ -37,6 +40,7 @@ struct DoctorOptions {
   std::string precision = "fp32";
   std::string run;         // a folder to go on from; empty: a new training
   std::int64_t every = 1;  // records the ops of every N-th micro-batch
+  bool no_reference = false;
 };
 
 struct Patient {
@@ -85,14 +89,14 @@ Patient new_patient(const DoctorOptions& options) {
   return patient;
 }
 
-struct Examination {
+struct Watching {
   Ending ending = Ending::finished;
   std::optional<amp::Thrown> thrown;  // by the model
   std::exception_ptr failure;         // what else was
 };
 
-Examination examine(Patient& patient, Watch& watch) {
-  Examination examination;
+Watching watch_training(Patient& patient, Watch& watch) {
+  Watching examination;
   auto& plan = patient.plan;
   plan.observer = &watch;
   plan.evaluates = false;
@@ -111,9 +115,23 @@ Examination examine(Patient& patient, Watch& watch) {
   return examination;
 }
 
+// The same training in fp32; nothing for one that is in fp32 itself.
+std::optional<amp::ReferenceRun> reference_of(const Patient& patient) {
+  const auto& recipe = patient.plan.precision.recipe;
+  if (recipe.compute_dtype == c10::kFloat && recipe.model_dtype == c10::kFloat &&
+      !recipe.emulate.has_value())
+    return std::nullopt;
+  Progress progress("doctor: fp32, to compare with", patient.steps);
+  return reference_run(patient.plan, patient.settings, *patient.task, patient.steps,
+                       [&](std::int64_t step) { progress.show(step, ""); });
+}
+
 std::vector<std::string> notes_on(const Patient& patient, const Watch& watch,
                                   std::optional<bool> deterministic) {
   std::vector<std::string> notes;
+  if (watch.examination().has_value()) notes = watch.examination()->notes;
+  if (!watch.examination_failure().empty())
+    notes.push_back("no experiments: " + watch.examination_failure());
   if (deterministic == false)
     notes.push_back(
         "two runs of this training give different losses: it is not deterministic, and another run "
@@ -140,7 +158,10 @@ std::string watched(const Patient& patient, const Watch& watch) {
 }
 
 void write_results(const std::filesystem::path& folder, const Patient& patient, const Watch& watch,
-                   std::optional<bool> deterministic) {
+                   std::optional<bool> deterministic, const std::string& run) {
+  const auto examination = watch.examination().value_or(amp::Examination());
+  write_treatment(folder, examination);
+  const auto command = command_for(examination, patient.settings, folder, run);
   const auto diagnosis = watch.diagnosis();
   const auto inspection = inspection_json(watch);
   const auto notes = notes_on(patient, watch, deterministic);
@@ -154,6 +175,7 @@ void write_results(const std::filesystem::path& folder, const Patient& patient, 
                  {"created", timestamp()},
                  {"settings", settings_json(patient.settings)},
                  {"evidence", inspection}});
+  object.update(treatment_json(examination, command));
   write_file(folder / "doctor.json",
              object.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
 
@@ -163,6 +185,13 @@ void write_results(const std::filesystem::path& folder, const Patient& patient, 
   page.tone = clean ? InspectionPage::Tone::fine : InspectionPage::Tone::wrong;
   page.verdict = {diagnosis.sentence};
   for (const auto& note : notes) page.verdict.push_back(note);
+  if (!examination.trials.empty())
+    page.sections.emplace_back(
+        "Experiments",
+        table_html({"Played again", "What came of it", "Goes well"}, experiment_rows(examination)));
+  if (!examination.remedies.empty())
+    page.sections.emplace_back(
+        "Remedies", table_html({"Remedy", "Trained with it", "Cures"}, remedy_rows(examination)));
   page.tail = {{"Ops that lose most", ops_table(inspection)}};
   page.results = {
       {"version", amp::version()},
@@ -174,7 +203,10 @@ void write_results(const std::filesystem::path& folder, const Patient& patient, 
 
   std::printf("%s\n\nverdict  %s\n", diagnosis.sentence.c_str(), amp::name_of(diagnosis.verdict));
   if (!diagnosis.remedy.empty()) std::printf("remedy   %s\n", diagnosis.remedy.c_str());
+  for (const auto& trial : examination.trials)
+    std::printf("tried    %s: %s\n", trial.what.c_str(), trial.outcome.c_str());
   for (const auto& note : notes) std::printf("note     %s\n", note.c_str());
+  if (!command.empty()) std::printf("command  %s\n", command.c_str());
   std::printf("results  %s\npage     %s\n", (folder / "doctor.json").c_str(),
               (folder / "doctor.html").c_str());
 }
@@ -186,13 +218,15 @@ int run_doctor(const DoctorOptions& options) {
   const auto folder = output_folder("doctor", options.settings, {"doctor.json"});
   const FolderLock lock(folder);
   const auto deterministic = is_deterministic(patient.plan, patient.settings, *patient.task);
-  Watch watch(patient.plan.precision.recipe, {.steps = patient.steps, .every = options.every});
-  const auto examination = examine(patient, watch);
+  WatchOptions watching = {.steps = patient.steps, .every = options.every, .examines = true};
+  if (!options.no_reference) watching.reference = reference_of(patient);
+  Watch watch(patient.plan.precision.recipe, watching);
+  const auto examination = watch_training(patient, watch);
   if (examination.thrown.has_value()) watch.add_failure(*examination.thrown);
   // What threw without leaving a trace in the numbers is no matter of numbers.
   if (examination.failure && watch.diagnosis().verdict == amp::Verdict::clean)
     std::rethrow_exception(examination.failure);
-  write_results(folder, patient, watch, deterministic);
+  write_results(folder, patient, watch, deterministic, options.run);
   return examination.ending == Ending::interrupted ? kInterrupted : kOk;
 }
 
@@ -215,6 +249,9 @@ void add_doctor(CLI::App& app, Action& action) {
       ->add_option("--every", options->every,
                    "Look into every N-th micro-batch only; of the others, at what was skipped")
       ->capture_default_str();
+  command->add_flag(
+      "--no-reference", options->no_reference,
+      "Do not train in fp32 beside it, which finds what is finite and worse than fp32");
   add_training_options(*command, settings);
   command->get_option("--steps")->description("Watch at most N micro-batches; 0: 200");
   command->callback([=, &action] {

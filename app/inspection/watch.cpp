@@ -6,6 +6,8 @@
 #include <set>
 #include <utility>
 
+#include "app/models/model_error.h"
+
 namespace ampersand {
 namespace {
 
@@ -25,6 +27,18 @@ amp::InspectorOptions inspector_options(const WatchOptions& watch, amp::Format f
   options.every = watch.every;
   if (watch.beside_fp32) options.shadow = format;
   return options;
+}
+
+// None for a model that is no module.
+std::optional<amp::Doctor> doctor_of(Model& model, amp::TrainStep& step,
+                                     const amp::DoctorOptions& options) {
+  std::optional<amp::Doctor> doctor;
+  if (auto* module = model.module()) {
+    doctor.emplace(*module, step, options);
+  } else if (auto* script = model.script_module()) {
+    doctor.emplace(*script, step, options);
+  }
+  return doctor;
 }
 
 // "linear" of "linear.default".
@@ -47,9 +61,26 @@ Watch::Watch(const amp::Recipe& recipe, const WatchOptions& options)
       has_fp32_weights_(recipe.model_dtype == c10::kFloat) {}
 
 void Watch::begin_training(Model& model, amp::TrainStep& step) {
-  inspector_.emplace(inspector_of(model, step, inspector_options(options_, shadow_format_)));
-  inspector_->add_names(step.weights());
-  inspector_->set_dynamic_scaling(dynamic_scaling_);
+  const auto options = inspector_options(options_, shadow_format_);
+  if (options_.examines) {
+    doctor_ = doctor_of(model, step,
+                        {.inspector = options, .experiment = {.batches = options_.steps + 1}});
+    if (doctor_.has_value() && options_.reference.has_value())
+      doctor_->set_reference(*options_.reference);
+  }
+  if (!doctor_.has_value()) inspector_.emplace(inspector_of(model, step, options));
+  inspector().add_names(step.weights());
+  inspector().set_dynamic_scaling(dynamic_scaling_);
+}
+
+void Watch::keep(const Batch& batch, Model& model) {
+  if (!doctor_.has_value()) return;
+  inputs_ = batch.inputs;
+  inputs_.insert(inputs_.end(), batch.targets.begin(), batch.targets.end());
+  loss_ = [&model, count = batch.inputs.size()](at::TensorList all) {
+    const auto targets = all.begin() + static_cast<std::ptrdiff_t>(count);
+    return model.loss(model.forward({all.begin(), targets}), {targets, all.end()});
+  };
 }
 
 bool Watch::watches(std::int64_t step) const {
@@ -58,25 +89,37 @@ bool Watch::watches(std::int64_t step) const {
 
 void Watch::expect(const std::vector<at::Tensor>& parameters,
                    const std::vector<at::Tensor>& gradients) {
-  inspector_->expect(parameters, gradients);
+  inspector().expect(parameters, gradients);
 }
 
 void Watch::begin_step(std::int64_t step, double loss_scale) {
   step_ = step;
-  inspector_->begin_step(step, loss_scale);
+  if (doctor_.has_value()) {
+    doctor_->begin_step(step, inputs_, loss_);
+  } else {
+    inspector_->begin_step(step, loss_scale);
+  }
 }
 
 bool Watch::end_step(const amp::StepReport& report) {
-  inspector_->end_step(report);
+  if (doctor_.has_value()) {
+    doctor_->end_step(report);
+  } else {
+    inspector_->end_step(report);
+  }
   take_map();
   ++seen_;
   return seen_ < options_.steps && !(options_.stop_at_fault && is_settled());
 }
 
 std::optional<amp::Thrown> Watch::fail_step(const std::exception_ptr& error) {
-  inspector_->fail_step(error);
+  if (doctor_.has_value()) {
+    doctor_->fail_step(error);
+  } else {
+    inspector_->fail_step(error);
+  }
   take_map();
-  return inspector_->evidence().steps.back().thrown;
+  return inspector().evidence().steps.back().thrown;
 }
 
 void Watch::add_failure(const amp::Thrown& thrown) {
@@ -93,14 +136,14 @@ void Watch::add_failure(const amp::Thrown& thrown) {
 }
 
 void Watch::take_map() {
-  const auto& steps = inspector_->evidence().steps;
+  const auto& steps = inspector().evidence().steps;
   if (steps.empty() || !steps.back().recorded) return;
-  heat_map_.add(step_, inspector_->ops(), inspector_->shadows());
+  heat_map_.add(step_, inspector().ops(), inspector().shadows());
   take_gradients();
 }
 
 void Watch::take_gradients() {
-  const auto& parameters = inspector_->parameters();
+  const auto& parameters = inspector().parameters();
   if (!options_.beside_fp32) return;
   gradient_deviations_.resize(parameters.size());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -111,6 +154,7 @@ void Watch::take_gradients() {
 
 // An overflow at a dynamic scale is a part of its work, unless it goes on: later steps tell.
 bool Watch::is_settled() const {
+  if (doctor_.has_value()) return doctor_->is_settled();
   const auto& steps = inspector_->evidence().steps;
   if (steps.empty() || !steps.back().non_finite.has_value()) return false;
   const auto verdict = inspector_->diagnosis().verdict;
@@ -119,14 +163,27 @@ bool Watch::is_settled() const {
 }
 
 void Watch::end_training() noexcept {
-  if (!inspector_.has_value()) return;
-  evidence_ = inspector_->evidence();
-  ops_ = inspector_->summary();
-  parameters_ = inspector_->parameters();
-  casts_ = inspector_->casts();
-  shadows_ = inspector_->shadow_summary();
-  departure_ = inspector_->first_departure();
+  if (!inspector_.has_value() && !doctor_.has_value()) return;
+  evidence_ = inspector().evidence();
+  ops_ = inspector().summary();
+  parameters_ = inspector().parameters();
+  casts_ = inspector().casts();
+  shadows_ = inspector().shadow_summary();
+  departure_ = inspector().first_departure();
+  if (doctor_.has_value()) examine();
   inspector_.reset();
+  doctor_.reset();
+}
+
+// An examination that fails leaves the recording, from which there is a verdict, too.
+void Watch::examine() noexcept {
+  if (evidence_.steps.empty()) return;
+  const NoSearch no_search;
+  try {
+    examination_ = doctor_->examination();
+  } catch (const std::exception& error) {
+    examination_failure_ = error.what();
+  }
 }
 
 std::vector<std::string> idle_rules(const amp::Recipe& recipe, const Watch& watch) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "amp/doctor.h"
 #include "amp/inspect.h"
 #include "amp/recipe.h"
 #include "app/inspection/heat_map.h"
@@ -23,6 +24,10 @@ struct WatchOptions {
   // Computes each low-precision op of the recorded micro-batches again in fp32, and their gradients,
   // too; the others are not watched at all.
   bool beside_fp32 = false;
+  // Finds by experiment what went wrong, at the end of the training.
+  bool examines = false;
+  // Of an examination: what the same training does in fp32.
+  std::optional<amp::ReferenceRun> reference = {};
 };
 
 class Watch : public StepObserver {
@@ -34,6 +39,7 @@ class Watch : public StepObserver {
   // With fp32 weights alone there is an fp32 pass to compare with.
   bool compares_gradients() const override { return options_.beside_fp32 && has_fp32_weights_; }
   void begin_training(Model& model, amp::TrainStep& step) override;
+  void keep(const Batch& batch, Model& model) override;
   void begin_step(std::int64_t step, double loss_scale) override;
   void expect(const std::vector<at::Tensor>& parameters,
               const std::vector<at::Tensor>& gradients) override;
@@ -57,21 +63,34 @@ class Watch : public StepObserver {
   amp::Format format() const { return format_; }
   // Whose ulps tell how far an op is from fp32.
   amp::Format shadow_format() const { return shadow_format_; }
-  amp::Diagnosis diagnosis() const { return amp::diagnose(evidence_); }
+  amp::Diagnosis diagnosis() const {
+    return examination_.has_value() ? examination_->diagnosis : amp::diagnose(evidence_);
+  }
+  // Nothing where none was asked for, and where the model is no module.
+  const std::optional<amp::Examination>& examination() const { return examination_; }
+  const std::string& examination_failure() const {
+    return examination_failure_;
+  }  // why there is none
   // What ended the training, where more is known than the step told, or no step was watched: what threw
   // while the model was made, say.
   void add_failure(const amp::Thrown& thrown);
 
  private:
   bool is_settled() const;
+  amp::Inspector& inspector() { return doctor_.has_value() ? doctor_->inspector() : *inspector_; }
+  const amp::Inspector& inspector() const { return const_cast<Watch&>(*this).inspector(); }
   void take_map();
   void take_gradients();
+  void examine() noexcept;
 
   WatchOptions options_;
   amp::Format format_, shadow_format_;
   HeatMap heat_map_;
   bool dynamic_scaling_, has_fp32_weights_;
   std::optional<amp::Inspector> inspector_;
+  std::optional<amp::Doctor> doctor_;  // or else this, which has one
+  std::vector<at::Tensor> inputs_;     // of the micro-batch, and its targets
+  amp::TrainStep::Loss loss_;
   std::int64_t step_ = 0, seen_ = 0;
   amp::Evidence evidence_;
   std::vector<amp::OpSummary> ops_;
@@ -80,6 +99,8 @@ class Watch : public StepObserver {
   std::vector<amp::ShadowRecord> shadows_;
   std::optional<amp::Inspector::Departure> departure_;
   std::vector<std::pair<std::string, amp::Deviation>> gradient_deviations_;
+  std::optional<amp::Examination> examination_;
+  std::string examination_failure_;
 };
 
 // The format whose range decides about a training: that of its low precision; fp16 for fp32.

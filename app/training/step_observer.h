@@ -9,10 +9,11 @@
 #include "amp/inspect/thrown.h"
 #include "amp/train_step.h"
 #include "app/models/model.h"
+#include "app/tasks/batches.h"
 
 namespace ampersand {
 
-// The training calls, in this order: begin_training once; then for each micro-batch that it watches
+// The training calls, in this order: begin_training once; then for each micro-batch that it watches keep,
 // begin_step, expect if it compares gradients, and either end_step or, where something threw, fail_step;
 // end_training once, while the model still is there. What it throws ends the training.
 class StepObserver {
@@ -23,6 +24,8 @@ class StepObserver {
   virtual bool watches(std::int64_t /*step*/) const { return true; }
   virtual bool compares_gradients() const { return false; }
 
+  // Before begin_step: the micro-batch, which may be played again while the training is there.
+  virtual void keep(const Batch& /*batch*/, Model& /*model*/) {}
   // step: micro-batches, from 1. loss_scale: what the loss will be multiplied by.
   virtual void begin_step(std::int64_t step, double loss_scale) = 0;
   // What fp32 gives as the gradient of each parameter with the same weights and the same micro-batch,

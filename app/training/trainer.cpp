@@ -246,7 +246,7 @@ class Training {
 
   at::Tensor loss_of(const Batch& batch) {
     auto loss = model_->loss(model_->forward(batch.inputs), batch.targets);
-    guard_.note_loss(loss);
+    guard_.note_loss();
     return loss;
   }
 
@@ -254,7 +254,7 @@ class Training {
   template <typename Work>
   auto guarded(Work&& work) {
     return guard_.run(
-        work, [this] { return gave_up(); },
+        work, [this] { return !gave_up() && throws_alone(); },
         [this](const std::exception_ptr& error) { fail_in_backward(error); });
   }
 
@@ -274,18 +274,30 @@ class Training {
     throw ModelError(settings_.model, observed() ? thrown : sought(thrown), error);
   }
 
+  void both_passes() {
+    at::Tensor loss;
+    {
+      const auto autocast = recipe_.autocast(device_.type());
+      loss = loss_of(batch());
+    }
+    loss.mul(train_step_->scaler().get_scale()).backward();
+  }
+
+  // Whether the passes throw without a TrainStep around them.
+  bool throws_alone() {
+    const NoSearch no_search;
+    try {
+      both_passes();
+    } catch (...) {
+      return true;
+    }
+    return false;
+  }
+
   // Both passes once more, to learn which op it was.
   amp::Thrown sought(const amp::Thrown& thrown) {
-    const double scale = train_step_->scaler().get_scale();
     const NoSearch no_search;
-    return located(model_.get(), thrown, [&] {
-      at::Tensor loss;
-      {
-        const auto autocast = recipe_.autocast(device_.type());
-        loss = loss_of(batch());
-      }
-      loss.mul(scale).backward();
-    });
+    return located(model_.get(), thrown, [&] { both_passes(); });
   }
 
   // The micro-batch in work, made when it is first asked for: within a step that is counted, so that
@@ -330,6 +342,7 @@ class Training {
       });
       pace_.start();  // that is no part of the training
     }
+    observer.keep(batch(), *model_);
     observer.begin_step(step_, train_step_->scaler().get_scale());
     const NoSearch no_search;
     try {

@@ -8,7 +8,9 @@
 #include "amp/checkpoint.h"       // saving and restoring a training, weights in and out
 #include "amp/cpu_math.h"         // how products are computed on the CPU
 #include "amp/custom_function.h"  // autocast in a torch::autograd::Function of your own
+#include "amp/doctor.h"           // Doctor: what is wrong, by experiments on the training
 #include "amp/error.h"            // what is thrown
+#include "amp/experiment.h"       // Experiment: a step played again in another way
 #include "amp/grad_scaler.h"      // GradScaler: loss scaling
 #include "amp/inspect.h"          // Inspector: what overflows or goes non-finite first, and why
 #include "amp/model_registry.h"   // models by name, for plug-ins

@@ -149,6 +149,16 @@ const char* name_of(Verdict verdict) {
       return "divergence";
     case Verdict::throws:
       return "throws";
+    case Verdict::precision_loss:
+      return "precision_loss";
+    case Verdict::flushed_constant:
+      return "flushed_constant";
+    case Verdict::vanishing:
+      return "vanishing";
+    case Verdict::not_learning:
+      return "not_learning";
+    case Verdict::eval_only:
+      return "eval_only";
   }
   return "clean";
 }

@@ -36,11 +36,13 @@ Json number_or_null(std::optional<double> number) {
 Json json_of(const Diagnosis& diagnosis) {
   const bool at_step = diagnosis.step >= 0;
   return {{"verdict", amp::name_of(diagnosis.verdict)},
+          {"fp32_too", diagnosis.fp32_too.has_value() ? Json(*diagnosis.fp32_too) : Json()},
           {"step", at_step ? Json(diagnosis.step) : Json()},
           {"pass", at_step ? Json(name_of(diagnosis.pass)) : Json()},
           {"op", text_or_null(diagnosis.op)},
           {"module", text_or_null(diagnosis.module)},
           {"parameter", text_or_null(diagnosis.parameter)},
+          {"sample", diagnosis.sample.has_value() ? Json(*diagnosis.sample) : Json()},
           {"amax", at_step ? number_or_null(diagnosis.amax) : Json()},
           {"loss_scale", number_or_null(diagnosis.loss_scale)},
           {"remedy", text_or_null(diagnosis.remedy)},

@@ -174,6 +174,11 @@ void describe(Diagnosis& diagnosis, const FirstNonFinite& fault, const Growth& g
     case Verdict::clean:
     case Verdict::underflow:
     case Verdict::throws:
+    case Verdict::precision_loss:
+    case Verdict::flushed_constant:
+    case Verdict::vanishing:
+    case Verdict::not_learning:
+    case Verdict::eval_only:
       return;
   }
 }

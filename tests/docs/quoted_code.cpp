@@ -23,7 +23,10 @@ extern GradScaler scaler;
 extern GradScalerState state;
 extern ApexHandle handle;
 extern ScaledLoss scaled_loss;
+extern TrainStep train_step;
+extern Inspector inspector;
 extern std::vector<GradScalerState> states;
+extern NamedTensors weights;
 extern const c10::DeviceType device;
 extern const bool use_amp;
 extern const std::vector<ScalerTraceStep> trace;
@@ -38,6 +41,7 @@ void your_kernel(std::vector<torch::optim::OptimizerParamGroup>& groups,
 #include "autocast.inc"
 #include "coming-from-apex.inc"
 #include "coming-from-pytorch.inc"
+#include "doctor.inc"
 #include "inspect.inc"
 #include "optimizers.inc"
 #include "precision.inc"

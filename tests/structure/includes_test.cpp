@@ -23,7 +23,7 @@ const std::vector<std::string> kOrder = {
     "version",         "text",         "kernels",      "tensor_lists",  "precision",
     "weight_checks", "optim",
     "module_holder",   "module_scope", "op_policy",    "cpu_math",      "cast_log",  "autocast",
-    "custom_function", "grad_scaler",  "recipe",       "train_step",    "apex",      "inspect",
+    "custom_function", "grad_scaler",  "recipe",       "train_step",    "apex",      "inspect",   "experiment", "doctor",
     "checkpoint",      "pickle",       "scaler_state", "model_registry"};
 const std::vector<std::string> kForAll = {"error", "export"};  // headers of no concept
 

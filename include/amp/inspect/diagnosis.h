@@ -77,6 +77,12 @@ enum class Verdict : std::uint8_t {
   bad_data,          // an input or a target is not finite, or a target out of range
   divergence,        // loss and weights grow until any format overflows: the learning rate
   throws,            // a step threw, for another reason than a value that does not fit its format
+  // Only with experiments (amp::Doctor) and not by diagnose:
+  precision_loss,    // fp32 trains, and rounding in low precision makes it worse, or not finite
+  flushed_constant,  // a constant, an epsilon say, is zero in the format, and what it guards against came
+  vanishing,         // gradients vanish on their way, in fp32 too
+  not_learning,      // nothing grows and nothing is learned, in fp32 too
+  eval_only,         // training is finite and evaluation is not
 };
 
 // "forward_overflow"
@@ -89,6 +95,9 @@ struct Diagnosis {
   std::string op, module, parameter;
   double amax = 0;  // the number that tells: what overflowed, what was flushed, how large it grew
   double loss_scale = 1;
+  // fp32 on the same batch and weights goes wrong, too; nothing where that was not tried.
+  std::optional<bool> fp32_too = {};
+  std::optional<std::int64_t> sample = {};  // of the micro-batch: without it nothing is wrong
   std::string remedy;    // one clause: "keep this op in fp32 or use bf16"
   std::string sentence;  // the whole of it: step, op, number, format, pass, remedy
 };
@@ -107,8 +116,8 @@ struct Diagnosis {
 // A pure function; does not throw. Empty evidence is clean.
 AMP_API Diagnosis diagnose(const Evidence& evidence);
 
-// {"verdict", "step", "pass", "op", "module", "parameter", "amax", "loss_scale", "remedy",
-// "sentence"}; null for what does not apply, and for a number that is not finite.
+// {"verdict", "fp32_too", "step", "pass", "op", "module", "parameter", "sample", "amax", "loss_scale",
+// "remedy", "sentence"}; null for what does not apply, and for a number that is not finite.
 AMP_API std::string to_json(const Diagnosis& diagnosis);
 
 }  // namespace amp

@@ -1,0 +1,16 @@
+// The same training in fp32.
+#pragma once
+
+#include <functional>
+
+#include "amp/doctor.h"
+#include "app/training/trainer.h"
+
+namespace ampersand {
+
+// Trains `steps` micro-batches in fp32, from the plan's weights, batches and random numbers, until its loss
+// or its weights are no numbers. What the model throws ends it: `failed`.
+amp::ReferenceRun reference_run(RunPlan plan, const Settings& settings, const Task& task,
+                                std::int64_t steps, const std::function<void(std::int64_t)>& show);
+
+}  // namespace ampersand

@@ -1,0 +1,120 @@
+// Doctor: what is wrong with a training, by experiments on it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "amp/experiment.h"
+#include "amp/export.h"
+#include "amp/inspect.h"
+#include "amp/module_holder.h"
+#include "amp/recipe.h"
+#include "amp/train_step.h"
+
+namespace amp {
+
+struct DoctorOptions {
+  InspectorOptions inspector = {};    // level full sees ops; sampled and steps cost less
+  ExperimentOptions experiment = {};  // how many steps can be played again
+  std::int64_t replays = 60;          // of a micro-batch at most, for the cause
+  std::int64_t trial_steps = 50;      // that each remedy is trained for; 0: none is tried
+  std::int64_t trials = 4;            // remedies that are tried at most
+  // Steps in a row that go wrong before it is called lasting: a dynamic loss scale that starts at 65536
+  // may need 16 to find its place.
+  std::int64_t patience = 20;
+};
+
+// One experiment: what was tried and what came of it, in words.
+struct TrialRecord {
+  std::string what = {};     // "the same micro-batch in fp32"
+  std::string outcome = {};  // "finite", "loss is NaN", "gradients of 3 parameters are not finite"
+  bool cures = false;        // what was wrong was not wrong then
+};
+
+// What to do, in the order of what it costs.
+struct Remedy {
+  std::string advice = {};  // "keep exp in fp32"
+  std::optional<Recipe> recipe =
+      {};                    // that does it; nothing where the model, the data or the rate change
+  double learning_rate = 1;  // times the one used
+  std::string code = {};     // C++ lines that do it; empty: no line of ours does
+  std::int64_t steps = 0;    // that it was tried for; 0: it was not
+  bool cures = false;        // and these went well
+  std::string outcome = {};  // "50 steps, loss 0.31 (fp32: 0.30)"
+};
+
+// The losses of the same training in fp32: the same weights, batches and random numbers.
+struct ReferenceRun {
+  std::vector<double> losses = {};  // of each micro-batch from the first that the doctor sees
+  bool failed = false;              // it threw or was given up
+  // Of the same with weights moved by an ulp: how far fp32 is from itself. Empty: not run.
+  std::vector<double> again = {};
+};
+
+struct Examination {
+  Diagnosis diagnosis = {};
+  std::vector<TrialRecord> trials = {};
+  std::vector<Remedy> remedies = {};  // those that were tried and cure come first
+  std::vector<std::string> notes =
+      {};                    // that replays differ, that less was kept, what else went wrong
+  std::int64_t replays = 0;  // micro-batches played, trials of remedies apart
+};
+
+// Watches a training with an Inspector, keeps its last micro-batches, and when asked finds by experiment
+// what is wrong: does it last, does fp32 have it too, and fp64, is it the loss scale, which ops, which
+// sample; and trains the remedies it knows before it names one.
+//
+//   amp::Doctor doctor(*model, train_step);
+//   for (std::int64_t step = 1; step <= steps && !doctor.is_settled(); ++step) {
+//     auto batch = next_batch();
+//     doctor.step({batch.data}, [&model, target = batch.target](at::TensorList inputs) {
+//       return criterion(model->forward(inputs[0]), target); });
+//   }
+//   std::cout << doctor.examination().diagnosis.sentence << "\n";
+//
+// The loss function is called again later: it holds its batch by value. The training's numbers do not
+// change. Before each step weights and optimizer are copied (ExperimentOptions::states, `memory`).
+// Verdicts: docs/doctor.md.
+class AMP_API Doctor {
+ public:
+  // model and train_step must outlive it. Throws InvalidArgument for options out of range.
+  Doctor(torch::nn::Module& model, TrainStep& train_step, DoctorOptions options = {});
+  Doctor(torch::jit::Module& model, TrainStep& train_step, DoctorOptions options = {});
+  template <HoldsModule Holder>
+  Doctor(const Holder& model, TrainStep& train_step, DoctorOptions options = {})
+      : Doctor(module_in(model, "Doctor"), train_step, std::move(options)) {}
+  ~Doctor();
+  Doctor(Doctor&&) noexcept;
+  Doctor& operator=(Doctor&&) noexcept;
+
+  // One micro-batch of the training: train_step(inputs, loss), watched. inputs: samples along dimension
+  // 0; what else the loss needs it holds itself. What it throws is thrown on.
+  StepReport step(at::TensorList inputs, const TrainStep::Loss& loss);
+  StepReport step(const std::function<at::Tensor()>& loss);
+  // The same around a step of one's own; in the place of end_step after something threw: fail_step.
+  void begin_step(std::int64_t step, at::TensorList inputs, TrainStep::Loss loss);
+  void end_step(const StepReport& report);
+  std::optional<Thrown> fail_step(const std::exception_ptr& error);
+
+  // What fp32 does on the same batches. Without it the kept micro-batches are trained on in fp32.
+  void set_reference(ReferenceRun reference);
+  bool is_settled() const;  // something went wrong that lasts: more steps tell no more
+  Inspector& inspector();
+  Experiment& experiment();
+
+  // Experiments, once; the model must still be there. Later calls return the same.
+  const Examination& examination();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace amp

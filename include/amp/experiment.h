@@ -1,0 +1,121 @@
+// Experiment: a micro-batch of a training, or a few steps of it, played again in another way.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "amp/export.h"
+#include "amp/inspect/thrown.h"
+#include "amp/module_holder.h"
+#include "amp/recipe.h"
+#include "amp/train_step.h"
+
+namespace amp {
+
+class Inspector;
+
+// What is different in a replay. As it is: nothing.
+struct Variation {
+  // Float or Double: without autocast and loss scale, and with nothing below this format from the inputs
+  // on: weights (the masters of an O2 model), buffers, and what the model itself casts.
+  std::optional<c10::ScalarType> wide = {};
+  std::vector<std::string> wide_ops = {};  // only these, "exp" and "layer_norm"; empty: all
+  // Another recipe, on fp32 weights: its dtype, policy, loss scaling and clipping. Beside `wide` only what
+  // it casts is low: products.
+  std::optional<Recipe> recipe = {};
+  std::optional<std::int64_t> batch =
+      {};  // the micro-batch of this step in the place of the state's
+  std::optional<double> loss_scale = {};   // a fixed one, in the recipe's place
+  double learning_rate = 1;                // times the training's
+  bool eval = false;                       // the modules in eval mode
+  std::vector<std::int64_t> samples = {};  // these of the batch alone; empty: all
+  // Steps of the optimizer, on the micro-batches kept since, again from the first of them once they are
+  // used up. 0: forward and backward of the one micro-batch, and no step.
+  std::int64_t steps = 0;
+  bool same_batch = false;      // (only for steps) the one micro-batch again and again
+  bool keep_gradients = false;  // fill Outcome::gradients
+  // Each weight moved by at most one ulp of fp32, at random by this seed: what a training's noise is.
+  std::optional<std::uint64_t> perturb = {};
+  Inspector* inspector = nullptr;  // records the first micro-batch
+};
+
+// What came of it.
+struct Outcome {
+  bool played = false;              // false: this step is not kept, or the variation does not fit
+  std::vector<double> losses = {};  // of each micro-batch, unscaled
+  bool finite_loss = true;          // of all
+  bool finite_gradients = true;     // of all, scaled; true where none were needed
+  bool finite_weights = true;       // after the steps
+  std::int64_t skipped = 0;         // steps that the loss scaling skipped
+  double final_scale = 1;
+  double gradient_norm = 0;  // of the first micro-batch, unscaled, L2, of the finite numbers
+  double weights_moved = 0;  // ||w after - w before|| / ||w before|| over the steps
+  std::vector<std::string> non_finite =
+      {};                       // parameters whose gradients were not, in the first such
+  NamedTensors gradients = {};  // of the first micro-batch, unscaled, in fp64
+  NamedTensors buffers = {};    // floating-point ones, after the steps
+  std::optional<Thrown> thrown = {};
+
+  // Neither threw nor gave Inf or NaN; steps that were skipped while a scale was found are none.
+  bool is_finite() const {
+    return played && !thrown.has_value() && finite_loss && finite_gradients && finite_weights;
+  }
+};
+
+struct ExperimentOptions {
+  std::int64_t states = 4;          // weights and optimizer before the last N steps; >= 1
+  std::int64_t batches = 128;       // micro-batches that can be played on; >= 1
+  std::int64_t memory = 2LL << 30;  // bytes of all states together; at least one is kept
+};
+
+// Keeps the last micro-batches of a training with the weights, buffers, optimizer and random generator
+// that they began with, and plays them again. The training does not notice: parameters and buffers
+// keep their memory and values, gradients, modes, random numbers and the optimizer's state are bit for bit
+// what they were. What a model keeps elsewhere (a member that counts its calls) is not put back: then
+// `reproduces` is false.
+//
+//   amp::Experiment experiment(*model, train_step);
+//   experiment.keep(step, inputs, loss);         // before train_step(inputs, loss)
+//   auto fp32 = experiment.play(step, {.wide = torch::kFloat});
+//
+// `loss` is called again later, so it holds its batch by value or shared. Between two steps, on the
+// training's thread; waits for the device.
+class AMP_API Experiment {
+ public:
+  // model and train_step must outlive it. Throws InvalidArgument for options out of range.
+  Experiment(torch::nn::Module& model, TrainStep& train_step, ExperimentOptions options = {});
+  Experiment(torch::jit::Module& model, TrainStep& train_step, ExperimentOptions options = {});
+  template <HoldsModule Holder>
+  Experiment(const Holder& model, TrainStep& train_step, ExperimentOptions options = {})
+      : Experiment(module_in(model, "Experiment"), train_step, options) {}
+  ~Experiment();
+  Experiment(Experiment&&) noexcept;
+  Experiment& operator=(Experiment&&) noexcept;
+
+  // Before the micro-batch `step`, counted upwards. inputs: of samples along dimension 0, so that single
+  // ones can be played; may be empty.
+  void keep(std::int64_t step, at::TensorList inputs, TrainStep::Loss loss);
+  // Keeps the state before this step, which is kept now, for good; the first one always is.
+  void pin(std::int64_t step);
+  void unpin(std::int64_t step);
+
+  std::vector<std::int64_t> steps() const;        // those whose state is kept
+  std::int64_t samples(std::int64_t step) const;  // of the micro-batch; 0: not known
+  std::int64_t replays() const;                   // micro-batches played up to now
+  // Plays from the state before `step`.
+  Outcome play(std::int64_t step, const Variation& variation = {});
+  // Plays it as it was, twice. False: the replays differ from each other or from this loss.
+  bool reproduces(std::int64_t step, double loss);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace amp

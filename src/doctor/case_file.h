@@ -1,0 +1,70 @@
+// What the parts of an examination share.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "amp/doctor.h"
+#include "src/doctor/focus.h"
+
+namespace amp::doctor {
+
+struct CaseFile {
+  // Makes an Inspector of the model, for a replay that is to be recorded.
+  using MakeInspector = std::function<Inspector()>;
+
+  Experiment& experiment;
+  const Evidence& evidence;
+  const Recipe recipe;
+  const DoctorOptions& options;
+  MakeInspector make_inspector;
+  std::optional<ReferenceRun> reference = {};
+  Examination result = {};
+
+  bool may_replay() const { return replays_left() > 0; }
+  std::int64_t replays_left() const { return options.replays - result.replays; }
+
+  // Plays it, counts it, and notes in one row what came of it. cures: what was wrong is not, then.
+  Outcome try_out(const std::string& what, std::int64_t step, const Variation& variation,
+                  const std::function<bool(const Outcome&)>& cures = is_finite);
+  // The same without a row.
+  Outcome play(std::int64_t step, const Variation& variation);
+
+  static bool is_finite(const Outcome& outcome) { return outcome.is_finite(); }
+  bool computes_in_fp32() const {
+    return recipe.compute_dtype == c10::kFloat && recipe.model_dtype == c10::kFloat &&
+           !recipe.emulate.has_value();
+  }
+  bool is_scaled() const { return recipe.loss_scaling != LossScaling::none; }
+};
+
+// "loss 0.31", "loss is NaN", "gradients of a, b and 3 more are not finite", "threw: ...".
+std::string words_of(const Outcome& outcome);
+// The mean of the last quarter; NaN of none.
+double late_mean(const std::vector<double>& losses);
+// How far the late mean may lie above fp32's without meaning anything: what fp32 differs from itself, if it
+// was run again, and else 5 % of it, 2 % of the first loss and two standard errors.
+double tolerance_of(const std::vector<double>& losses, const std::vector<double>& reference,
+                    const std::vector<double>& again);
+
+// Each finds the diagnosis and puts the remedies that may help into the case's.
+void explain_fault(CaseFile& file, const Focus& focus);  // false alarm: verdict clean
+void explain_silence(CaseFile& file);
+// Trains with each remedy, and sorts them: what cures and costs least comes first. `step`: the state to
+// begin at.
+void try_remedies(CaseFile& file, std::int64_t step);
+
+// Remedies.
+Remedy in_bf16(const Recipe& recipe);
+Remedy in_fp32(const Recipe& recipe);
+Remedy with_ops_in_fp32(const Recipe& recipe, const std::vector<std::string>& ops);
+Remedy with_module_in_fp32(const Recipe& recipe, const std::string& module);
+Remedy with_dynamic_scale(const Recipe& recipe);
+Remedy with_scale(const Recipe& recipe, double scale);
+Remedy with_learning_rate(double factor);
+Remedy with_clipping(const Recipe& recipe, double norm);
+
+}  // namespace amp::doctor

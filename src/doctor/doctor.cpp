@@ -1,0 +1,176 @@
+// Doctor: watching, and when to experiment.
+#include "amp/doctor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "amp/error.h"
+#include "src/doctor/case_file.h"
+#include "src/doctor/focus.h"
+#include "src/inspect/words.h"
+
+namespace amp {
+namespace {
+
+const DoctorOptions& checked(const DoctorOptions& options) {
+  const auto require = [](bool holds, const char* rule, std::int64_t value) {
+    if (!holds)
+      throw InvalidArgument(std::string("Doctor: ") + rule + ", got " + std::to_string(value));
+  };
+  require(options.replays >= 1, "replays must be >= 1", options.replays);
+  require(options.trial_steps >= 0, "trial_steps must be >= 0", options.trial_steps);
+  require(options.trials >= 0, "trials must be >= 0", options.trials);
+  require(options.patience >= 1, "patience must be >= 1", options.patience);
+  return options;
+}
+
+}  // namespace
+
+struct Doctor::Impl {
+  DoctorOptions options;
+  TrainStep& train_step;
+  doctor::CaseFile::MakeInspector make_inspector;
+  Inspector inspector;
+  Experiment experiment;
+  std::optional<ReferenceRun> reference;
+  std::int64_t step = 0;
+  std::int64_t pinned = -1;  // where the present row of bad steps begins
+  std::optional<Examination> examination;
+
+  template <typename Module>
+  Impl(Module& model, TrainStep& trains, DoctorOptions given)
+      : options(checked(given)),
+        train_step(trains),
+        make_inspector([&model, &trains] {
+          Inspector made(model, {.histograms = false});
+          made.add_names(trains.weights());
+          made.set_dynamic_scaling(false);
+          return made;
+        }),
+        inspector(model, options.inspector),
+        experiment(model, trains, options.experiment) {
+    inspector.add_names(trains.weights());
+    inspector.set_dynamic_scaling(trains.recipe().loss_scaling == LossScaling::dynamic);
+  }
+
+  void begin(std::int64_t number, at::TensorList inputs, TrainStep::Loss loss) {
+    step = number;
+    experiment.keep(number, inputs, std::move(loss));
+    inspector.begin_step(number, train_step.scaler().get_scale());
+  }
+
+  // Keeps the state in which something first went wrong, of the row that goes on.
+  void pin() {
+    const auto& steps = inspector.evidence().steps;
+    if (steps.empty()) return;
+    const bool wrong = doctor::went_wrong(steps.back());
+    if (wrong && pinned < 0) {
+      pinned = step;
+      experiment.pin(step);
+    } else if (!wrong && pinned >= 0) {
+      if (!keeps(steps)) experiment.unpin(pinned);
+      pinned = -1;
+    }
+  }
+  // What is to be explained whether or not it lasts.
+  bool keeps(const std::vector<StepEvidence>& steps) const {
+    const auto focus = doctor::focus_of(inspector.evidence());
+    return focus.kind != doctor::Focus::Kind::none && steps[focus.place].step == pinned;
+  }
+
+  bool is_settled() const {
+    const auto& evidence = inspector.evidence();
+    if (evidence.steps.empty()) return false;
+    if (evidence.steps.back().thrown.has_value()) return true;
+    const auto row = evidence.steps.size() - doctor::begin_of_last_streak(evidence);
+    const auto patience =
+        evidence.dynamic_scaling ? options.patience : std::min<std::int64_t>(3, options.patience);
+    return static_cast<std::int64_t>(row) >= patience;
+  }
+
+  const Examination& examine() {
+    if (examination.has_value()) return *examination;
+    const auto evidence = inspector.evidence();
+    doctor::CaseFile file{experiment, evidence,       train_step.recipe(),
+                          options,    make_inspector, reference};
+    const auto focus = doctor::focus_of(evidence);
+    if (focus.kind != doctor::Focus::Kind::none) doctor::explain_fault(file, focus);
+    if (file.result.diagnosis.verdict == Verdict::clean) doctor::explain_silence(file);
+    finish(file, evidence);
+    return examination.emplace(std::move(file.result));
+  }
+
+  // The sentence ends with what to do, if something is known to help.
+  void finish(doctor::CaseFile& file, const Evidence& evidence) const {
+    auto& result = file.result;
+    auto& diagnosis = result.diagnosis;
+    if (diagnosis.verdict == Verdict::clean) {
+      const auto words = diagnose({evidence.steps, true});
+      diagnosis = {};
+      diagnosis.loss_scale = evidence.steps.empty() ? 1 : evidence.steps.back().loss_scale;
+      diagnosis.sentence = words.verdict == Verdict::clean
+                               ? words.sentence
+                               : "nothing is wrong in " + std::to_string(evidence.steps.size()) +
+                                     " steps that experiments confirm";
+      result.remedies.clear();
+      return;
+    }
+    const auto& remedies = result.remedies;
+    if (!remedies.empty() && (remedies.front().cures || remedies.front().steps == 0)) {
+      const auto old = "; " + diagnosis.remedy;
+      if (!diagnosis.remedy.empty() && diagnosis.sentence.ends_with(old))
+        diagnosis.sentence.resize(diagnosis.sentence.size() - old.size());
+      diagnosis.remedy = remedies.front().advice;
+      if (remedies.front().cures) diagnosis.remedy += " (tried: " + remedies.front().outcome + ")";
+      diagnosis.sentence += "; " + diagnosis.remedy;
+    }
+  }
+};
+
+Doctor::Doctor(torch::nn::Module& model, TrainStep& train_step, DoctorOptions options)
+    : impl_(std::make_unique<Impl>(model, train_step, std::move(options))) {}
+Doctor::Doctor(torch::jit::Module& model, TrainStep& train_step, DoctorOptions options)
+    : impl_(std::make_unique<Impl>(model, train_step, std::move(options))) {}
+Doctor::~Doctor() = default;
+Doctor::Doctor(Doctor&&) noexcept = default;
+Doctor& Doctor::operator=(Doctor&&) noexcept = default;
+
+StepReport Doctor::step(at::TensorList inputs, const TrainStep::Loss& loss) {
+  begin_step(impl_->step + 1, inputs, loss);
+  try {
+    auto report = impl_->train_step(inputs, loss);
+    end_step(report);
+    return report;
+  } catch (...) {
+    fail_step(std::current_exception());
+    throw;
+  }
+}
+
+StepReport Doctor::step(const std::function<at::Tensor()>& loss) {
+  return step({}, [loss](at::TensorList) { return loss(); });
+}
+
+void Doctor::begin_step(std::int64_t step, at::TensorList inputs, TrainStep::Loss loss) {
+  impl_->begin(step, inputs, std::move(loss));
+}
+
+void Doctor::end_step(const StepReport& report) {
+  impl_->inspector.end_step(report);
+  impl_->pin();
+}
+
+std::optional<Thrown> Doctor::fail_step(const std::exception_ptr& error) {
+  impl_->inspector.fail_step(error);
+  impl_->pin();
+  return impl_->inspector.evidence().steps.back().thrown;
+}
+
+void Doctor::set_reference(ReferenceRun reference) { impl_->reference = std::move(reference); }
+bool Doctor::is_settled() const { return impl_->is_settled(); }
+Inspector& Doctor::inspector() { return impl_->inspector; }
+Experiment& Doctor::experiment() { return impl_->experiment; }
+const Examination& Doctor::examination() { return impl_->examine(); }
+
+}  // namespace amp

@@ -1,0 +1,89 @@
+// Which of the things that went wrong is the one to explain.
+#include "src/doctor/focus.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <string>
+#include <utility>
+
+namespace amp::doctor {
+namespace {
+
+using Origin = FirstNonFinite::Origin;
+
+// More steps than these, once a dynamic scale has found its place, are more than its work.
+constexpr double kRare = 0.1;
+
+bool is_data(const StepEvidence& step) {
+  return step.non_finite.has_value() &&
+         (step.non_finite->origin == Origin::data || step.non_finite->origin == Origin::target);
+}
+
+bool is_undefined(const StepEvidence& step) {
+  const auto& fault = step.non_finite;
+  return fault.has_value() && fault->origin == Origin::op && fault->evaluated &&
+         !fault->finite_in_wide;
+}
+
+template <typename Is>
+std::size_t first(const Evidence& evidence, Is is) {
+  return static_cast<std::size_t>(std::ranges::find_if(evidence.steps, is) -
+                                  evidence.steps.begin());
+}
+
+// The first step of the most frequent op among those that went wrong after the first good one.
+Focus recurring(const Evidence& evidence) {
+  const auto& steps = evidence.steps;
+  const auto good = std::ranges::find_if(steps, [](const auto& s) { return !went_wrong(s); });
+  std::map<std::pair<std::string, std::string>, std::pair<std::size_t, std::size_t>> ops;
+  std::size_t count = 0;
+  for (auto step = good; step != steps.end(); ++step) {
+    if (!went_wrong(*step)) continue;
+    ++count;
+    const auto place = static_cast<std::size_t>(step - steps.begin());
+    const auto fault = step->non_finite.value_or(FirstNonFinite());
+    auto& entry = ops.try_emplace({fault.op, fault.module}, place, 0).first->second;
+    ++entry.second;
+  }
+  if (count < 2 || static_cast<double>(count) <= kRare * static_cast<double>(steps.size()))
+    return {};
+  const auto most = std::ranges::max_element(
+      ops, [](const auto& a, const auto& b) { return a.second.second < b.second.second; });
+  return {Focus::Kind::recurring, most->second.first};
+}
+
+}  // namespace
+
+bool went_wrong(const StepEvidence& step) {
+  return step.non_finite.has_value() || step.skipped || step.thrown.has_value() ||
+         (step.loss.has_value() && !std::isfinite(*step.loss));
+}
+
+std::size_t begin_of_last_streak(const Evidence& evidence) {
+  auto begin = evidence.steps.size();
+  while (begin > 0 && went_wrong(evidence.steps[begin - 1])) --begin;
+  return begin;
+}
+
+Focus focus_of(const Evidence& evidence) {
+  const auto& steps = evidence.steps;
+  if (steps.empty()) return {};
+  if (steps.back().thrown.has_value()) return {Focus::Kind::threw, steps.size() - 1};
+  const auto begin = begin_of_last_streak(evidence);
+  const auto length = steps.size() - begin;
+  // A last step that a dynamic scale skips is no streak.
+  if (length >= (evidence.dynamic_scaling ? 3U : 1U)) {
+    // Why a weight was not finite is told by the step before.
+    auto place = begin;
+    while (place + 1 < steps.size() && !steps[place].non_finite.has_value()) ++place;
+    return {Focus::Kind::lasting, steps[place].non_finite.has_value() ? place : begin, length};
+  }
+  if (const auto place = first(evidence, is_data); place < steps.size())
+    return {Focus::Kind::data, place};
+  if (const auto place = first(evidence, is_undefined); place < steps.size())
+    return {Focus::Kind::undefined, place};
+  return recurring(evidence);
+}
+
+}  // namespace amp::doctor

@@ -1,0 +1,30 @@
+// Which of the things that went wrong in a training is the one to explain.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "amp/inspect/diagnosis.h"
+
+namespace amp::doctor {
+
+struct Focus {
+  enum class Kind : std::uint8_t {
+    none,       // nothing, or what training recovered from
+    threw,      // a step threw
+    lasting,    // every step from this one on went wrong
+    data,       // an input or a target
+    undefined,  // an op without a finite value for its input, also if the step was skipped
+    recurring,  // many steps, between good ones
+  };
+  Kind kind = Kind::none;
+  std::size_t place = 0;   // in the evidence
+  std::size_t length = 0;  // of a lasting one: steps
+};
+
+bool went_wrong(const StepEvidence& step);
+Focus focus_of(const Evidence& evidence);
+// The first of the steps that go wrong up to the end; the number of steps if the last went well.
+std::size_t begin_of_last_streak(const Evidence& evidence);
+
+}  // namespace amp::doctor

@@ -1,0 +1,81 @@
+// How far gradients are from fp32's, end to end.
+#include "src/doctor/gradient_error.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+namespace amp::doctor {
+namespace {
+
+double squares(const at::Tensor& tensor) { return tensor.square().sum().item<double>(); }
+
+std::map<std::string, at::Tensor> by_name(const NamedTensors& tensors) {
+  return {tensors.begin(), tensors.end()};
+}
+
+}  // namespace
+
+GradientError gradient_error(const NamedTensors& own, const NamedTensors& fp32) {
+  const auto mine = by_name(own);
+  double error = 0, size = 0;
+  std::vector<std::pair<std::string, std::pair<double, double>>> each;
+  for (const auto& [name, wanted] : fp32) {
+    const auto found = mine.find(name);
+    const double all = squares(wanted);
+    const double apart = found == mine.end() ? all : squares(found->second.sub(wanted));
+    error += apart;
+    size += all;
+    each.emplace_back(name, std::pair(apart, all));
+  }
+  GradientError result;
+  if (size == 0) {
+    result.relative = error == 0 ? 0 : std::numeric_limits<double>::infinity();
+    return result;
+  }
+  result.relative = std::sqrt(error / size);
+  for (const auto& [name, sums] : each) {
+    if (sums.second < 1e-6 * size) continue;  // may be rounding alone
+    const double relative = std::sqrt(sums.first / sums.second);
+    if (relative >= result.worst) {
+      result.worst = relative;
+      result.worst_parameter = name;
+    }
+  }
+  return result;
+}
+
+std::pair<std::string, double> worst_buffer(const NamedTensors& own, const NamedTensors& fp32) {
+  const auto mine = by_name(own);
+  std::pair<std::string, double> worst;
+  for (const auto& [name, wanted] : fp32) {
+    const auto found = mine.find(name);
+    if (found == mine.end() || found->second.sizes() != wanted.sizes()) continue;
+    const double size = squares(wanted);
+    const double apart = std::sqrt(squares(found->second.sub(wanted)) / std::max(size, 1e-30));
+    if (size > 0 && std::isfinite(apart) && apart > worst.second) worst = {name, apart};
+  }
+  return worst;
+}
+
+Vanished vanished_parameters(const NamedTensors& gradients) {
+  std::vector<std::pair<double, std::string>> sizes;
+  for (const auto& [name, gradient] : gradients) {
+    if (gradient.dim() < 2) continue;
+    sizes.emplace_back(std::sqrt(squares(gradient) / static_cast<double>(gradient.numel())), name);
+  }
+  Vanished result;
+  if (sizes.size() < 3) return result;
+  const auto [smallest, largest] = std::minmax_element(sizes.begin(), sizes.end());
+  if (largest->first == 0) return result;
+  result.ratio = smallest->first / largest->first;
+  result.smallest = smallest->second;
+  result.largest = largest->second;
+  const auto small = std::ranges::count_if(
+      sizes, [&](const auto& size) { return size.first < 1e-4 * largest->first; });
+  result.share = static_cast<double>(small) / static_cast<double>(sizes.size());
+  return result;
+}
+
+}  // namespace amp::doctor

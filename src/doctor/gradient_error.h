@@ -1,0 +1,29 @@
+// How far gradients are from fp32's, end to end.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "amp/train_step.h"
+
+namespace amp::doctor {
+
+struct GradientError {
+  double relative = 0;  // ||own - fp32|| / ||fp32|| over all parameters
+  std::string worst_parameter;
+  double worst = 0;  // of those that are not negligible
+};
+GradientError gradient_error(const NamedTensors& own, const NamedTensors& fp32);
+
+// The buffer that differs most, relatively.
+std::pair<std::string, double> worst_buffer(const NamedTensors& own, const NamedTensors& fp32);
+
+struct Vanished {
+  double share =
+      0;  // of the weight matrices whose gradient's size per number is below 1e-4 of the largest
+  double ratio = 1;
+  std::string smallest, largest;
+};
+Vanished vanished_parameters(const NamedTensors& gradients);
+
+}  // namespace amp::doctor

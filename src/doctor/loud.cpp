@@ -1,0 +1,342 @@
+// What went wrong loudly: Inf, NaN, or something thrown.
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "src/doctor/case_file.h"
+#include "src/inspect/growth.h"
+#include "src/inspect/words.h"
+
+namespace amp::doctor {
+namespace {
+
+using Origin = FirstNonFinite::Origin;
+
+std::string name_of_format(c10::ScalarType dtype) {
+  return dtype == c10::kHalf ? "fp16" : dtype == c10::kBFloat16 ? "bf16" : "fp32";
+}
+
+class LoudFault {
+ public:
+  LoudFault(CaseFile& file, const Focus& focus)
+      : file_(file),
+        focus_(focus),
+        evidence_(file.evidence.steps[focus.place]),
+        fault_(evidence_.non_finite),
+        step_(evidence_.step) {}
+
+  void explain() {
+    auto& diagnosis = file_.result.diagnosis = by_evidence(file_.evidence, focus_.place);
+    const auto as_it_was = file_.try_out("the same micro-batch, as it was", step_, {});
+    if (!as_it_was.played) {
+      file_.result.notes.push_back("the micro-batch of step " + std::to_string(step_) +
+                                   " is not kept, so nothing was tried on it");
+      return;
+    }
+    if (as_it_was.is_finite()) {
+      file_.result.notes.push_back(
+          "played again, the micro-batch of step " + std::to_string(step_) +
+          " goes well: the model keeps something between calls, or its order of sums changes; what "
+          "follows is from the recording alone");
+      return;
+    }
+    if (focus_.kind == Focus::Kind::data) {
+      find_sample();
+      return;
+    }
+    if (diagnosis.verdict == Verdict::divergence && weights_were_ruined() && explain_growth())
+      return;
+    Inspector inspector = file_.make_inspector();
+    const bool is_fp32 = file_.computes_in_fp32();
+    const auto fp32 = is_fp32 ? as_it_was
+                              : file_.try_out("in fp32 from the model's inputs on", step_,
+                                              {.wide = c10::kFloat, .inspector = &inspector});
+    diagnosis.fp32_too = !fp32.is_finite();
+    if (*diagnosis.fp32_too) {
+      explain_in_fp32(is_fp32 ? file_.evidence : inspector.evidence(), is_fp32 ? focus_.place : 0);
+    } else if (!(growth().explains_overflow() && is_finite_early({}) && explain_growth())) {
+      explain_in_low_precision();
+    }
+  }
+
+ private:
+  // As if it were the only one.
+  static Diagnosis by_evidence(const Evidence& evidence, std::size_t place) {
+    Evidence one = evidence;
+    one.steps.resize(place + 1);
+    one.dynamic_scaling = false;
+    for (std::size_t i = 0; i < place; ++i) {
+      one.steps[i].non_finite.reset();
+      one.steps[i].thrown.reset();
+    }
+    return diagnose(one);
+  }
+
+  bool weights_were_ruined() const {
+    return fault_.has_value() && fault_->origin == Origin::parameter;
+  }
+
+  inspect::Growth growth() const { return inspect::growth_until(file_.evidence, focus_.place); }
+  std::int64_t first_step() const { return file_.experiment.steps().front(); }
+
+  // The cause is there without low precision: what fp32 makes of it tells which op, and fp64 whether it
+  // is a matter of fp32's range.
+  void explain_in_fp32(const Evidence& fp32, std::size_t place) {
+    auto& diagnosis = file_.result.diagnosis;
+    if (fp32.steps.size() > place && went_wrong(fp32.steps[place])) {
+      auto found = by_evidence(fp32, place);
+      if (found.verdict != Verdict::clean) {
+        found.step = step_;
+        found.fp32_too = true;
+        if (diagnosis.verdict != Verdict::bad_data && diagnosis.verdict != Verdict::divergence)
+          diagnosis = std::move(found);
+      }
+    }
+    const auto fp64 = file_.try_out("in fp64", step_, {.wide = c10::kDouble});
+    if (diagnosis.verdict == Verdict::bad_data) return find_sample();
+    if ((growth().explains_overflow() || diagnosis.verdict == Verdict::divergence) &&
+        is_finite_early({.wide = c10::kFloat}) && explain_growth())
+      return;
+    if (diagnosis.verdict == Verdict::scale_overflow || diagnosis.verdict == Verdict::divergence)
+      diagnosis.verdict = fp64.is_finite() ? Verdict::forward_overflow : Verdict::model_nan;
+    if (diagnosis.verdict == Verdict::model_nan && fp64.is_finite() && !file_.computes_in_fp32())
+      diagnosis.verdict = Verdict::forward_overflow;
+    find_sample();
+    prefix("fp32 goes wrong on this micro-batch, too; ");
+  }
+
+  void prefix(const std::string& words) {
+    auto& sentence = file_.result.diagnosis.sentence;
+    const auto colon = sentence.find(": ");
+    const auto at = sentence.starts_with("step ") && colon != std::string::npos ? colon + 2 : 0;
+    sentence.insert(at, words);
+  }
+
+  bool is_finite_early(Variation variation) {
+    if (first_step() == step_) return false;
+    variation.batch = step_;
+    return file_
+        .try_out("the same micro-batch with the weights of step " + std::to_string(first_step()),
+                 first_step(), variation)
+        .is_finite();
+  }
+
+  // A smaller rate from the first state on. False where fp32 does not grow: then growth is no cause.
+  bool explain_growth() {
+    auto& diagnosis = file_.result.diagnosis;
+    const auto steps = std::clamp<std::int64_t>(step_ - first_step() + 2, 5, 100);
+    const auto before = file_.result.replays;
+    const bool in_fp32 = file_.computes_in_fp32();
+    const auto fp32 = in_fp32 ? Outcome()
+                              : file_.try_out(std::to_string(steps) + " steps in fp32",
+                                              first_step(), {.wide = c10::kFloat, .steps = steps});
+    const auto slow =
+        file_.try_out(std::to_string(steps) + " steps with a tenth of the learning rate",
+                      first_step(), {.learning_rate = 0.1, .steps = steps});
+    file_.result.replays = before + 2;
+    if (!in_fp32 && fp32.is_finite() && !grows(fp32)) return false;
+    if (in_fp32 || fp32.played) diagnosis.fp32_too = in_fp32 || !fp32.is_finite() || grows(fp32);
+    if (diagnosis.verdict != Verdict::divergence) {
+      Evidence grown = file_.evidence;
+      grown.steps.resize(focus_.place + 1);
+      diagnosis.verdict = Verdict::divergence;
+      diagnosis.sentence = "step " + std::to_string(step_) +
+                           ": the training diverges: the loss grew " +
+                           inspect::shown(growth().loss) + "-fold and the largest weight " +
+                           inspect::shown(growth().weight) + "-fold";
+    }
+    file_.result.remedies = {with_learning_rate(0.1), with_learning_rate(0.01),
+                             with_clipping(file_.recipe, 1)};
+    if (slow.played && !slow.is_finite())
+      file_.result.notes.push_back("a tenth of the learning rate does not help");
+    if (diagnosis.fp32_too == true) prefix("fp32 goes wrong, too; ");
+    trial_step_ = first_step();
+    return true;
+  }
+  static bool grows(const Outcome& outcome) {
+    return outcome.losses.size() > 1 &&
+           std::abs(late_mean(outcome.losses)) > 10 * std::abs(outcome.losses.front());
+  }
+
+  // fp32 is fine: the scale, the range or the rounding.
+  void explain_in_low_precision() {
+    auto& diagnosis = file_.result.diagnosis;
+    if (file_.is_scaled() && evidence_.loss_scale != 1) {
+      const auto unscaled = file_.try_out("at loss scale 1", step_, {.loss_scale = 1.0});
+      if (unscaled.is_finite()) return explain_scale();
+    }
+    const bool is_half = file_.recipe.compute_dtype == c10::kHalf;
+    Outcome bf16;
+    if (is_half) bf16 = file_.try_out("in bf16", step_, {.recipe = in_bf16(file_.recipe).recipe});
+    const bool inputs_were_ruined =
+        fault_.has_value() && fault_->evaluated && !fault_->finite_in_wide;
+    if (inputs_were_ruined || diagnosis.verdict == Verdict::model_nan)
+      explain_ruined_inputs(is_half && bf16.is_finite());
+    else
+      diagnosis.verdict = Verdict::forward_overflow;
+    find_ops();
+    if (bf16.is_finite()) file_.result.remedies.push_back(in_bf16(file_.recipe));
+    file_.result.remedies.push_back(in_fp32(file_.recipe));
+    find_sample();
+  }
+
+  void explain_scale() {
+    auto& diagnosis = file_.result.diagnosis;
+    // A dynamic scale finds its place by such steps.
+    if (file_.evidence.dynamic_scaling &&
+        static_cast<std::int64_t>(focus_.length) < file_.options.patience &&
+        focus_.kind != Focus::Kind::recurring) {
+      diagnosis = {};
+      return;
+    }
+    if (diagnosis.verdict != Verdict::scale_overflow) {
+      diagnosis.verdict = Verdict::scale_overflow;
+      diagnosis.sentence = "step " + std::to_string(step_) +
+                           ": the gradients overflow at loss scale " +
+                           inspect::shown(evidence_.loss_scale) + " and are finite at 1";
+    }
+    double good = 1;
+    for (double scale = evidence_.loss_scale / 4; scale > 1 && file_.may_replay(); scale /= 16) {
+      const auto outcome =
+          file_.try_out("at loss scale " + inspect::shown(scale), step_, {.loss_scale = scale});
+      if (!outcome.is_finite()) continue;
+      good = scale / 4;
+      break;
+    }
+    if (!file_.evidence.dynamic_scaling)
+      file_.result.remedies.push_back(with_dynamic_scale(file_.recipe));
+    file_.result.remedies.push_back(with_scale(file_.recipe, std::max(good, 1.0)));
+    file_.result.remedies.push_back(in_bf16(file_.recipe));
+  }
+
+  // Finite inputs of the model became what the op has no value for: rounded, or flushed to zero.
+  void explain_ruined_inputs(bool range_alone_cures) {
+    auto& diagnosis = file_.result.diagnosis;
+    const auto format = name_of_format(file_.recipe.compute_dtype);
+    diagnosis.verdict = range_alone_cures ? Verdict::flushed_constant : Verdict::precision_loss;
+    const auto where = "step " + std::to_string(step_) + ": " +
+                       (diagnosis.module.empty() ? "" : diagnosis.module + " ") +
+                       (diagnosis.op.empty() ? "an op" : diagnosis.op);
+    if (range_alone_cures) {
+      diagnosis.sentence = where + " was given a number that is not zero in fp32 and is in " +
+                           format + ": an epsilon, or a product, below " +
+                           (format == "fp16" ? "6e-8" : "the format's smallest");
+      file_.result.notes.push_back(
+          "the least epsilon that fp16 keeps is 6e-8, and 6.1e-5 with all its "
+          "digits");
+    } else {
+      diagnosis.sentence = where + " has a finite value for its input in fp32, and none for what " +
+                           format + " rounded it to";
+    }
+  }
+
+  // Ops in fp32 until nothing is wrong: each time the one that is first then.
+  void find_ops() {
+    const auto& diagnosis = file_.result.diagnosis;
+    std::vector<std::string> ops;
+    add(ops, diagnosis.op);
+    bool cured = false;
+    for (int i = 0; i < 8 && !ops.empty() && file_.may_replay(); ++i) {
+      const auto remedy = with_ops_in_fp32(file_.recipe, ops);
+      if (!remedy.recipe.has_value()) break;
+      Inspector inspector = file_.make_inspector();
+      const auto outcome =
+          file_.try_out(remedy.advice, step_,
+                        {.recipe = remedy.recipe, .loss_scale = scale(), .inspector = &inspector});
+      cured = outcome.is_finite();
+      if (cured || !outcome.played) break;
+      const auto& steps = inspector.evidence().steps;
+      if (steps.empty() || !steps.back().non_finite.has_value()) break;
+      const auto& next = *steps.back().non_finite;
+      if (!add(ops, next.called_as.empty() ? next.op : next.called_as) && !add(ops, next.op)) break;
+    }
+    if (cured) {
+      drop_needless(ops);
+      file_.result.remedies.push_back(with_ops_in_fp32(file_.recipe, ops));
+    }
+    if (diagnosis.module.empty()) return;
+    const auto remedy = with_module_in_fp32(file_.recipe, diagnosis.module);
+    if (!remedy.recipe.has_value() || !file_.may_replay()) return;
+    const auto outcome =
+        file_.try_out(remedy.advice, step_, {.recipe = remedy.recipe, .loss_scale = scale()});
+    if (outcome.is_finite()) file_.result.remedies.push_back(remedy);
+  }
+
+  std::optional<double> scale() const {
+    return file_.is_scaled() ? std::optional(evidence_.loss_scale) : std::nullopt;
+  }
+
+  static bool add(std::vector<std::string>& ops, const std::string& op) {
+    if (op.empty() || std::ranges::find(ops, op) != ops.end()) return false;
+    ops.push_back(op);
+    return true;
+  }
+
+  // What cures without this one needs it not.
+  void drop_needless(std::vector<std::string>& ops) {
+    for (std::size_t i = 0; ops.size() > 1 && i < ops.size() && file_.may_replay();) {
+      auto fewer = ops;
+      fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
+      const auto remedy = with_ops_in_fp32(file_.recipe, fewer);
+      if (remedy.recipe.has_value() &&
+          file_.play(step_, {.recipe = remedy.recipe, .loss_scale = scale()}).is_finite())
+        ops = std::move(fewer);
+      else
+        ++i;
+    }
+  }
+
+  // Halves of the batch, as long as one half alone goes wrong.
+  void find_sample() {
+    auto& diagnosis = file_.result.diagnosis;
+    const auto count = file_.experiment.samples(step_);
+    if (count < 2) return;
+    std::vector<std::int64_t> suspects(static_cast<std::size_t>(count));
+    for (std::int64_t i = 0; i < count; ++i) suspects[static_cast<std::size_t>(i)] = i;
+    while (suspects.size() > 1 && file_.may_replay()) {
+      const auto middle = suspects.begin() + static_cast<std::ptrdiff_t>(suspects.size() / 2);
+      const std::vector<std::int64_t> halves[] = {{suspects.begin(), middle},
+                                                  {middle, suspects.end()}};
+      const bool first = goes_wrong(halves[0]), second = goes_wrong(halves[1]);
+      if (first == second) return;  // it is in several, or in none alone
+      suspects = halves[first ? 0 : 1];
+    }
+    if (suspects.size() != 1) return;
+    std::vector<std::int64_t> others;
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (i != suspects[0]) others.push_back(i);
+    }
+    const auto without =
+        file_.try_out("without sample " + std::to_string(suspects[0]), step_, {.samples = others});
+    if (!without.is_finite()) return;
+    diagnosis.sample = suspects[0];
+    file_.result.notes.push_back("sample " + std::to_string(suspects[0]) +
+                                 " of the micro-batch alone brings it about");
+  }
+  bool goes_wrong(const std::vector<std::int64_t>& samples) {
+    const auto outcome = file_.play(step_, {.samples = samples});
+    return outcome.played && !outcome.is_finite();
+  }
+
+ public:
+  std::int64_t trial_step() const { return trial_step_ < 0 ? step_ : trial_step_; }
+
+ private:
+  CaseFile& file_;
+  const Focus focus_;
+  const StepEvidence& evidence_;
+  const std::optional<FirstNonFinite>& fault_;
+  const std::int64_t step_;
+  std::int64_t trial_step_ = -1;
+};
+
+}  // namespace
+
+void explain_fault(CaseFile& file, const Focus& focus) {
+  LoudFault fault(file, focus);
+  fault.explain();
+  if (file.result.diagnosis.verdict != Verdict::clean) try_remedies(file, fault.trial_step());
+}
+
+}  // namespace amp::doctor

@@ -1,0 +1,166 @@
+// Remedies, and training with them.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "amp/error.h"
+#include "src/doctor/case_file.h"
+#include "src/inspect/words.h"
+
+namespace amp::doctor {
+namespace {
+
+// The policy that the recipe's regions have on the CPU; on CUDA the lists differ, the edits do not.
+OpPolicy policy_of(const Recipe& recipe) {
+  return recipe.policy.value_or(OpPolicy::fast(c10::kCPU));
+}
+
+// With this recipe, changed.
+template <typename Change>
+Remedy changed(const Recipe& recipe, std::string advice, std::string code, Change change) {
+  Remedy remedy;
+  remedy.advice = std::move(advice);
+  remedy.code = std::move(code);
+  remedy.recipe.emplace(recipe);
+  change(*remedy.recipe);
+  return remedy;
+}
+
+// Casts on fp32 weights, with this policy.
+void cast_by(Recipe& recipe, const OpPolicy& policy) {
+  recipe.model_dtype = c10::kFloat;
+  recipe.master_weights = false;
+  recipe.policy = policy;
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    text += (i == 0 ? "" : i + 1 == names.size() ? " and " : ", ") + names[i];
+  return text;
+}
+
+bool learns_like(const Outcome& outcome, const Outcome& fp32) {
+  if (!outcome.is_finite() || outcome.losses.empty()) return false;
+  // A scale that is being found skips at the start; later every skip is a step lost.
+  if (outcome.skipped >
+          std::max<std::int64_t>(18, static_cast<std::int64_t>(outcome.losses.size()) / 5) ||
+      2 * outcome.skipped > static_cast<std::int64_t>(outcome.losses.size()))
+    return false;
+  if (!fp32.is_finite() || fp32.losses.empty()) return true;
+  return late_mean(outcome.losses) - late_mean(fp32.losses) <=
+         tolerance_of(outcome.losses, fp32.losses, {});
+}
+
+}  // namespace
+
+Remedy in_bf16(const Recipe& recipe) {
+  return changed(Recipe::bf16(), "use bf16", "auto recipe = amp::Recipe::bf16();",
+                 [&](Recipe& bf16) {
+                   bf16.policy = recipe.policy;
+                   bf16.max_grad_norm = recipe.max_grad_norm;
+                   bf16.accumulation = recipe.accumulation;
+                 });
+}
+
+Remedy in_fp32(const Recipe& recipe) {
+  return changed(Recipe::fp32(), "train in fp32", "auto recipe = amp::Recipe::fp32();",
+                 [&](Recipe& fp32) {
+                   fp32.max_grad_norm = recipe.max_grad_norm;
+                   fp32.accumulation = recipe.accumulation;
+                 });
+}
+
+Remedy with_ops_in_fp32(const Recipe& recipe, const std::vector<std::string>& ops) {
+  auto policy = policy_of(recipe);
+  std::vector<std::string> set;
+  std::string code;
+  for (const auto& op : ops) {
+    try {
+      policy.set(op, CastRule::fp32);
+      set.push_back(op);
+      code += "policy.set(\"" + op + "\", amp::CastRule::fp32);\n";
+    } catch (const Error&) {  // not an op that autocast sees
+    }
+  }
+  if (set.empty()) return {};
+  return changed(recipe, "keep " + listed(set) + " in fp32", code + "recipe.policy = policy;",
+                 [&](Recipe& own) { cast_by(own, policy); });
+}
+
+Remedy with_module_in_fp32(const Recipe& recipe, const std::string& module) {
+  auto policy = policy_of(recipe);
+  try {
+    policy.set_module(module, CastRule::fp32);
+  } catch (const Error&) {
+    return {};
+  }
+  return changed(
+      recipe, "keep the module " + module + " in fp32",
+      "policy.set_module(\"" + module + "\", amp::CastRule::fp32);\nrecipe.policy = policy;",
+      [&](Recipe& own) { cast_by(own, policy); });
+}
+
+Remedy with_dynamic_scale(const Recipe& recipe) {
+  return changed(recipe, "use dynamic loss scaling",
+                 "recipe.loss_scaling = amp::LossScaling::dynamic;",
+                 [](Recipe& own) { own.loss_scaling = LossScaling::dynamic; });
+}
+
+Remedy with_scale(const Recipe& recipe, double scale) {
+  const auto text = inspect::shown(scale);
+  return changed(
+      recipe, "use a fixed loss scale of " + text,
+      "recipe.loss_scaling = amp::LossScaling::fixed;\nrecipe.static_scale = " + text + ";",
+      [&](Recipe& own) {
+        own.loss_scaling = LossScaling::fixed;
+        own.static_scale = scale;
+      });
+}
+
+Remedy with_learning_rate(double factor) {
+  return {
+      .advice = factor < 1 ? "lower the learning rate to " + inspect::shown(factor) + " of it"
+                           : "raise the learning rate " + inspect::shown(factor) + "-fold",
+      .learning_rate = factor,
+      .code = "group.options().set_lr(" + inspect::shown(factor) + " * group.options().get_lr());"};
+}
+
+Remedy with_clipping(const Recipe& recipe, double norm) {
+  const auto text = inspect::shown(norm);
+  return changed(recipe, "clip the gradients to a norm of " + text,
+                 "recipe.max_grad_norm = " + text + ";",
+                 [&](Recipe& own) { own.max_grad_norm = norm; });
+}
+
+void try_remedies(CaseFile& file, std::int64_t step) {
+  auto& remedies = file.result.remedies;
+  std::erase_if(remedies, [](const Remedy& remedy) { return remedy.advice.empty(); });
+  if (file.options.trial_steps == 0 || remedies.empty()) return;
+  const auto before = file.result.replays;  // trials are counted apart
+  const auto steps = file.options.trial_steps;
+  const auto fp32 = file.play(step, {.wide = c10::kFloat, .steps = steps});
+  std::int64_t tried = 0;
+  for (auto& remedy : remedies) {
+    const bool is_ours = remedy.recipe.has_value() || remedy.learning_rate != 1;
+    if (!is_ours || tried == file.options.trials) continue;
+    ++tried;
+    const auto outcome = file.play(
+        step, {.recipe = remedy.recipe, .learning_rate = remedy.learning_rate, .steps = steps});
+    if (!outcome.played) continue;
+    remedy.steps = steps;
+    // Another rate is another training: it need not be fp32's.
+    remedy.cures = learns_like(outcome, remedy.learning_rate == 1 ? fp32 : Outcome());
+    remedy.outcome = words_of(outcome);
+    if (fp32.is_finite() && !fp32.losses.empty())
+      remedy.outcome += "; fp32 " + inspect::shown(late_mean(fp32.losses));
+  }
+  std::ranges::stable_sort(remedies, [](const Remedy& a, const Remedy& b) {
+    const auto rank = [](const Remedy& r) { return r.cures ? 0 : r.steps == 0 ? 1 : 2; };
+    return rank(a) < rank(b);
+  });
+  file.result.replays = before;
+}
+
+}  // namespace amp::doctor

@@ -1,0 +1,91 @@
+// What came of an experiment, in words, and whether losses are like fp32's.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "src/doctor/case_file.h"
+#include "src/inspect/words.h"
+
+namespace amp::doctor {
+namespace {
+
+double mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return values.empty() ? std::nan("") : sum / static_cast<double>(values.size());
+}
+
+std::vector<double> last_quarter(const std::vector<double>& losses) {
+  const auto count = std::max<std::size_t>(1, losses.size() / 4);
+  return {losses.end() - static_cast<std::ptrdiff_t>(std::min(count, losses.size())), losses.end()};
+}
+
+double standard_error(const std::vector<double>& values) {
+  if (values.size() < 2) return 0;
+  const double center = mean(values);
+  double sum = 0;
+  for (const double value : values) sum += (value - center) * (value - center);
+  const auto n = static_cast<double>(values.size());
+  return std::sqrt(sum / (n - 1) / n);
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min<std::size_t>(2, names.size()); ++i)
+    text += (i == 0 ? "" : ", ") + names[i];
+  if (names.size() > 2) text += " and " + std::to_string(names.size() - 2) + " more";
+  return text;
+}
+
+}  // namespace
+
+std::string words_of(const Outcome& outcome) {
+  if (!outcome.played) return "could not be played";
+  if (outcome.thrown.has_value()) return "threw: " + outcome.thrown->message;
+  if (outcome.losses.empty()) return "no loss";
+  const double loss = outcome.losses.back();
+  if (!outcome.finite_loss) return std::string("the loss is ") + (std::isnan(loss) ? "NaN" : "Inf");
+  if (!outcome.non_finite.empty() && outcome.losses.size() == 1)
+    return "the gradient of " + listed(outcome.non_finite) + " is not finite";
+  if (!outcome.finite_weights) return "weights are not finite";
+  std::string text = "loss " + inspect::shown(loss);
+  if (outcome.losses.size() > 1)
+    text = std::to_string(outcome.losses.size()) + " micro-batches, loss " +
+           inspect::shown(outcome.losses.front()) + " to " +
+           inspect::shown(late_mean(outcome.losses));
+  if (outcome.skipped > 0) text += ", " + std::to_string(outcome.skipped) + " steps skipped";
+  return text;
+}
+
+double late_mean(const std::vector<double>& losses) { return mean(last_quarter(losses)); }
+
+double tolerance_of(const std::vector<double>& losses, const std::vector<double>& reference,
+                    const std::vector<double>& again) {
+  const auto size = std::min(losses.size(), reference.size());
+  std::vector<double> differences;
+  for (std::size_t i = size - size / 4; i < size; ++i)
+    differences.push_back(losses[i] - reference[i]);
+  const double noise = 2 * standard_error(differences);
+  const double first = reference.empty() ? 0 : std::abs(reference.front());
+  if (!again.empty()) {
+    // One more run tells the spread only roughly: three times it, and half a percent of the first loss.
+    const double apart = std::abs(late_mean(again) - late_mean(reference));
+    return std::max({3 * apart, noise, 0.005 * first});
+  }
+  return std::max({0.05 * std::abs(late_mean(reference)), 0.02 * first, noise});
+}
+
+Outcome CaseFile::play(std::int64_t step, const Variation& variation) {
+  auto outcome = experiment.play(step, variation);
+  result.replays += static_cast<std::int64_t>(std::max<std::size_t>(1, outcome.losses.size()));
+  return outcome;
+}
+
+Outcome CaseFile::try_out(const std::string& what, std::int64_t step, const Variation& variation,
+                          const std::function<bool(const Outcome&)>& cures) {
+  auto outcome = play(step, variation);
+  if (outcome.played) result.trials.push_back({what, words_of(outcome), cures(outcome)});
+  return outcome;
+}
+
+}  // namespace amp::doctor

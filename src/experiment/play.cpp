@@ -1,0 +1,305 @@
+// One replay of a micro-batch, or of some steps.
+#include "src/experiment/play.h"
+
+#include <ATen/Context.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/nan_to_num.h>
+#include <ATen/ops/rand.h>
+#include <ATen/ops/tensor.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "amp/inspect.h"
+#include "src/experiment/wide_mode.h"
+
+namespace amp::experiment {
+namespace {
+
+bool all_finite(const at::Tensor& tensor) {
+  const auto& values = tensor.is_sparse() ? tensor._values() : tensor;
+  return at::isfinite(values).all().item<bool>();
+}
+
+double squares(const at::Tensor& tensor) {
+  const auto dense = (tensor.is_sparse() ? tensor.to_dense() : tensor).detach().to(at::kDouble);
+  return at::nan_to_num(dense, 0, 0, 0).square().sum().item<double>();
+}
+
+bool is_trained(const Weight& weight) { return weight.is_parameter && weight.own.requires_grad(); }
+
+// The scaler's rule, on a scale of its own.
+class Scale {
+ public:
+  Scale(const Recipe& recipe, const State& state, const Variation& variation) {
+    if (variation.wide.has_value() && !variation.recipe.has_value() && variation.wide_ops.empty())
+      return;
+    if (variation.loss_scale.has_value()) {
+      kind_ = LossScaling::fixed;
+      value_ = *variation.loss_scale;
+    } else if (variation.recipe.has_value()) {
+      kind_ = recipe.loss_scaling;
+      options_ = recipe.scaler;
+      value_ = kind_ == LossScaling::dynamic ? recipe.scaler.init_scale : recipe.static_scale;
+    } else {
+      kind_ = recipe.loss_scaling;
+      options_ = recipe.scaler;
+      value_ = state.scale;
+      if (state.scaler.has_value()) clean_ = state.scaler->growth_tracker;
+    }
+    if (kind_ == LossScaling::none) value_ = 1;
+  }
+
+  double value() const { return value_; }
+  bool skips() const { return kind_ != LossScaling::none; }
+  void update(bool overflowed) {
+    if (kind_ != LossScaling::dynamic) return;
+    if (overflowed) {
+      value_ *= options_.backoff_factor;
+      clean_ = 0;
+    } else if (++clean_ >= options_.growth_interval) {
+      value_ *= options_.growth_factor;
+      clean_ = 0;
+    }
+  }
+
+ private:
+  LossScaling kind_ = LossScaling::none;
+  GradScalerOptions options_ = {};
+  double value_ = 1;
+  std::int64_t clean_ = 0;
+};
+
+class Play {
+ public:
+  Play(const Subject& subject, const State& state, const std::vector<const KeptBatch*>& batches,
+       const Variation& variation)
+      : subject_(subject),
+        batches_(batches),
+        variation_(variation),
+        recipe_(variation.recipe.has_value() ? subject.bind(*variation.recipe)
+                                             : subject.train_step->recipe()),
+        borrowed_(subject, state, dtype_of(variation), variation.steps > 0),
+        scale_(recipe_, state, variation) {
+    if (variation.eval) subject.set_modes(std::vector<bool>(state.modes.size(), false));
+    if (variation.perturb.has_value()) perturb(*variation.perturb);
+    outcome_.played = true;
+  }
+
+  Outcome run() {
+    try {
+      if (variation_.steps == 0) {
+        micro_batch(*batches_.front(), 1);
+        look_at_gradients();
+      } else {
+        steps();
+      }
+    } catch (...) {
+      outcome_.thrown = thrown_of(std::current_exception());
+    }
+    outcome_.final_scale = scale_.value();
+    return std::move(outcome_);
+  }
+
+ private:
+  static std::optional<c10::ScalarType> dtype_of(const Variation& variation) {
+    if (variation.wide.has_value() && variation.wide_ops.empty()) return variation.wide;
+    if (variation.recipe.has_value()) return c10::kFloat;
+    return std::nullopt;
+  }
+
+  // At most an ulp of fp32 each.
+  void perturb(std::uint64_t seed) {
+    const c10::NoGradGuard no_grad;
+    for (const auto& weight : borrowed_.weights()) {
+      if (!is_trained(weight)) continue;
+      const auto generator = subject_generator(seed++, weight.own.device());
+      const auto sign = at::rand(weight.own.sizes(), generator, weight.own.options()).sub_(0.5);
+      weight.own.data().mul_(sign.mul_(0x1p-22).add_(1));
+    }
+  }
+  static std::optional<at::Generator> subject_generator(std::uint64_t seed, c10::Device device) {
+    if (!device.is_cpu()) return std::nullopt;
+    auto generator = at::globalContext().defaultGenerator(device).clone();
+    generator.set_current_seed(seed);
+    return generator;
+  }
+
+  at::Tensor loss_of(const KeptBatch& batch) {
+    auto inputs = batch.inputs;
+    if (!variation_.samples.empty()) {
+      const auto which = at::tensor(variation_.samples);
+      for (auto& input : inputs) input = at::index_select(input, 0, which.to(input.device()));
+    }
+    const auto device = borrowed_.weights().front().own.device().type();
+    std::optional<WideMode> mode;
+    if (variation_.wide.has_value()) mode.emplace(*variation_.wide, variation_.wide_ops);
+    if (mode.has_value() && !variation_.recipe.has_value() && variation_.wide_ops.empty())
+      return batch.loss(inputs);
+    const auto region = recipe_.autocast(device);
+    return batch.loss(inputs);
+  }
+
+  void micro_batch(const KeptBatch& batch, std::int64_t accumulation) {
+    const bool is_first = outcome_.losses.empty();
+    auto* inspector = is_first ? variation_.inspector : nullptr;
+    if (inspector != nullptr) inspector->begin_step(batch.step, scale_.value());
+    try {
+      const c10::AutoGradMode with_gradients(!variation_.eval || variation_.steps > 0);
+      const auto loss = loss_of(batch);
+      outcome_.losses.push_back(loss.detach().to(at::kDouble).item<double>());
+      outcome_.finite_loss &= std::isfinite(outcome_.losses.back());
+      if (loss.requires_grad())
+        loss.mul(scale_.value() / static_cast<double>(accumulation)).backward();
+    } catch (...) {
+      if (inspector != nullptr) inspector->fail_step(std::current_exception());
+      throw;
+    }
+    if (inspector != nullptr) inspector->end_step(false);
+  }
+
+  // Whether each is finite; the names of those that are not, if none were found before.
+  bool check_gradients() {
+    bool finite = true;
+    std::vector<std::string> names;
+    for (const auto& weight : borrowed_.weights()) {
+      const auto& gradient = weight.own.grad();
+      if (!is_trained(weight) || !gradient.defined() || all_finite(gradient)) continue;
+      names.push_back(weight.name);
+      finite = false;
+    }
+    if (outcome_.non_finite.empty()) outcome_.non_finite = std::move(names);
+    return finite;
+  }
+
+  void look_at_gradients() {
+    outcome_.finite_gradients &= check_gradients();
+    double sum = 0;
+    for (const auto& weight : borrowed_.weights()) {
+      const auto& gradient = weight.own.grad();
+      if (!is_trained(weight) || !gradient.defined()) continue;
+      sum += squares(gradient);
+      if (!variation_.keep_gradients) continue;
+      const auto dense = gradient.is_sparse() ? gradient.to_dense() : gradient;
+      outcome_.gradients.emplace_back(weight.name,
+                                      dense.detach().to(at::kDouble).div(scale_.value()));
+    }
+    outcome_.gradient_norm = std::sqrt(sum) / scale_.value();
+  }
+
+  void steps() {
+    const auto before = values();
+    auto& optimizer = subject_.train_step->optimizer();
+    for (auto& group : optimizer.param_groups())
+      group.options().set_lr(group.options().get_lr() * variation_.learning_rate);
+    std::size_t next = 0;
+    for (std::int64_t step = 0; step < variation_.steps; ++step) {
+      for (std::int64_t i = 0; i < recipe_.accumulation; ++i) {
+        micro_batch(*batches_[next], recipe_.accumulation);
+        if (!variation_.same_batch) next = (next + 1) % batches_.size();
+      }
+      if (step == 0) look_at_gradients();
+      take_step(optimizer);
+    }
+    compare(before);
+  }
+
+  void take_step(torch::optim::Optimizer& optimizer) {
+    const c10::NoGradGuard no_grad;
+    const bool finite = check_gradients();
+    outcome_.finite_gradients &= finite || scale_.skips();
+    const bool skip = !finite && scale_.skips();
+    if (!skip) {
+      hand_over();
+      clip();
+      optimizer.step();
+      copy_back();
+    }
+    outcome_.skipped += skip ? 1 : 0;
+    scale_.update(skip);
+    for (const auto& weight : borrowed_.weights()) {
+      weight.own.mutable_grad() = at::Tensor();
+      weight.full.mutable_grad() = at::Tensor();
+    }
+  }
+
+  // Unscaled, to what the optimizer steps.
+  void hand_over() {
+    for (const auto& weight : borrowed_.weights()) {
+      const auto gradient = weight.own.grad();
+      if (!is_trained(weight) || !gradient.defined()) continue;
+      auto unscaled = gradient.div(scale_.value());
+      if (weight.full.is_same(weight.own)) {
+        weight.own.mutable_grad() = unscaled;
+      } else {
+        weight.full.mutable_grad() = unscaled.to(weight.full.scalar_type());
+        weight.own.mutable_grad() = at::Tensor();
+      }
+    }
+  }
+
+  void clip() {
+    if (recipe_.max_grad_norm <= 0) return;
+    double sum = 0;
+    for (const auto& weight : borrowed_.weights()) {
+      if (weight.full.grad().defined()) sum += squares(weight.full.grad());
+    }
+    const double factor = recipe_.max_grad_norm / (std::sqrt(sum) + 1e-6);
+    if (factor >= 1) return;
+    for (const auto& weight : borrowed_.weights()) {
+      if (weight.full.grad().defined()) weight.full.mutable_grad().mul_(factor);
+    }
+  }
+
+  // The masters' values into the model.
+  void copy_back() {
+    for (const auto& weight : borrowed_.weights()) {
+      if (!weight.full.is_same(weight.own) && !weight.full.is_alias_of(weight.own))
+        weight.own.data().copy_(weight.full);
+    }
+  }
+
+  std::vector<at::Tensor> values() const {
+    std::vector<at::Tensor> values;
+    for (const auto& weight : borrowed_.weights())
+      values.push_back(is_trained(weight) ? weight.full.detach().clone() : at::Tensor());
+    return values;
+  }
+
+  void compare(const std::vector<at::Tensor>& before) {
+    double moved = 0, size = 0;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      if (!before[i].defined()) continue;
+      const auto now = borrowed_.weights()[i].full.detach();
+      outcome_.finite_weights &= all_finite(now);
+      moved += squares(now.to(at::kDouble).sub(before[i].to(at::kDouble)));
+      size += squares(before[i]);
+    }
+    for (const auto& weight : borrowed_.weights()) {
+      if (!weight.is_parameter && weight.own.is_floating_point())
+        outcome_.buffers.emplace_back(weight.name, weight.own.detach().to(at::kDouble).clone());
+    }
+    outcome_.weights_moved = size > 0 ? std::sqrt(moved / size) : std::sqrt(moved);
+  }
+
+  const Subject& subject_;
+  const std::vector<const KeptBatch*>& batches_;
+  const Variation& variation_;
+  const Recipe recipe_;
+  Borrowed borrowed_;
+  Scale scale_;
+  Outcome outcome_;
+};
+
+}  // namespace
+
+Outcome played(const Subject& subject, const State& state,
+               const std::vector<const KeptBatch*>& batches, const Variation& variation) {
+  return Play(subject, state, batches, variation).run();
+}
+
+}  // namespace amp::experiment

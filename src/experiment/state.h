@@ -1,0 +1,92 @@
+// What a training is made of at one moment, and putting another moment in its place for a while.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/optim/optimizer.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "amp/grad_scaler.h"
+#include "amp/train_step.h"
+#include "src/train_step/model_tensors.h"
+
+namespace amp::experiment {
+
+// The training that is played on. Refers to the model and the TrainStep.
+struct Subject {
+  train_step::Model model;
+  // Each module's mode, and setting it.
+  std::function<std::vector<bool>()> modes;
+  std::function<void(const std::vector<bool>&)> set_modes;
+  // With its policy bound to the model. Throws InvalidArgument for a rule of none of its modules.
+  std::function<Recipe(const Recipe&)> bind;
+  TrainStep* train_step = nullptr;
+};
+Subject subject_of(torch::nn::Module& model, TrainStep& train_step);
+Subject subject_of(torch::jit::Module& model, TrainStep& train_step);
+
+// A parameter or buffer of the model, and what the optimizer steps in its place: itself, but for the
+// fp32 master of an O2 model.
+struct Weight {
+  std::string name;
+  at::Tensor own, full;
+  bool is_parameter = false;
+};
+// Each tensor once.
+std::vector<Weight> weights_of(const Subject& subject);
+
+struct Generators {
+  std::vector<std::pair<c10::Device, at::Tensor>> states;
+};
+Generators generators_of(c10::Device device);
+void put(const Generators& generators);
+
+// Copies of everything, on the tensors' devices.
+struct State {
+  std::vector<at::Tensor> own,
+      full;               // in the order of weights_of; full is undefined where it is own
+  std::string optimizer;  // as Optimizer::save writes it
+  std::vector<bool> modes;
+  std::optional<GradScalerState> scaler;
+  double scale = 1;
+  Generators generators;
+
+  std::int64_t bytes() const;
+};
+State state_of(const Subject& subject);
+void load_optimizer(torch::optim::Optimizer& optimizer, const std::string& bytes);
+
+// Puts a state into the training, with its weights in another dtype if asked, and what was there back at
+// its end, bit for bit: the tensors' own memory is set aside in the meantime.
+class Borrowed {
+ public:
+  // dtype: of floating-point weights, which are then taken from the masters; nothing: as they are.
+  Borrowed(const Subject& subject, const State& state, std::optional<c10::ScalarType> dtype,
+           bool with_optimizer);
+  ~Borrowed();
+  Borrowed(const Borrowed&) = delete;
+  Borrowed& operator=(const Borrowed&) = delete;
+
+  const std::vector<Weight>& weights() const { return weights_; }
+
+ private:
+  struct Aside {
+    at::Tensor own, full, own_gradient, full_gradient;
+  };
+  void put_back() noexcept;
+
+  const Subject& subject_;
+  std::vector<Weight> weights_;
+  std::vector<Aside> aside_;
+  std::vector<bool> modes_;
+  Generators generators_;
+  std::string optimizer_;
+  bool with_optimizer_;
+};
+
+}  // namespace amp::experiment
