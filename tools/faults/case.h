@@ -46,6 +46,7 @@ struct Case {
   Recipe recipe;
   std::string optimizer = "sgd";  // or adamw
   double learning_rate = 0.01;
+  double weight_decay = 0;
   std::int64_t steps = 60;
   std::uint64_t seed = 0;
   std::function<std::shared_ptr<Trainee>()> make;  // a new one, the same each time

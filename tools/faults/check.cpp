@@ -146,6 +146,10 @@ bool learns_as(const Course& low, const Course& high) {
   return std::abs(low.mean(3) - high.mean(3)) <= tolerance;
 }
 
+bool is_worse(const Course& low, const Course& high) {
+  return low.mean(3) - high.mean(3) > std::max(0.1 * std::abs(high.mean(3)), 0.005);
+}
+
 std::string problem_of_clean(const Case& training, const Course& low, const Course& high) {
   if (!low.thrown.empty()) return "throws";
   if (high.bad > 0) return "fp32 goes wrong";
@@ -173,8 +177,8 @@ std::string problem_of_step(const faults::Truth& truth, const Course& low, const
 }
 
 std::string problem_of_learning(const Course& course) {
-  const double progress = course.mean(0) - course.mean(3);
-  return progress < 0.05 * std::abs(course.mean(0)) + 1e-9 ? "" : "learns";
+  const double progress = course.mean(1) - course.mean(3);
+  return progress < 0.05 * std::abs(course.mean(1)) + 1e-9 ? "" : "learns";
 }
 
 std::string problem_of(const Case& training, const Course& low, const Course& high,
@@ -182,13 +186,15 @@ std::string problem_of(const Case& training, const Course& low, const Course& hi
   const auto& truth = training.truth;
   if (truth.clean) return problem_of_clean(training, low, high);
   if (is(truth, "forward_overflow") || is(truth, "model_nan") || is(truth, "bad_data") ||
-      is(truth, "flushed_constant") || is(truth, "scale_overflow"))
-    return problem_of_step(truth, low, high);
-  if (is(truth, "precision_loss")) {
+      is(truth, "scale_overflow") || (is(truth, "flushed_constant") && low.bad > 0)) {
+    const bool silent = low.bad == 0 && relative_error(low_gradients, high_gradients) > 0.1;
+    return silent ? "" : problem_of_step(truth, low, high);
+  }
+  if (is(truth, "precision_loss") || is(truth, "flushed_constant")) {
     if (high.bad > 0) return "fp32 goes wrong";
     if (low.bad > 0) return "";
     const double error = relative_error(low_gradients, high_gradients);
-    return learns_as(low, high) && !(error > 0.1) ? "is as fp32" : "";
+    return is_worse(low, high) || error > 0.1 ? "" : "is as fp32";
   }
   if (is(truth, "not_learning") || is(truth, "vanishing")) return problem_of_learning(high);
   if (is(truth, "divergence")) {

@@ -10,7 +10,9 @@ namespace {
 const std::vector<Kind>& all_kinds() {
   static const auto kinds = [] {
     std::vector<Kind> all;
-    for (auto* list : {kinds_of_masks, kinds_of_overflows, kinds_of_constants})
+    for (auto* list : {kinds_of_masks, kinds_of_overflows, kinds_of_constants,
+                       kinds_of_normalisation, kinds_of_sums, kinds_of_positions, kinds_of_losses,
+                       kinds_of_derivatives, kinds_of_weights, kinds_of_learning, kinds_of_data})
       for (auto& kind : list()) all.push_back(kind);
     return all;
   }();

@@ -63,5 +63,13 @@ struct Kind {
 std::vector<Kind> kinds_of_masks();
 std::vector<Kind> kinds_of_overflows();
 std::vector<Kind> kinds_of_constants();
+std::vector<Kind> kinds_of_normalisation();
+std::vector<Kind> kinds_of_sums();
+std::vector<Kind> kinds_of_positions();
+std::vector<Kind> kinds_of_losses();
+std::vector<Kind> kinds_of_derivatives();
+std::vector<Kind> kinds_of_weights();
+std::vector<Kind> kinds_of_learning();
+std::vector<Kind> kinds_of_data();
 
 }  // namespace amp::faults

@@ -136,6 +136,7 @@ Net::Net(Blueprint plan) : plan_(std::move(plan)) {
   head_ = register_module("head", nn::Linear(plan_.width, plan_.outputs));
   if (plan_.criterion)
     criterion_ = register_module("criterion", std::make_shared<Part>(plan_.criterion));
+  if (criterion_ && !plan_.compute && plan_.furnish) plan_.furnish(*criterion_);
   const at::NoGradGuard no_grad;
   if (plan_.init) plan_.init(*this);
 }

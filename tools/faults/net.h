@@ -61,8 +61,9 @@ struct Blueprint {
   std::int64_t at = 0;  // the block that has the part, at its end
   std::string part = {};
   Part::Compute compute = {};
-  std::function<void(Part&)> furnish = {};  // gives the part parameters and buffers
-  std::string entry = {};                   // a part that the inputs go through first
+  std::function<void(Part&)> furnish =
+      {};                  // gives the part, or else the criterion, parameters and buffers
+  std::string entry = {};  // a part that the inputs go through first
   Part::Compute prepare = {};
   Attend attend = {};            // in block `at` of an attention; a module "attend" of its own
   Part::Compute criterion = {};  // the loss of the head's outputs; a module "criterion"
