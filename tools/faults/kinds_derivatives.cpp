@@ -144,7 +144,7 @@ Draft log_of_zero(Dice& dice, bool clean) {
 Draft overflow_and_then_division(Dice& dice, bool clean) {
   auto draft = zero_by_zero(dice, clean);
   draft.training.recipe = recipe_of(draft.training.precision = "fp16");
-  draft.training.recipe.scaler.init_scale = std::exp2(static_cast<double>(dice.between(22, 28)));
+  draft.training.recipe.scaler.init_scale = std::exp2(static_cast<double>(dice.between(20, 25)));
   draft.start = dice.between(30, 36);
   give_factor(draft, clean ? 0.5 : 0);
   draft.comes_with_sample();

@@ -147,14 +147,14 @@ Draft product_of_probabilities(Dice& dice, bool clean) {
   return draft;
 }
 
-// The coefficient of a penalty, which fp16 flushes.
+// The coefficient of a penalty on numbers that are large in its unit, which fp16 flushes.
 Draft penalty_flushed(Dice& dice, bool clean) {
   auto draft = faults::draft(dice, kFamilies, kFp16);
-  const double coefficient = clean ? dice.scale(1e-3, 1e-2) : dice.scale(1.2e-8, 2.8e-8);
-  const double gain = clean ? 5 : 250, factor = clean ? 1 : 100;
+  const double coefficient = clean ? dice.scale(1e-5, 1e-3) : dice.scale(1e-9, 2.8e-8);
+  const double gain = std::sqrt(dice.scale(0.5, 2) / coefficient);
   draft.net.criterion = [=](Part&, const at::Tensor& x, const Moment& now) {
     const auto weight = at::full({}, coefficient, at::kFloat).to(x.scalar_type());
-    const auto penalty = (weight * (x * gain).square()).sum(-1).mean() * factor;
+    const auto penalty = (x.to(at::kFloat) * gain).square().mean() * weight.to(at::kFloat);
     return at::cross_entropy_loss(x, now.targets()) + penalty;
   };
   blame(draft, {"flushed_constant", "precision_loss"}, {"_to_copy", "to", "mul"}, false);

@@ -141,15 +141,15 @@ Draft dead_relu(Dice& dice, bool clean) {
   net.residual = false;
   net.norm = false;
   net.values = true;
-  const double bias = clean ? -0.05 : -dice.scale(50, 2000);
-  net.init = [bias, place = draft.place("layer.bias")](Net& made) {
-    made.weight(place).fill_(bias);
-  };
   if (clean) {
     net.blocks = 2;
     net.at = 0;
     learn_well(draft);
   }
+  const double bias = clean ? -0.05 : -dice.scale(50, 2000);
+  net.init = [bias, place = draft.place("layer.bias")](Net& made) {
+    made.weight(place).fill_(bias);
+  };
   blame(draft, {"not_learning", "vanishing"}, {}, true);
   return draft;
 }
