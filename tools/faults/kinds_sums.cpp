@@ -29,7 +29,7 @@ void blame_part(Draft& draft, const std::string& part, const Names& ops) {
 // Each square fits.
 Draft sum_of_squares(Dice& dice, bool clean) {
   auto draft = faults::draft(dice, kFamilies, kFp16);
-  const double gain = dice.scale(100, 240), gentle = dice.scale(3, 7);
+  const double gain = dice.scale(40, 95), gentle = dice.scale(3, 7);
   draft.net.criterion = [=](Part&, const at::Tensor& x, const Moment& now) {
     const auto sum = ((at::tanh(x) + 1.5) * (clean ? gentle : gain)).square().sum();
     return at::cross_entropy_loss(x, now.targets()) + sum * 1e-7;
