@@ -1,135 +1,111 @@
-// Drawing a fault.
+// Drawing a training.
 #include <algorithm>
-#include <cmath>
 
-#include "tools/faults/faults.h"
+#include "amp/error.h"
+#include "tools/faults/kinds.h"
 
 namespace amp::faults {
 namespace {
 
-class Dice {
- public:
-  explicit Dice(std::mt19937_64& random) : random_(random) {}
-  std::int64_t between(std::int64_t low, std::int64_t high) {
-    return low + static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(high - low + 1));
-  }
-  template <typename Value>
-  Value one_of(const std::vector<Value>& values) {
-    return values[static_cast<std::size_t>(
-        between(0, static_cast<std::int64_t>(values.size()) - 1))];
-  }
-
- private:
-  std::mt19937_64& random_;
-};
-
-Recipe recipe_of(const std::string& precision, double fixed_scale = 0) {
-  if (precision == "fp32") return Recipe::fp32();
-  if (precision == "bf16") return Recipe::bf16();
-  auto recipe = Recipe::fp16();
-  if (fixed_scale == 0) return recipe;
-  recipe.loss_scaling = LossScaling::fixed;
-  recipe.static_scale = fixed_scale;
-  return recipe;
-}
-
-std::string block_name(const Fault& fault) { return "block" + std::to_string(fault.at); }
-
-std::string layer_op(const Fault& fault) { return fault.family == "cnn" ? "conv2d" : "linear"; }
-
-void draw_forward_overflow(Fault& fault, Dice& dice) {
-  fault.precision = "fp16";
-  fault.trouble = dice.one_of<Trouble>(
-      {Trouble::product, Trouble::exponential, Trouble::scores, Trouble::wide_weights});
-  fault.recipe = recipe_of("fp16", dice.one_of<double>({0, 1024}));
-  fault.module = block_name(fault);
-  if (fault.trouble == Trouble::wide_weights) {
-    fault.step = 1;
-    fault.op = layer_op(fault);
-    fault.module += ".layer";
-  } else {
-    fault.op = fault.trouble == Trouble::product       ? "mul"
-               : fault.trouble == Trouble::exponential ? "exp"
-                                                       : "matmul";
-  }
-}
-
-void draw_model_nan(Fault& fault, Dice& dice) {
-  fault.trouble = dice.one_of<Trouble>(
-      {Trouble::log_of_zero, Trouble::zero_by_zero, Trouble::arc_cosine, Trouble::root_at_zero});
-  fault.module = block_name(fault);
-  fault.op = fault.trouble == Trouble::log_of_zero    ? "log"
-             : fault.trouble == Trouble::zero_by_zero ? "div"
-             : fault.trouble == Trouble::arc_cosine   ? "acos"
-                                                      : "sqrt";
-  fault.pass = fault.trouble == Trouble::root_at_zero ? Pass::backward : Pass::forward;
-}
-
-void draw_scale_overflow(Fault& fault, Dice& dice) {
-  fault.precision = "fp16";
-  fault.pass = Pass::backward;
-  if (dice.between(0, 1) == 0) {
-    fault.step = 1;
-    fault.recipe = recipe_of("fp16", std::exp2(static_cast<double>(dice.between(26, 40))));
-    return;
-  }
-  fault.trouble = Trouble::steep_gradient;
-  fault.recipe = recipe_of("fp16", 65536);
-  fault.module = block_name(fault);
-  fault.op = "mul";
-}
-
-void draw_bad_data(Fault& fault, Dice& dice) {
-  fault.bad_target = dice.between(0, 2) == 0;
-  fault.bad_input = !fault.bad_target;
-  if (fault.bad_target) return;
-  fault.module = "in";
-  fault.op = layer_op(fault);
+const std::vector<Kind>& all_kinds() {
+  static const auto kinds = [] {
+    std::vector<Kind> all;
+    for (auto* list : {kinds_of_masks, kinds_of_overflows, kinds_of_constants,
+                       kinds_of_normalisation, kinds_of_sums, kinds_of_positions, kinds_of_losses,
+                       kinds_of_derivatives, kinds_of_weights, kinds_of_learning, kinds_of_data})
+      for (auto& kind : list()) all.push_back(kind);
+    return all;
+  }();
+  return kinds;
 }
 
 }  // namespace
 
-Fault draw(Verdict cause, std::mt19937_64& random) {
-  Dice dice(random);
-  Fault fault;
-  fault.cause = cause;
-  fault.seed = static_cast<std::uint64_t>(dice.between(1, 1'000'000));
-  fault.family = dice.one_of<std::string>({"mlp", "cnn", "attention"});
-  fault.blocks = dice.between(1, 5);
-  fault.width = dice.one_of<std::int64_t>({8, 16, 32});
-  fault.at = dice.between(0, fault.blocks - 1);
-  fault.step = dice.between(1, 6);
-  fault.precision = dice.one_of<std::string>({"fp32", "bf16", "fp16"});
-  fault.recipe = recipe_of(fault.precision, dice.one_of<double>({0, 1024}));
-  switch (cause) {
-    case Verdict::forward_overflow:
-      draw_forward_overflow(fault, dice);
-      break;
-    case Verdict::model_nan:
-      draw_model_nan(fault, dice);
-      break;
-    case Verdict::scale_overflow:
-      draw_scale_overflow(fault, dice);
-      break;
-    case Verdict::bad_data:
-      draw_bad_data(fault, dice);
-      break;
-    case Verdict::underflow:
-      fault.precision = "fp16";
-      fault.recipe = recipe_of("fp16", 1);
-      fault.loss_factor = std::pow(10.0, -static_cast<double>(dice.between(6, 8)));
-      fault.steps = 24;
-      break;
-    case Verdict::divergence:
-      fault.steps = 40;
-      fault.learning_rate = std::pow(10.0, static_cast<double>(dice.between(2, 5)));
-      break;
-    case Verdict::throws:
-    case Verdict::clean:
-      fault.steps = 20;
-      break;
+std::string Draft::place(const std::string& part) const {
+  const auto block = "block" + std::to_string(net.at);
+  return part.empty() ? block : block + "." + part;
+}
+
+void Draft::comes_with_sample() {
+  comes_at(start, start);
+  truth().sample = sample;
+}
+
+void Draft::comes_at(std::int64_t first, std::int64_t last) {
+  truth().first_step = first + 1;
+  truth().last_step = last + 1;
+}
+
+Recipe recipe_of(const std::string& precision) {
+  const std::string scaled = "fp16-scale-";
+  if (precision == "fp32") return Recipe::fp32();
+  if (precision == "bf16") return Recipe::bf16();
+  if (precision == "O2") return Recipe::O2();
+  if (precision == "fp8-emulated") return Recipe::fp8();
+  if (precision == "bf16-weights") {
+    auto recipe = Recipe::bf16();
+    recipe.model_dtype = at::kBFloat16;
+    return recipe;
   }
-  return fault;
+  auto recipe = Recipe::fp16();
+  if (precision.starts_with(scaled)) {
+    recipe.loss_scaling = LossScaling::fixed;
+    recipe.static_scale = std::stod(precision.substr(scaled.size()));
+  }
+  return recipe;
+}
+
+Draft draft(Dice& dice, const Names& families, const Names& precisions) {
+  Draft draft;
+  auto& net = draft.net;
+  net.family = dice.one_of(families);
+  net.blocks = dice.between(1, net.family == "recurrent" ? 2 : 4);
+  net.width = dice.one_of<std::int64_t>({8, 16, 24, 32});
+  net.batch = dice.one_of<std::int64_t>({8, 16, 24});
+  net.outputs = dice.between(3, 8);
+  net.features = dice.between(8, 16);
+  net.length = dice.between(4, 8);
+  net.activation = net.family == "recurrent" ? "tanh" : dice.one_of<std::string>({"relu", "gelu"});
+  net.norm = dice.flip();
+  net.at = dice.between(0, net.blocks - 1);
+  net.seed = static_cast<std::uint64_t>(dice.between(1, 1'000'000'000));
+  draft.start = dice.one_of<std::int64_t>({0, dice.between(1, 8), dice.between(9, 40)});
+  draft.sample = dice.between(0, net.batch - 1);
+  auto& training = draft.training;
+  training.precision = dice.one_of(precisions);
+  training.recipe = recipe_of(training.precision);
+  training.optimizer = dice.one_of<std::string>({"sgd", "adamw"});
+  training.learning_rate =
+      training.optimizer == "sgd" ? dice.scale(0.01, 0.1) : dice.scale(0.001, 0.005);
+  training.seed = net.seed;
+  return draft;
+}
+
+void blame(Draft& draft, const Names& verdicts, const Names& ops, std::optional<bool> fp32_too) {
+  draft.truth().verdicts = verdicts;
+  draft.truth().ops = ops;
+  draft.truth().fp32_too = fp32_too;
+}
+
+std::vector<std::string> kinds() {
+  std::vector<std::string> names;
+  for (const auto& kind : all_kinds()) names.push_back(kind.name);
+  return names;
+}
+
+Case draw(const std::string& kind, bool clean, std::mt19937_64& random) {
+  const auto found = std::ranges::find(all_kinds(), kind, &Kind::name);
+  if (found == all_kinds().end()) throw InvalidArgument("draw: there is no kind '" + kind + "'");
+  Dice dice(random);
+  auto draft = found->draw(dice, clean);
+  auto training = std::move(draft.training);
+  training.truth.kind = kind;
+  training.truth.clean = clean;
+  if (clean) {
+    training.truth = {.kind = kind, .clean = true, .verdicts = {"clean"}, .ops = {}, .modules = {}};
+  }
+  training.make = [net = std::move(draft.net)] { return std::make_shared<Net>(net); };
+  return training;
 }
 
 }  // namespace amp::faults
