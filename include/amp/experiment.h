@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "amp/export.h"
@@ -26,6 +27,10 @@ struct Variation {
   // on: weights (the masters of an O2 model), buffers, and what the model itself casts.
   std::optional<c10::ScalarType> wide = {};
   std::vector<std::string> wide_ops = {};  // only these, "exp" and "layer_norm"; empty: all
+  // But these ops (beside `wide`) round their inputs to the training's low dtype; and only their
+  // narrow_call-th call, from 0, unless that is -1.
+  std::vector<std::string> narrow_ops = {};
+  std::int64_t narrow_call = -1;
   // Another recipe, on fp32 weights: its dtype, policy, loss scaling and clipping. Beside `wide` only what
   // it casts is low: products.
   std::optional<Recipe> recipe = {};
@@ -40,6 +45,7 @@ struct Variation {
   std::int64_t steps = 0;
   bool same_batch = false;      // (only for steps) the one micro-batch again and again
   bool keep_gradients = false;  // fill Outcome::gradients
+  bool find_constants = false;  // fill Outcome::flushed_constants
   // Each weight moved by at most one ulp of fp32, at random by this seed: what a training's noise is.
   std::optional<std::uint64_t> perturb = {};
   Inspector* inspector = nullptr;  // records the first micro-batch
@@ -59,7 +65,9 @@ struct Outcome {
   std::vector<std::string> non_finite =
       {};                       // parameters whose gradients were not, in the first such
   NamedTensors gradients = {};  // of the first micro-batch, unscaled, in fp64
-  NamedTensors buffers = {};    // floating-point ones, after the steps
+  NamedTensors buffers_before = {}, buffers = {};  // floating-point ones, in fp64, around the steps
+  // Constants that an op was given beside low-precision numbers and that are zero in their format.
+  std::vector<std::pair<std::string, double>> flushed_constants = {};
   std::optional<Thrown> thrown = {};
 
   // Neither threw nor gave Inf or NaN; steps that were skipped while a scale was found are none.

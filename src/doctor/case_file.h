@@ -59,6 +59,7 @@ void try_remedies(CaseFile& file, std::int64_t step);
 
 // Remedies.
 Remedy in_bf16(const Recipe& recipe);
+Remedy in_low_precision_on_fp32_weights(const Recipe& recipe);
 Remedy in_fp32(const Recipe& recipe);
 Remedy with_ops_in_fp32(const Recipe& recipe, const std::vector<std::string>& ops);
 Remedy with_module_in_fp32(const Recipe& recipe, const std::string& module);

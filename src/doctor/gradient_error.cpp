@@ -46,17 +46,22 @@ GradientError gradient_error(const NamedTensors& own, const NamedTensors& fp32) 
   return result;
 }
 
-std::pair<std::string, double> worst_buffer(const NamedTensors& own, const NamedTensors& fp32) {
-  const auto mine = by_name(own);
-  std::pair<std::string, double> worst;
-  for (const auto& [name, wanted] : fp32) {
-    const auto found = mine.find(name);
-    if (found == mine.end() || found->second.sizes() != wanted.sizes()) continue;
-    const double size = squares(wanted);
-    const double apart = std::sqrt(squares(found->second.sub(wanted)) / std::max(size, 1e-30));
-    if (size > 0 && std::isfinite(apart) && apart > worst.second) worst = {name, apart};
+std::string stale_buffer(const Moved& own, const Moved& fp32) {
+  const auto movement = [](const Moved& moved) {
+    std::map<std::string, double> found;
+    for (std::size_t i = 0; i < std::min(moved.before.size(), moved.after.size()); ++i) {
+      const auto &before = moved.before[i].second, &after = moved.after[i].second;
+      if (before.sizes() == after.sizes())
+        found[moved.after[i].first] = std::sqrt(squares(after.sub(before)) /
+                                                std::max(squares(after), 1e-30));
+    }
+    return found;
+  };
+  auto here = movement(own);
+  for (const auto& [name, wanted] : movement(fp32)) {
+    if (std::isfinite(wanted) && wanted > 1e-3 && here[name] < 0.2 * wanted) return name;
   }
-  return worst;
+  return {};
 }
 
 Vanished vanished_parameters(const NamedTensors& gradients) {

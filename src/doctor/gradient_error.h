@@ -15,8 +15,12 @@ struct GradientError {
 };
 GradientError gradient_error(const NamedTensors& own, const NamedTensors& fp32);
 
-// The buffer that differs most, relatively.
-std::pair<std::string, double> worst_buffer(const NamedTensors& own, const NamedTensors& fp32);
+// A buffer that moves in fp32, by a thousandth of its size at least, and by less than a fifth of that here.
+// Empty: there is none.
+struct Moved {
+  const NamedTensors &before, &after;
+};
+std::string stale_buffer(const Moved& own, const Moved& fp32);
 
 struct Vanished {
   double share =

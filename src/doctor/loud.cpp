@@ -172,7 +172,7 @@ class LoudFault {
     const bool inputs_were_ruined =
         fault_.has_value() && fault_->evaluated && !fault_->finite_in_wide;
     if (inputs_were_ruined || diagnosis.verdict == Verdict::model_nan)
-      explain_ruined_inputs(is_half && bf16.is_finite());
+      explain_ruined_inputs();
     else
       diagnosis.verdict = Verdict::forward_overflow;
     find_ops();
@@ -210,25 +210,27 @@ class LoudFault {
     file_.result.remedies.push_back(in_bf16(file_.recipe));
   }
 
-  // Finite inputs of the model became what the op has no value for: rounded, or flushed to zero.
-  void explain_ruined_inputs(bool range_alone_cures) {
+  // Finite inputs of the model became what the op has no value for: by a constant that the format has not, or
+  // by rounding.
+  void explain_ruined_inputs() {
     auto& diagnosis = file_.result.diagnosis;
     const auto format = name_of_format(file_.recipe.compute_dtype);
-    diagnosis.verdict = range_alone_cures ? Verdict::flushed_constant : Verdict::precision_loss;
+    const auto constants = file_.play(step_, {.find_constants = true}).flushed_constants;
+    diagnosis.verdict = constants.empty() ? Verdict::precision_loss : Verdict::flushed_constant;
     const auto where = "step " + std::to_string(step_) + ": " +
                        (diagnosis.module.empty() ? "" : diagnosis.module + " ") +
                        (diagnosis.op.empty() ? "an op" : diagnosis.op);
-    if (range_alone_cures) {
-      diagnosis.sentence = where + " was given a number that is not zero in fp32 and is in " +
-                           format + ": an epsilon, or a product, below " +
-                           (format == "fp16" ? "6e-8" : "the format's smallest");
-      file_.result.notes.push_back(
-          "the least epsilon that fp16 keeps is 6e-8, and 6.1e-5 with all its "
-          "digits");
-    } else {
+    if (constants.empty()) {
       diagnosis.sentence = where + " has a finite value for its input in fp32, and none for what " +
                            format + " rounded it to";
+      return;
     }
+    const auto& [op, constant] = constants.front();
+    diagnosis.sentence = where + " has no finite value: the " + inspect::shown(constant) + " that " +
+                         op + " adds is zero in " + format;
+    file_.result.notes.push_back("the least constant that " + format + " keeps is " +
+                                 (format == "fp16" ? "6e-8, and 6.1e-5 with all its digits"
+                                                   : "9.2e-41, and 1.2e-38 with all its digits"));
   }
 
   // Ops in fp32 until nothing is wrong: each time the one that is first then.

@@ -64,6 +64,14 @@ Remedy in_bf16(const Recipe& recipe) {
                  });
 }
 
+Remedy in_low_precision_on_fp32_weights(const Recipe& recipe) {
+  return changed(recipe, "keep the weights in fp32 and cast by autocast",
+                 "recipe.model_dtype = torch::kFloat;", [](Recipe& own) {
+                   own.model_dtype = c10::kFloat;
+                   own.master_weights = false;
+                 });
+}
+
 Remedy in_fp32(const Recipe& recipe) {
   return changed(Recipe::fp32(), "train in fp32", "auto recipe = amp::Recipe::fp32();",
                  [&](Recipe& fp32) {

@@ -153,37 +153,32 @@ class Silence {
 
   // Weights and averages in low precision that stand still where fp32's move.
   bool explain_stale_values() {
-    const auto steps = std::min<std::int64_t>(20, count_from_first());
-    if (steps < 2) return false;
     const auto before = file_.result.replays;
-    const auto own = file_.play(first(), {.steps = steps});
-    const auto fp32 = file_.play(first(), {.wide = c10::kFloat, .steps = steps});
+    const auto own = file_.play(last(), {.steps = 20, .same_batch = true});
+    const auto fp32 = file_.play(last(), {.wide = c10::kFloat, .steps = 20, .same_batch = true});
     file_.result.replays = before + 2;
     if (!own.is_finite() || !fp32.is_finite()) return false;
-    const auto apart = own.buffers.empty() ? std::pair<std::string, double>()
-                                           : worst_buffer(own.buffers, fp32.buffers);
-    if (apart.second > 0.1) {
-      conclude(Verdict::precision_loss, first(), false,
-               "the buffer " + apart.first + " does not follow: after " + std::to_string(steps) +
-                   " steps it is " + percent(apart.second) +
-                   " from what fp32 makes of it; small additions to a number in low precision are "
-                   "rounded away");
-      diagnosis().parameter = apart.first;
-      diagnosis().module = module_of(apart.first);
-      file_.result.remedies.push_back({.advice = "keep the buffer " + apart.first + " in fp32"});
+    const auto stale = stale_buffer({own.buffers_before, own.buffers},
+                                    {fp32.buffers_before, fp32.buffers});
+    if (!stale.empty()) {
+      conclude(Verdict::precision_loss, last(), false,
+               "the buffer " + stale + " stands still, and moves in fp32: small additions to a number "
+               "in low precision are rounded away");
+      diagnosis().parameter = stale;
+      diagnosis().module = module_of(stale);
+      diagnosis().op = "add_";
+      file_.result.remedies.push_back({.advice = "keep the buffer " + stale + " in fp32"});
       return true;
     }
     const bool has_low_weights =
         file_.recipe.model_dtype != c10::kFloat && !file_.recipe.master_weights;
-    if (!has_low_weights && own.weights_moved > 0.2 * fp32.weights_moved) return false;
-    if (own.weights_moved > 0.7 * fp32.weights_moved || fp32.weights_moved == 0) return false;
-    conclude(Verdict::precision_loss, first(), false,
-             "the weights hardly move: " + shown(own.weights_moved) + " of their size in " +
-                 std::to_string(steps) + " steps, in fp32 " + shown(fp32.weights_moved) +
+    if (!has_low_weights || own.weights_moved > 0.7 * fp32.weights_moved) return false;
+    conclude(Verdict::precision_loss, last(), false,
+             "the weights hardly move: " + shown(own.weights_moved) +
+                 " of their size in 20 steps, in fp32 " + shown(fp32.weights_moved) +
                  "; updates below half an ulp of a weight in low precision are rounded away");
     diagnosis().op = "step";
-    file_.result.remedies = {in_bf16(file_.recipe)};
-    file_.result.remedies.front().advice = "keep fp32 weights: autocast, or a recipe with masters";
+    file_.result.remedies = {in_low_precision_on_fp32_weights(file_.recipe)};
     return true;
   }
 
@@ -191,24 +186,43 @@ class Silence {
     return static_cast<std::int64_t>(file_.evidence.steps.size());
   }
 
+  // Beside the fp32 run, and beside how far fp32 is from itself when its weights are moved by an ulp.
   bool is_worse_than_reference() {
-    if (!file_.reference.has_value() || file_.reference->failed) return false;
-    const auto& reference = *file_.reference;
+    auto reference = file_.reference.value_or(ReferenceRun());
+    if (!file_.reference.has_value()) reference = played_reference({});
+    if (reference.failed || reference.losses.size() < 20) return false;
+    if (!is_worse(reference)) return false;
+    if (reference.again.empty()) {
+      const auto played = file_.reference.has_value() ? played_reference({}) : reference;
+      const auto again = played_reference(1);
+      if (played.failed || again.failed) return false;
+      const double apart = late_mean(again.losses) - late_mean(played.losses);
+      for (const double loss : reference.losses) reference.again.push_back(loss + apart);
+    }
     const auto size = std::min(losses_.size(), reference.losses.size());
-    if (size < 20) return false;
-    const std::vector<double> own(losses_.begin(),
-                                  losses_.begin() + static_cast<std::ptrdiff_t>(size));
-    const std::vector<double> fp32(reference.losses.begin(),
-                                   reference.losses.begin() + static_cast<std::ptrdiff_t>(size));
-    const double apart = late_mean(own) - late_mean(fp32);
-    const double tolerance = tolerance_of(own, fp32, reference.again);
-    const bool worse = apart > tolerance;
-    file_.result.trials.push_back({"the same training in fp32",
-                                   "loss " + shown(late_mean(fp32)) + ", here " +
-                                       shown(late_mean(own)) + "; apart by chance " +
-                                       shown(tolerance),
-                                   worse});
+    const bool worse = is_worse(reference);
+    file_.result.trials.push_back(
+        {"the same training in fp32",
+         "loss " + shown(late_mean(cut(reference.losses, size))) + ", here " +
+             shown(late_mean(cut(losses_, size))) + ", apart by chance " +
+             shown(tolerance_of(cut(losses_, size), cut(reference.losses, size), reference.again)),
+         worse});
     return worse;
+  }
+  ReferenceRun played_reference(std::optional<std::uint64_t> perturb) {
+    const auto before = file_.result.replays;
+    const auto outcome = file_.play(
+        first(), {.wide = c10::kFloat, .steps = count_from_first(), .perturb = perturb});
+    file_.result.replays = before + 1;
+    return {.losses = outcome.losses, .failed = !outcome.is_finite()};
+  }
+  bool is_worse(const ReferenceRun& reference) const {
+    const auto size = std::min(losses_.size(), reference.losses.size());
+    const auto own = cut(losses_, size), fp32 = cut(reference.losses, size);
+    return late_mean(own) - late_mean(fp32) > tolerance_of(own, fp32, reference.again);
+  }
+  static std::vector<double> cut(const std::vector<double>& losses, std::size_t size) {
+    return {losses.begin(), losses.begin() + static_cast<std::ptrdiff_t>(std::min(size, losses.size()))};
   }
 
   // All but products in fp32: is the error a healthy model's?
@@ -226,20 +240,24 @@ class Silence {
                                    is_other});
     if (!is_other && !worse) return false;
     std::vector<std::string> ops;
-    if (is_other) ops = culprits(rest.relative);
+    if (is_other || worse) ops = culprits();
     if (is_other && ops.empty() && !worse) return false;
     conclude(Verdict::precision_loss, last(), false, "");
     auto& d = diagnosis();
     std::string what = "rounding in low precision";
     if (!ops.empty()) {
       d.op = ops.front();
-      d.module = module_of_op(d.op);
+      d.module = module_;
       what = (d.module.empty() ? "" : d.module + " ") + d.op + " in low precision";
     }
     d.parameter = error_.worst_parameter;
+    if (!ops.empty() && overflowed_[d.op]) {
+      d.verdict = Verdict::forward_overflow;
+      what += " overflows to Inf, which no loss shows, and";
+    }
     d.sentence = what + " puts gradients " + percent(error_.relative) + " from fp32's (most in " +
                  error_.worst_parameter + ")";
-    if (!ops.empty()) d.sentence += "; with it in fp32 they are " + percent(best_) + " away";
+    if (!ops.empty()) d.sentence += "; it alone in low precision, they are " + percent(best_) + " away";
     if (worse) d.sentence += "; the loss is worse than fp32's by more than chance";
     if (!ops.empty()) file_.result.remedies.push_back(with_ops_in_fp32(file_.recipe, ops));
     file_.result.remedies.push_back(in_fp32(file_.recipe));
@@ -250,43 +268,44 @@ class Silence {
     return file_.is_scaled() ? std::optional(file_.evidence.steps.back().loss_scale) : std::nullopt;
   }
 
-  // The fewest op names that bring the error down to three times that of products alone.
-  std::vector<std::string> culprits(double rest) {
-    std::vector<std::string> names = op_names();
-    const double goal = std::max(3 * rest, error_.relative / 3);
-    const auto error_with = [&](const std::vector<std::string>& ops) {
-      const auto outcome = file_.play(
-          last(),
-          {.wide = c10::kFloat, .wide_ops = ops, .loss_scale = scale(), .keep_gradients = true});
+  // Everything in fp32 but one op at a time: the op that alone takes gradients furthest from fp32's, found by
+  // halves, and which of its calls. Empty where none explains a third of the error.
+  std::vector<std::string> culprits() {
+    auto names = op_names();
+    const auto error_of = [&](const std::vector<std::string>& ops, std::int64_t call) {
+      const auto outcome = file_.play(last(), {.wide = c10::kFloat,
+                                               .narrow_ops = ops,
+                                               .narrow_call = call,
+                                               .keep_gradients = true});
       return outcome.is_finite() ? gradient_error(outcome.gradients, fp32_.gradients).relative
                                  : std::numeric_limits<double>::infinity();
     };
-    best_ = error_with(names);
-    if (best_ > goal) return {};
     while (names.size() > 1 && file_.may_replay()) {
       const auto middle = names.begin() + static_cast<std::ptrdiff_t>(names.size() / 2);
       const std::vector<std::string> halves[] = {{names.begin(), middle}, {middle, names.end()}};
-      const double errors[] = {error_with(halves[0]), error_with(halves[1])};
-      const int better = errors[0] <= errors[1] ? 0 : 1;
-      if (errors[better] > goal) break;  // it takes ops of both
-      names = halves[better];
-      best_ = errors[better];
+      const double errors[] = {error_of(halves[0], -1), error_of(halves[1], -1)};
+      names = halves[errors[0] >= errors[1] ? 0 : 1];
+      best_ = std::max(errors[0], errors[1]);
     }
-    for (std::size_t i = 0;
-         names.size() > 1 && names.size() <= 6 && i < names.size() && file_.may_replay();) {
-      auto fewer = names;
-      fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
-      const double error = error_with(fewer);
-      if (error <= goal) {
-        names = std::move(fewer);
-        best_ = error;
-      } else {
-        ++i;
-      }
-    }
-    file_.result.trials.push_back({"only " + joined(names) + " in fp32",
-                                   "gradients " + percent(best_) + " from fp32's", true});
+    if (names.size() != 1 || best_ < error_.relative / 3) return {};
+    file_.result.trials.push_back({"all in fp32 but " + names[0],
+                                   "gradients " + percent(best_) + " from fp32's", false});
+    find_call(names[0], error_of);
     return names;
+  }
+
+  // In which module the call is that does it.
+  template <typename ErrorOf>
+  void find_call(const std::string& op, const ErrorOf& error_of) {
+    const auto& places = modules_[op];
+    double most = 0;
+    for (std::size_t call = 0; call < std::min<std::size_t>(places.size(), 8) && file_.may_replay();
+         ++call) {
+      const double error = error_of({op}, static_cast<std::int64_t>(call));
+      if (error <= most) continue;
+      most = error;
+      module_ = places[call];
+    }
   }
   static std::string joined(const std::vector<std::string>& names) {
     std::string text;
@@ -314,18 +333,14 @@ class Silence {
                                                    "einsum"};
     std::vector<std::string> names;
     for (const auto& op : inspector.ops()) {
-      modules_.emplace(op.op, op.module);
-      modules_.emplace(op.called_as, op.module);
       if (op.pass != Pass::forward || op.in_cast || products.contains(op.op)) continue;
+      modules_[op.op].push_back(op.module);
+      overflowed_[op.op] |= op.inputs_finite && op.output.statistics.infs > 0;
       if (std::ranges::find(names, op.op) == names.end()) names.push_back(op.op);
     }
-    for (const char* maker : {"arange", "linspace", "full", "to", "_to_copy", "type_as", "zeros"})
+    for (const char* maker : {"arange", "linspace", "full", "to", "type_as", "zeros", "ones"})
       names.emplace_back(maker);
     return names;
-  }
-  std::string module_of_op(const std::string& op) const {
-    const auto found = modules_.find(op);
-    return found == modules_.end() ? std::string() : found->second;
   }
   static std::string module_of(const std::string& tensor) {
     const auto dot = tensor.rfind('.');
@@ -430,7 +445,9 @@ class Silence {
   Outcome fp32_;
   GradientError error_;
   double best_ = 0;
-  std::map<std::string, std::string> modules_;
+  std::map<std::string, std::vector<std::string>> modules_;  // of each call of an op
+  std::map<std::string, bool> overflowed_;
+  std::string module_;
 };
 
 }  // namespace

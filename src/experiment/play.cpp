@@ -87,6 +87,12 @@ class Play {
         scale_(recipe_, state, variation) {
     if (variation.eval) subject.set_modes(std::vector<bool>(state.modes.size(), false));
     if (variation.perturb.has_value()) perturb(*variation.perturb);
+    widening_ = {variation.wide.value_or(c10::ScalarType::Undefined),
+                 variation.wide_ops,
+                 low_dtype(),
+                 variation.narrow_ops,
+                 variation.narrow_call,
+                 variation.find_constants ? &outcome_.flushed_constants : nullptr};
     outcome_.played = true;
   }
 
@@ -110,6 +116,12 @@ class Play {
     if (variation.wide.has_value() && variation.wide_ops.empty()) return variation.wide;
     if (variation.recipe.has_value()) return c10::kFloat;
     return std::nullopt;
+  }
+
+  c10::ScalarType low_dtype() const {
+    const auto& trained = subject_.train_step->recipe();
+    if (trained.compute_dtype != c10::kFloat) return trained.compute_dtype;
+    return trained.model_dtype != c10::kFloat ? trained.model_dtype : c10::ScalarType::Undefined;
   }
 
   // At most an ulp of fp32 each.
@@ -137,8 +149,8 @@ class Play {
     }
     const auto device = borrowed_.weights().front().own.device().type();
     std::optional<WideMode> mode;
-    if (variation_.wide.has_value()) mode.emplace(*variation_.wide, variation_.wide_ops);
-    if (mode.has_value() && !variation_.recipe.has_value() && variation_.wide_ops.empty())
+    if (variation_.wide.has_value() || variation_.find_constants) mode.emplace(widening_);
+    if (variation_.wide.has_value() && !variation_.recipe.has_value() && variation_.wide_ops.empty())
       return batch.loss(inputs);
     const auto region = recipe_.autocast(device);
     return batch.loss(inputs);
@@ -191,8 +203,18 @@ class Play {
     outcome_.gradient_norm = std::sqrt(sum) / scale_.value();
   }
 
+  NamedTensors buffers() const {
+    NamedTensors found;
+    for (const auto& weight : borrowed_.weights()) {
+      if (!weight.is_parameter && weight.own.is_floating_point())
+        found.emplace_back(weight.name, weight.own.detach().to(at::kDouble, false, /*copy=*/true));
+    }
+    return found;
+  }
+
   void steps() {
     const auto before = values();
+    outcome_.buffers_before = buffers();
     auto& optimizer = subject_.train_step->optimizer();
     for (auto& group : optimizer.param_groups())
       group.options().set_lr(group.options().get_lr() * variation_.learning_rate);
@@ -279,10 +301,7 @@ class Play {
       moved += squares(now.to(at::kDouble).sub(before[i].to(at::kDouble)));
       size += squares(before[i]);
     }
-    for (const auto& weight : borrowed_.weights()) {
-      if (!weight.is_parameter && weight.own.is_floating_point())
-        outcome_.buffers.emplace_back(weight.name, weight.own.detach().to(at::kDouble).clone());
-    }
+    outcome_.buffers = buffers();
     outcome_.weights_moved = size > 0 ? std::sqrt(moved / size) : std::sqrt(moved);
   }
 
@@ -293,6 +312,7 @@ class Play {
   Borrowed borrowed_;
   Scale scale_;
   Outcome outcome_;
+  Widening widening_;
 };
 
 }  // namespace

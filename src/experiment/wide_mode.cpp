@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -19,14 +20,13 @@ namespace {
 // LibTorch leaves this key, above autograd and autocast, to modes of others; its own tests alone use it.
 constexpr auto kKey = c10::DispatchKey::TESTING_ONLY_GenericMode;
 
-thread_local c10::ScalarType wide_now = c10::ScalarType::Undefined;
-thread_local const std::vector<std::string>* ops_now = nullptr;
+thread_local const Widening* now = nullptr;
+thread_local std::int64_t narrow_calls = 0;  // made in the present region
 
 // "exp" of "aten::exp" and of "aten::exp_".
-bool is_chosen(std::string_view name) {
-  if (ops_now == nullptr || ops_now->empty()) return true;
+bool is_among(const std::vector<std::string>& ops, std::string_view name) {
   name.remove_prefix(std::min(name.size(), name.find("::") + 2));
-  return std::ranges::any_of(*ops_now, [&](const std::string& op) {
+  return std::ranges::any_of(ops, [&](const std::string& op) {
     return name == op || (name.ends_with('_') && name.substr(0, name.size() - 1) == op);
   });
 }
@@ -115,15 +115,53 @@ std::vector<Written> widen_arguments(const c10::FunctionSchema& schema, torch::j
   return written;
 }
 
-void call_wide(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
-  const c10::impl::ExcludeDispatchKeyGuard below(kKey);
-  const auto& schema = op.schema();
-  if (wide_now == c10::ScalarType::Undefined || is_of_the_tensor(schema.name()) ||
-      !is_chosen(schema.name())) {
-    op.callBoxed(stack);
-    return;
+// Ops to which a constant is added, or by which it bounds or fills.
+bool takes_constants(std::string_view name) {
+  constexpr std::array kNames = {"aten::add",       "aten::sub",   "aten::rsub",        "aten::clamp",
+                                 "aten::clamp_min", "aten::where", "aten::masked_fill", "aten::full_like",
+                                 "aten::threshold"};
+  if (name.ends_with('_')) name.remove_suffix(1);
+  return std::ranges::find(kNames, name) != kNames.end();
+}
+
+// What half of the smallest number rounds to zero.
+double flushed_below(c10::ScalarType dtype) { return dtype == c10::kHalf ? 0x1p-25 : 0x1p-134; }
+
+void note_constants(const c10::FunctionSchema& schema, const torch::jit::Stack& stack) {
+  if (!takes_constants(schema.name())) return;
+  const auto begin = stack.end() - static_cast<std::ptrdiff_t>(schema.arguments().size());
+  const auto low = std::find_if(begin, stack.end(), [](const c10::IValue& value) {
+    return value.isTensor() && is_narrow(value.toTensor(), c10::kFloat);
+  });
+  if (low == stack.end()) return;
+  const double limit = flushed_below(low->toTensor().scalar_type());
+  for (auto value = begin; value != stack.end(); ++value) {
+    if (value->isDouble() && value->toDouble() != 0 && std::abs(value->toDouble()) < limit)
+      now->flushed->emplace_back(schema.name().substr(schema.name().find("::") + 2),
+                                 value->toDouble());
   }
-  const auto written = widen_arguments(schema, *stack, wide_now);
+}
+
+void round_inputs(const c10::FunctionSchema& schema, torch::jit::Stack& stack) {
+  const auto begin = stack.size() - schema.arguments().size();
+  for (std::size_t i = 0; i < schema.arguments().size(); ++i) {
+    auto& value = stack[begin + i];
+    if (writes(schema.arguments()[i]) || !value.isTensor()) continue;
+    const auto& tensor = value.toTensor();
+    if (tensor.defined() && c10::isFloatingType(tensor.scalar_type()) && !tensor.is_nested())
+      value = tensor.to(now->narrow);
+  }
+}
+
+bool is_narrowed(std::string_view name) {
+  if (now->narrow == c10::ScalarType::Undefined || !is_among(now->narrow_ops, name)) return false;
+  const auto call = narrow_calls++;
+  return now->narrow_call < 0 || call == now->narrow_call;
+}
+
+void call_widened(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const auto& schema = op.schema();
+  const auto written = widen_arguments(schema, *stack, now->wide);
   op.callBoxed(stack);
   const auto begin = stack->size() - schema.returns().size();
   for (const auto& [tensor, wide] : written) {
@@ -135,15 +173,29 @@ void call_wide(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   }
 }
 
+void call_wide(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const c10::impl::ExcludeDispatchKeyGuard below(kKey);
+  const auto& name = op.schema().name();
+  if (now == nullptr || is_of_the_tensor(name)) return op.callBoxed(stack);
+  if (now->flushed != nullptr) note_constants(op.schema(), *stack);
+  if (is_narrowed(name)) {
+    round_inputs(op.schema(), *stack);
+    return op.callBoxed(stack);
+  }
+  const bool is_chosen = now->ops.empty() || is_among(now->ops, name);
+  if (now->wide == c10::ScalarType::Undefined || !is_chosen) return op.callBoxed(stack);
+  call_widened(op, stack);
+}
+
 }  // namespace
 
-WideMode::WideMode(c10::ScalarType wide, const std::vector<std::string>& ops)
-    : before_(std::exchange(wide_now, wide)),
-      ops_before_(std::exchange(ops_now, &ops)),
+WideMode::WideMode(const Widening& widening)
+    : before_(std::exchange(now, &widening)),
+      calls_before_(std::exchange(narrow_calls, 0)),
       included_(kKey) {}
 WideMode::~WideMode() {
-  wide_now = before_;
-  ops_now = ops_before_;
+  now = before_;
+  narrow_calls = calls_before_;
 }
 
 TORCH_LIBRARY_IMPL(_, TESTING_ONLY_GenericMode, library) {

@@ -5,25 +5,38 @@
 #include <c10/core/ScalarType.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace amp::experiment {
 
+struct Widening {
+  // Float or Double: what is narrower becomes this; Undefined: nothing does.
+  c10::ScalarType wide = c10::ScalarType::Undefined;
+  std::vector<std::string> ops = {};  // only these, by their names without overloads; empty: all
+  // These take their inputs rounded to `narrow`, and what they are asked for in a low dtype they give in it.
+  c10::ScalarType narrow = c10::ScalarType::Undefined;
+  std::vector<std::string> narrow_ops = {};
+  std::int64_t narrow_call = -1;  // of all their calls only this, from 0; -1: all
+  // Where constants beside low-precision tensors are put that are zero in their format.
+  std::vector<std::pair<std::string, double>>* flushed = nullptr;
+};
+
 // While it lives, each floating-point tensor that an op of this thread is given, and each dtype that an
-// op is asked for, is at least `wide` (Float or Double). An op that writes into a narrower tensor computes
-// wide and rounds what it wrote. Differentiable; regions nest, and the inner one rules. ops: only these, by
-// their names without overloads; they must outlive it.
+// op is asked for, is at least `wide`. An op that writes into a narrower tensor computes wide and rounds
+// what it wrote. Differentiable; regions nest, and the inner one rules. The Widening must outlive it.
 class WideMode {
  public:
-  explicit WideMode(c10::ScalarType wide, const std::vector<std::string>& ops = {});
+  explicit WideMode(const Widening& widening);
   ~WideMode();
   WideMode(const WideMode&) = delete;
   WideMode& operator=(const WideMode&) = delete;
 
  private:
-  c10::ScalarType before_;
-  const std::vector<std::string>* ops_before_;
+  const Widening* before_;
+  std::int64_t calls_before_;
   c10::impl::IncludeDispatchKeyGuard included_;
 };
 

@@ -17,8 +17,11 @@ struct Examination {
   std::optional<std::int64_t> sample = {};  // the bad sample of the batch
   // Remedies that were followed, and whether the training was well then.
   std::vector<std::pair<std::string, bool>> remedies_followed = {};
+  std::vector<std::string> trials = {};  // what was tried, and what came of it
+  std::int64_t replays = 0;
 };
 
-Examination examine(const Case& training);
+// follow: train with each remedy that the doctor says cures.
+Examination examine(const Case& training, bool follow = false);
 
 }  // namespace amp::faults

@@ -85,6 +85,8 @@ void show(const char* what, const faults::Case& training, const Examination& fou
               : *found.fp32_too ? "too"
                                 : "not",
               static_cast<long>(found.sample.value_or(-1)), diagnosis.sentence.c_str());
+  for (const auto& trial : found.trials) std::printf("    %s\n", trial.c_str());
+  std::printf("    %ld replays\n", static_cast<long>(found.replays));
 }
 
 void print_row(const std::string& name, const Score& score) {
@@ -139,7 +141,7 @@ int run(const Options& options) {
   };
   for (long i = 0; i < options.faults; ++i) {
     const auto training = drawn(options, false, i);
-    const auto found = faults::examine(training);
+    const auto found = faults::examine(training, options.remedies);
     judge(training.truth, found, scores[training.truth.kind]);
     if (!judge(training.truth, found, all) && options.list) show("missed", training, found);
     count_remedies(found);
