@@ -52,8 +52,9 @@ Draft at_zero(Dice& dice, bool clean, const std::string& part, const Names& ops,
 }
 
 Draft cosine_of_zero(Dice& dice, bool clean) {
-  return at_zero(dice, clean, "cosine", {"div"}, [](const at::Tensor& x) {
-    return x / at::linalg_vector_norm(x, 2, at::IntArrayRef{-1}, /*keepdim=*/true);
+  return at_zero(dice, clean, "cosine", {"div"}, [clean](const at::Tensor& x) {
+    const auto norm = at::linalg_vector_norm(x, 2, at::IntArrayRef{-1}, /*keepdim=*/true);
+    return x / (clean ? norm + 0.1 : norm);
   });
 }
 
@@ -75,6 +76,13 @@ Draft log_under_where(Dice& dice, bool clean) {
   return at_zero(dice, clean, "log_size", {"log"}, [clean](const at::Tensor& x) {
     const auto size = clean ? x.abs() + 1e-2 : x.abs();
     return at::where(x.abs() > 0, at::log(size), at::zeros_like(x)) * 0.1 + x;
+  });
+}
+
+Draft norm_under_where(Dice& dice, bool clean) {
+  return at_zero(dice, clean, "direction", {"div"}, [clean](const at::Tensor& x) {
+    const auto norm = at::linalg_vector_norm(x, 2, at::IntArrayRef{-1}, /*keepdim=*/true);
+    return at::where(norm > 0, x / (clean ? norm + 0.1 : norm), x);
   });
 }
 
@@ -190,6 +198,7 @@ std::vector<Kind> kinds_of_derivatives() {
           {"distance_at_zero", distance_at_zero},
           {"root_under_where", root_under_where},
           {"log_under_where", log_under_where},
+          {"norm_under_where", norm_under_where},
           {"power_at_zero", power_at_zero},
           {"acos_at_one", acos_at_one},
           {"pow_of_negative", pow_of_negative},
