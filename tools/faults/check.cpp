@@ -1,5 +1,6 @@
-// fault_check [--seed S] [--draws N] [--kind K] [--bad]: whether the truth about each kind holds, by training it
-// in fp32 and in its precision without a doctor.
+// fault_check: whether the truth about each kind holds, by training it in fp32 and in its precision without a
+// doctor.
+//   fault_check [--seed S] [--draws N] [--kind K] [--bad]
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros_like.h>
@@ -225,7 +226,9 @@ std::string problem_of(const Case& training, const Course& low, const Course& hi
   if (truth.clean) return problem_of_clean(training, low, high);
   if (is(truth, "forward_overflow") || is(truth, "model_nan") || is(truth, "bad_data") ||
       is(truth, "scale_overflow") || (is(truth, "flushed_constant") && low.bad > 0)) {
-    const bool silent = low.bad == 0 && relative_error(low_gradients, high_gradients) > 0.1;
+    // Skips that come later are a dynamic scale's.
+    const bool silent = (low.bad == 0 || low.first_bad > truth.last_step) &&
+                        relative_error(low_gradients, high_gradients) > 0.1;
     return silent ? "" : problem_of_step(truth, low, high);
   }
   if (is(truth, "precision_loss") || is(truth, "flushed_constant")) {
