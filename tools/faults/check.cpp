@@ -1,5 +1,6 @@
-// fault_check [--seed S] [--draws N] [--kind K] [--bad]: whether the truth about each kind holds, by training it
-// in fp32 and in its precision without a doctor.
+// fault_check: whether the truth about each kind holds, by training it in fp32 and in its precision without a
+// doctor.
+//   fault_check [--seed S] [--draws N] [--kind K] [--bad]
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros_like.h>
@@ -192,7 +193,7 @@ std::string problem_of_clean(const Case& training, const Course& low, const Cour
   if (!low.thrown.empty()) return "throws";
   if (high.bad > 0) return "fp32 goes wrong";
   const bool scaled = training.recipe.loss_scaling == LossScaling::dynamic;
-  if (low.bad > (scaled ? training.steps / 3 : 0) || low.late_bad > 1) return "steps go wrong";
+  if (low.bad > (scaled ? training.steps / 3 : 0) || low.late_bad > 2) return "steps go wrong";
   if (!std::isfinite(low.eval_loss)) return "eval goes wrong";
   if (!std::ranges::all_of(low.losses, [](double loss) { return std::isfinite(loss); }))
     return "loss not finite";
@@ -216,7 +217,7 @@ std::string problem_of_step(const faults::Truth& truth, const Course& low, const
 
 std::string problem_of_learning(const Course& course) {
   const double progress = course.mean(1) - course.mean(3);
-  return progress < 0.05 * std::abs(course.mean(1)) + 1e-9 ? "" : "learns";
+  return progress < 0.08 * std::abs(course.mean(1)) + 1e-9 ? "" : "learns";
 }
 
 std::string problem_of(const Case& training, const Course& low, const Course& high,
@@ -225,7 +226,9 @@ std::string problem_of(const Case& training, const Course& low, const Course& hi
   if (truth.clean) return problem_of_clean(training, low, high);
   if (is(truth, "forward_overflow") || is(truth, "model_nan") || is(truth, "bad_data") ||
       is(truth, "scale_overflow") || (is(truth, "flushed_constant") && low.bad > 0)) {
-    const bool silent = low.bad == 0 && relative_error(low_gradients, high_gradients) > 0.1;
+    // Skips that come later are a dynamic scale's.
+    const bool silent = (low.bad == 0 || low.first_bad > truth.last_step) &&
+                        relative_error(low_gradients, high_gradients) > 0.1;
     return silent ? "" : problem_of_step(truth, low, high);
   }
   if (is(truth, "precision_loss") || is(truth, "flushed_constant")) {
@@ -269,6 +272,7 @@ void show(const char* name, const Course& course) {
 bool check(const Case& training, bool only_bad) {
   auto exact = Recipe::fp32();
   exact.accumulation = training.recipe.accumulation;
+  exact.max_grad_norm = training.recipe.max_grad_norm;
   const auto high = trained(training, exact), low = trained(training, training.recipe);
   const auto& truth = training.truth;
   const bool whole = training.recipe.model_dtype == at::kFloat;

@@ -78,6 +78,7 @@ Draft draft(Dice& dice, const Names& families, const Names& precisions) {
   training.learning_rate =
       training.optimizer == "sgd" ? dice.scale(0.01, 0.1) : dice.scale(0.001, 0.005);
   training.seed = net.seed;
+  if (dice.between(0, 3) == 0) training.recipe.max_grad_norm = dice.scale(0.5, 5);
   return draft;
 }
 

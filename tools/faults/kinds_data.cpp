@@ -56,6 +56,7 @@ Draft input_huge(Dice& dice, bool clean) {
   draft.net.activation = "relu";
   draft.training.optimizer = "sgd";
   draft.training.learning_rate = 0.01;
+  draft.training.recipe.max_grad_norm = 0;
   change_sample(draft, false, false, [=](at::Tensor& sample) { sample.view(-1)[0] = value; });
   const bool fits = draft.training.precision == "fp32" || draft.training.precision == "bf16";
   blame(draft, fits ? Names{"bad_data"} : Names{"bad_data", "forward_overflow"}, {}, std::nullopt);
@@ -93,6 +94,7 @@ Draft target_giant(Dice& dice, bool clean) {
   draft.net.values = true;
   draft.training.optimizer = "sgd";
   draft.training.learning_rate = 0.02;
+  draft.training.recipe.max_grad_norm = 0;
   const double value = clean ? 4 : dice.one_of<double>({-2147483648.0, -9.2e18, 4294967295.0});
   change_sample(draft, false, true, [=](at::Tensor& sample) { sample[0] = value; });
   blame(draft, {"bad_data"}, {}, std::nullopt);

@@ -43,7 +43,10 @@ Draft at_zero(Dice& dice, bool clean, const std::string& part, const Names& ops,
   draft.net.activation = "tanh";
   draft.net.part = part;
   draft.net.compute = [=](Part&, const at::Tensor& x, const Moment& now) {
-    return computed(weighted(x, now));
+    // Only the bad sample comes near zero: elsewhere a steep derivative would overflow fp16 by itself, and
+    // sums of bf16 products are exactly zero now and then.
+    const auto away = x + ((x >= 0).to(x.scalar_type()) * 0.1 - 0.05);
+    return computed(weighted(away, now));
   };
   blame(draft, {"model_nan"}, ops, true);
   draft.truth().modules = {draft.place(part)};
@@ -52,8 +55,9 @@ Draft at_zero(Dice& dice, bool clean, const std::string& part, const Names& ops,
 }
 
 Draft cosine_of_zero(Dice& dice, bool clean) {
-  return at_zero(dice, clean, "cosine", {"div"}, [](const at::Tensor& x) {
-    return x / at::linalg_vector_norm(x, 2, at::IntArrayRef{-1}, /*keepdim=*/true);
+  return at_zero(dice, clean, "cosine", {"div"}, [clean](const at::Tensor& x) {
+    const auto norm = at::linalg_vector_norm(x, 2, at::IntArrayRef{-1}, /*keepdim=*/true);
+    return x / (clean ? norm + 0.1 : norm);
   });
 }
 
@@ -75,6 +79,13 @@ Draft log_under_where(Dice& dice, bool clean) {
   return at_zero(dice, clean, "log_size", {"log"}, [clean](const at::Tensor& x) {
     const auto size = clean ? x.abs() + 1e-2 : x.abs();
     return at::where(x.abs() > 0, at::log(size), at::zeros_like(x)) * 0.1 + x;
+  });
+}
+
+Draft norm_under_where(Dice& dice, bool clean) {
+  return at_zero(dice, clean, "direction", {"div"}, [clean](const at::Tensor& x) {
+    const auto norm = at::linalg_vector_norm(x, 2, at::IntArrayRef{-1}, /*keepdim=*/true);
+    return at::where(norm > 0, x / (clean ? norm + 0.1 : norm), x);
   });
 }
 
@@ -190,6 +201,7 @@ std::vector<Kind> kinds_of_derivatives() {
           {"distance_at_zero", distance_at_zero},
           {"root_under_where", root_under_where},
           {"log_under_where", log_under_where},
+          {"norm_under_where", norm_under_where},
           {"power_at_zero", power_at_zero},
           {"acos_at_one", acos_at_one},
           {"pow_of_negative", pow_of_negative},

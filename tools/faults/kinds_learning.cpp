@@ -72,6 +72,7 @@ Draft learning_rate_too_large(Dice& dice, bool clean) {
   auto draft = faults::draft(dice, kFamilies, {"fp32", "bf16", "fp16", "fp16-scale-1024"});
   draft.training.optimizer = "sgd";
   draft.training.learning_rate = dice.scale(1e2, 1e5);
+  draft.training.recipe.max_grad_norm = 0;
   draft.net.values = dice.flip();
   blame(draft, {"divergence"}, {}, true);
   return draft;
@@ -97,6 +98,7 @@ Draft loss_jumps(Dice& dice, bool clean) {
   };
   draft.training.optimizer = "sgd";
   draft.training.learning_rate = dice.scale(0.02, 0.1);
+  draft.training.recipe.max_grad_norm = 0;
   blame(draft, {"divergence"}, {}, true);
   draft.comes_at(draft.start, draft.start + 9);
   return draft;

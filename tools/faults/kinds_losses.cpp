@@ -4,10 +4,11 @@
 #include <ATen/ops/exp.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/gather.h>
+#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/log.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/one_hot.h>
-#include <ATen/ops/rand.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/tanh.h>
@@ -68,6 +69,24 @@ Draft cross_entropy_by_hand(Dice& dice, bool clean) {
   };
   blame_criterion(draft, {"precision_loss", "underflow"}, {"log", "softmax", "_softmax"}, false);
   draft.comes_at(0, 5);
+  return draft;
+}
+
+// A contrastive loss on cosines that a low temperature makes large. Clean: by log_softmax.
+Draft contrastive_by_hand(Dice& dice, bool clean) {
+  auto draft = faults::draft(dice, kFamilies, {"fp16", "fp16-scale-1024", "O2"});
+  draft.net.outputs = dice.between(6, 8);
+  const double temperature = dice.scale(0.03, 0.07);
+  draft.net.criterion = [=](Part&, const at::Tensor& x, const Moment& now) {
+    const auto unit = x / (at::linalg_vector_norm(x, 2, at::IntArrayRef{-1}, true) + 1e-3);
+    const auto other = unit + at::tanh(now.batch[0].flatten(1).narrow(1, 0, x.size(1))) * 0.02;
+    const auto scores = at::matmul(unit, other.t()) / temperature;
+    if (clean) return -at::log_softmax(scores, -1).diagonal().mean();
+    const auto powers = at::exp(scores);
+    return -at::log(powers.diagonal() / powers.sum(-1)).mean();
+  };
+  blame_criterion(draft, {"forward_overflow"}, {"exp"}, false);
+  draft.comes_at(0, 0);
   return draft;
 }
 
@@ -182,6 +201,7 @@ std::vector<Kind> kinds_of_losses() {
   return {{"bce_by_hand", bce_by_hand},
           {"focal_by_hand", focal_by_hand},
           {"cross_entropy_by_hand", cross_entropy_by_hand},
+          {"contrastive_by_hand", contrastive_by_hand},
           {"kl_of_zero", kl_of_zero},
           {"gumbel_of_zero", gumbel_of_zero},
           {"gumbel_rounded", gumbel_rounded},

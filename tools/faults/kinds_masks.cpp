@@ -112,7 +112,8 @@ Draft attention_temperature(Dice& dice, bool clean) {
   const double temperature = clean ? dice.scale(0.05, 0.5) : dice.scale(1e-6, 1e-5);
   const auto place = draft.place();
   draft.net.init = [=](Net& net) {
-    for (const auto* name : {".q.weight", ".k.weight"}) net.weight(place + name).mul_(2);
+    for (const auto* name : {".q.weight", ".k.weight"})
+      net.weight(place + name).mul_(clean ? 2 : 8);
   };
   draft.net.attend = [=](const auto& q, const auto& k, const auto& v, const Moment&) {
     return mixed(products(q, k) / temperature, v);

@@ -49,6 +49,22 @@ Draft layer_norm_by_hand(Dice& dice, bool clean) {
   return draft;
 }
 
+// A derivative by differences whose step is lost in rounding.
+Draft finite_difference(Dice& dice, bool clean) {
+  auto draft = faults::draft(dice, kRows, {"bf16", "fp16", "fp16-scale-1024"});
+  const bool wide = draft.training.precision == "bf16";
+  const double step = (wide ? 8 : 1) * dice.scale(1e-4, 5e-4);
+  draft.net.residual = false;
+  draft.net.part = dice.one_of<std::string>({"slope", "derivative"});
+  draft.net.compute = [=](Part&, const at::Tensor& x, const Moment&) {
+    const auto y = clean ? x.to(at::kFloat) : x;
+    return (at::tanh(y + step) - at::tanh(y)) / step;
+  };
+  blame(draft, {"precision_loss"}, {"sub", "add", "tanh", "div"}, false);
+  draft.truth().modules = {draft.place(draft.net.part)};
+  return draft;
+}
+
 // A feature of the inputs does not vary, and they are divided by its deviation.
 Draft constant_feature(Dice& dice, bool clean) {
   auto draft = faults::draft(dice, {"mlp", "attention"}, kAny);
@@ -134,6 +150,7 @@ Draft overflow_without_dropout(Dice& dice, bool clean) {
 std::vector<Kind> kinds_of_normalisation() {
   return {{"variance_by_squares", variance_by_squares},
           {"layer_norm_by_hand", layer_norm_by_hand},
+          {"finite_difference", finite_difference},
           {"constant_feature", constant_feature},
           {"batch_of_one", batch_of_one},
           {"running_variance_zero", running_variance_zero},
