@@ -113,7 +113,10 @@ class AMP_API Experiment {
   void pin(std::int64_t step);
   void unpin(std::int64_t step);
 
-  std::vector<std::int64_t> steps() const;        // those whose state is kept
+  std::vector<std::int64_t> steps() const;  // those whose state is kept
+  // The one sample of a kept micro-batch whose largest finite number, in some floating-point input, is a
+  // hundred times that of every other sample. Nothing: there is none.
+  std::optional<std::int64_t> outlier(std::int64_t step) const;
   std::int64_t samples(std::int64_t step) const;  // of the micro-batch; 0: not known
   std::int64_t replays() const;                   // micro-batches played up to now
   // Plays from the state before `step`.

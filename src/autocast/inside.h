@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "src/autocast/kernels.h"
+#include "src/autocast/log.h"
 
 namespace amp::autocast {
 
@@ -80,7 +81,8 @@ struct InsideKernel<AtOp, number, Ret(Args...)> {
     const bool may_pass = rule == CastRule::promote || rule == CastRule::fp32_inside;
     if (rule == CastRule::keep)
       return AtOp::redispatch(keys & keys_after(device), static_cast<Args>(args)...);
-    if (may_pass && region->log == nullptr && !has_work<number>(rule, device, args...)) {
+    if (may_pass && !has_work<number>(rule, device, args...)) {
+      if (region->log != nullptr) region->log->call(op_policy::name_of(number), rule);
       if (rule == CastRule::promote)
         return AtOp::redispatch(keys & keys_after(device), static_cast<Args>(args)...);
       const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device));

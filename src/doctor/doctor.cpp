@@ -75,8 +75,9 @@ struct Doctor::Impl {
   }
   // What is to be explained whether or not it lasts.
   bool keeps(const std::vector<StepEvidence>& steps) const {
-    const auto focus = doctor::focus_of(inspector.evidence());
-    return focus.kind != doctor::Focus::Kind::none && steps[focus.place].step == pinned;
+    const auto foci = doctor::foci_of(inspector.evidence());
+    return std::ranges::any_of(
+        foci, [&](const doctor::Focus& focus) { return steps[focus.place].step == pinned; });
   }
 
   bool is_settled() const {
@@ -94,8 +95,10 @@ struct Doctor::Impl {
     const auto evidence = inspector.evidence();
     doctor::CaseFile file{experiment, evidence,       train_step.recipe(),
                           options,    make_inspector, reference};
-    const auto focus = doctor::focus_of(evidence);
-    if (focus.kind != doctor::Focus::Kind::none) doctor::explain_fault(file, focus);
+    for (const auto& focus : doctor::foci_of(evidence)) {
+      doctor::explain_fault(file, focus);
+      if (file.result.diagnosis.verdict != Verdict::clean || !file.may_replay()) break;
+    }
     if (file.result.diagnosis.verdict == Verdict::clean) doctor::explain_silence(file);
     finish(file, evidence);
     return examination.emplace(std::move(file.result));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -26,10 +27,21 @@ bool is_undefined(const StepEvidence& step) {
          !fault->finite_in_wide;
 }
 
+bool is_forward(const StepEvidence& step) {
+  const auto& fault = step.non_finite;
+  return fault.has_value() && fault->origin == Origin::op && fault->pass == Pass::forward &&
+         !fault->is_loss_scaling && !is_undefined(step);
+}
+
+// The first steps of two different ops.
 template <typename Is>
-std::size_t first(const Evidence& evidence, Is is) {
-  return static_cast<std::size_t>(std::ranges::find_if(evidence.steps, is) -
-                                  evidence.steps.begin());
+void add(std::vector<Focus>& foci, const Evidence& evidence, Focus::Kind kind, Is is) {
+  std::set<std::pair<std::string, std::string>> seen;
+  for (std::size_t i = 0; i < evidence.steps.size() && seen.size() < 2; ++i) {
+    const auto& step = evidence.steps[i];
+    if (is(step) && seen.insert({step.non_finite->op, step.non_finite->module}).second)
+      foci.push_back({kind, i});
+  }
 }
 
 // The first step of the most frequent op among those that went wrong after the first good one.
@@ -66,24 +78,27 @@ std::size_t begin_of_last_streak(const Evidence& evidence) {
   return begin;
 }
 
-Focus focus_of(const Evidence& evidence) {
+std::vector<Focus> foci_of(const Evidence& evidence) {
   const auto& steps = evidence.steps;
-  if (steps.empty()) return {};
-  if (steps.back().thrown.has_value()) return {Focus::Kind::threw, steps.size() - 1};
+  std::vector<Focus> foci;
+  if (steps.empty()) return foci;
+  if (steps.back().thrown.has_value()) foci.push_back({Focus::Kind::threw, steps.size() - 1});
   const auto begin = begin_of_last_streak(evidence);
   const auto length = steps.size() - begin;
   // A last step that a dynamic scale skips is no streak.
-  if (length >= (evidence.dynamic_scaling ? 3U : 1U)) {
+  if (foci.empty() && length >= (evidence.dynamic_scaling ? 3U : 1U)) {
     // Why a weight was not finite is told by the step before.
     auto place = begin;
     while (place + 1 < steps.size() && !steps[place].non_finite.has_value()) ++place;
-    return {Focus::Kind::lasting, steps[place].non_finite.has_value() ? place : begin, length};
+    foci.push_back(
+        {Focus::Kind::lasting, steps[place].non_finite.has_value() ? place : begin, length});
   }
-  if (const auto place = first(evidence, is_data); place < steps.size())
-    return {Focus::Kind::data, place};
-  if (const auto place = first(evidence, is_undefined); place < steps.size())
-    return {Focus::Kind::undefined, place};
-  return recurring(evidence);
+  add(foci, evidence, Focus::Kind::data, is_data);
+  add(foci, evidence, Focus::Kind::undefined, is_undefined);
+  add(foci, evidence, Focus::Kind::forward, is_forward);
+  if (const auto often = recurring(evidence); often.kind != Focus::Kind::none)
+    foci.push_back(often);
+  return foci;
 }
 
 }  // namespace amp::doctor

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "amp/inspect/diagnosis.h"
 
@@ -15,6 +16,7 @@ struct Focus {
     lasting,    // every step from this one on went wrong
     data,       // an input or a target
     undefined,  // an op without a finite value for its input, also if the step was skipped
+    forward,    // the forward pass overflowed, which no loss scale mends
     recurring,  // many steps, between good ones
   };
   Kind kind = Kind::none;
@@ -23,7 +25,8 @@ struct Focus {
 };
 
 bool went_wrong(const StepEvidence& step);
-Focus focus_of(const Evidence& evidence);
+// What may be to explain, the gravest first; of each kind the first two different ops.
+std::vector<Focus> foci_of(const Evidence& evidence);
 // The first of the steps that go wrong up to the end; the number of steps if the last went well.
 std::size_t begin_of_last_streak(const Evidence& evidence);
 

@@ -52,8 +52,8 @@ std::string stale_buffer(const Moved& own, const Moved& fp32) {
     for (std::size_t i = 0; i < std::min(moved.before.size(), moved.after.size()); ++i) {
       const auto &before = moved.before[i].second, &after = moved.after[i].second;
       if (before.sizes() == after.sizes())
-        found[moved.after[i].first] = std::sqrt(squares(after.sub(before)) /
-                                                std::max(squares(after), 1e-30));
+        found[moved.after[i].first] =
+            std::sqrt(squares(after.sub(before)) / std::max(squares(after), 1e-30));
     }
     return found;
   };

@@ -42,9 +42,11 @@ class LoudFault {
       return;
     }
     if (focus_.kind == Focus::Kind::data) {
+      diagnosis.fp32_too = true;
       find_sample();
       return;
     }
+    if (weights_were_ruined() && focus_.place == 0) return explain_initial_weights();
     if (diagnosis.verdict == Verdict::divergence && weights_were_ruined() && explain_growth())
       return;
     Inspector inspector = file_.make_inspector();
@@ -125,6 +127,7 @@ class LoudFault {
   // A smaller rate from the first state on. False where fp32 does not grow: then growth is no cause.
   bool explain_growth() {
     auto& diagnosis = file_.result.diagnosis;
+    if (began_with_a_sample()) return true;
     const auto steps = std::clamp<std::int64_t>(step_ - first_step() + 2, 5, 100);
     const auto before = file_.result.replays;
     const bool in_fp32 = file_.computes_in_fp32();
@@ -153,6 +156,34 @@ class LoudFault {
     if (diagnosis.fp32_too == true) prefix("fp32 goes wrong, too; ");
     trial_step_ = first_step();
     return true;
+  }
+  // Of the last micro-batches before: did the loss jump at one that holds a sample unlike all others?
+  bool began_with_a_sample() {
+    for (auto place = focus_.place + 1; place-- > 0 && place + 3 > focus_.place;) {
+      const auto& before = file_.evidence.steps[place];
+      const auto outlier = file_.experiment.outlier(before.step);
+      if (!outlier.has_value() || !jumps(place)) continue;
+      auto& diagnosis = file_.result.diagnosis;
+      diagnosis.step = before.step;
+      diagnosis.sample = outlier;
+      diagnosis.verdict = Verdict::bad_data;
+      diagnosis.sentence = "step " + std::to_string(before.step) + ": sample " +
+                           std::to_string(*outlier) +
+                           " of the micro-batch holds numbers a hundred times as large as any "
+                           "other's, and the loss jumped to " +
+                           inspect::shown(before.loss.value_or(std::nan("")));
+      file_.result.remedies = {{.advice = "drop or mend the sample, or bound what comes in"}};
+      return true;
+    }
+    return false;
+  }
+  bool jumps(std::size_t place) const {
+    const auto& steps = file_.evidence.steps;
+    const double loss = std::abs(steps[place].loss.value_or(0));
+    for (std::size_t i = 0; i < place; ++i) {
+      if (!(loss > 10 * std::abs(steps[i].loss.value_or(0)))) return false;
+    }
+    return place > 0;
   }
   static bool grows(const Outcome& outcome) {
     return outcome.losses.size() > 1 &&
@@ -226,8 +257,8 @@ class LoudFault {
       return;
     }
     const auto& [op, constant] = constants.front();
-    diagnosis.sentence = where + " has no finite value: the " + inspect::shown(constant) + " that " +
-                         op + " adds is zero in " + format;
+    diagnosis.sentence = where + " has no finite value: the " + inspect::shown(constant) +
+                         " that " + op + " adds is zero in " + format;
     file_.result.notes.push_back("the least constant that " + format + " keeps is " +
                                  (format == "fp16" ? "6e-8, and 6.1e-5 with all its digits"
                                                    : "9.2e-41, and 1.2e-38 with all its digits"));
@@ -289,9 +320,11 @@ class LoudFault {
     }
   }
 
-  // Halves of the batch, as long as one half alone goes wrong.
+  // Halves of the batch, as long as one half alone goes wrong. Without the loss scale, where that is not the
+  // cause: of fewer samples gradients are larger.
   void find_sample() {
     auto& diagnosis = file_.result.diagnosis;
+    if (file_.is_scaled()) without_scale_ = 1;
     const auto count = file_.experiment.samples(step_);
     if (count < 2) return;
     std::vector<std::int64_t> suspects(static_cast<std::size_t>(count));
@@ -313,11 +346,32 @@ class LoudFault {
         file_.try_out("without sample " + std::to_string(suspects[0]), step_, {.samples = others});
     if (!without.is_finite()) return;
     diagnosis.sample = suspects[0];
+    if (file_.experiment.outlier(step_) == suspects[0]) call_it_data(suspects[0]);
     file_.result.notes.push_back("sample " + std::to_string(suspects[0]) +
                                  " of the micro-batch alone brings it about");
   }
+  // No step of this training made them so.
+  void explain_initial_weights() {
+    auto& diagnosis = file_.result.diagnosis;
+    diagnosis.verdict = Verdict::model_nan;
+    diagnosis.fp32_too = true;
+    diagnosis.sentence = "step " + std::to_string(step_) + ": the weight " + fault_->parameter +
+                         " held " + fault_->detail + " before the first step";
+    file_.result.remedies = {
+        {.advice = "initialise " + fault_->parameter + ", or begin with weights that are finite"}};
+  }
+
+  // Its numbers are a hundred times as large as those of every other sample.
+  void call_it_data(std::int64_t sample) {
+    auto& diagnosis = file_.result.diagnosis;
+    diagnosis.verdict = Verdict::bad_data;
+    diagnosis.sentence =
+        "step " + std::to_string(step_) + ": sample " + std::to_string(sample) +
+        " of the micro-batch holds numbers a hundred times as large as any other's";
+    file_.result.remedies = {{.advice = "drop or mend the sample, or bound what comes in"}};
+  }
   bool goes_wrong(const std::vector<std::int64_t>& samples) {
-    const auto outcome = file_.play(step_, {.samples = samples});
+    const auto outcome = file_.play(step_, {.loss_scale = without_scale_, .samples = samples});
     return outcome.played && !outcome.is_finite();
   }
 
@@ -331,6 +385,7 @@ class LoudFault {
   const std::optional<FirstNonFinite>& fault_;
   const std::int64_t step_;
   std::int64_t trial_step_ = -1;
+  std::optional<double> without_scale_;
 };
 
 }  // namespace

@@ -1,6 +1,10 @@
 // Experiment: which moments of a training are kept.
 #include "amp/experiment.h"
 
+#include <ATen/ops/nan_to_num.h>
+#include <ATen/ops/topk.h>
+#include <c10/core/GradMode.h>
+
 #include <algorithm>
 #include <deque>
 #include <map>
@@ -92,8 +96,10 @@ struct Experiment::Impl {
       auto outcome = experiment::played(subject, state->second, found, variation);
       replays += static_cast<std::int64_t>(std::max<std::size_t>(1, outcome.losses.size()));
       return outcome;
-    } catch (const Error&) {
-      return {};
+    } catch (const std::exception&) {  // this optimizer has no such state, a rule no such module
+      Outcome none;
+      none.thrown = thrown_of(std::current_exception());
+      return none;
     }
   }
 };
@@ -142,6 +148,22 @@ std::int64_t Experiment::samples(std::int64_t step) const {
     return std::max<std::int64_t>(samples, 0);
   }
   return 0;
+}
+
+std::optional<std::int64_t> Experiment::outlier(std::int64_t step) const {
+  if (samples(step) < 3) return std::nullopt;
+  const auto batch = std::ranges::find(impl_->batches, step, &KeptBatch::step);
+  const c10::NoGradGuard no_grad;
+  for (const auto& input : batch->inputs) {
+    if (!input.is_floating_point() || input.numel() == 0) continue;
+    const auto rows = input.detach().to(at::kDouble).reshape({input.size(0), -1});
+    const auto sizes = at::nan_to_num(rows, 0, 0, 0).abs().amax(1);
+    const auto [largest, which] = at::topk(sizes, 2);
+    if (largest[0].item<double>() > 100 * largest[1].item<double>() &&
+        largest[1].item<double>() > 0)
+      return which[0].item<std::int64_t>();
+  }
+  return std::nullopt;
 }
 
 std::int64_t Experiment::replays() const { return impl_->replays; }

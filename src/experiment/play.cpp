@@ -150,7 +150,8 @@ class Play {
     const auto device = borrowed_.weights().front().own.device().type();
     std::optional<WideMode> mode;
     if (variation_.wide.has_value() || variation_.find_constants) mode.emplace(widening_);
-    if (variation_.wide.has_value() && !variation_.recipe.has_value() && variation_.wide_ops.empty())
+    if (variation_.wide.has_value() && !variation_.recipe.has_value() &&
+        variation_.wide_ops.empty())
       return batch.loss(inputs);
     const auto region = recipe_.autocast(device);
     return batch.loss(inputs);
@@ -215,7 +216,7 @@ class Play {
   void steps() {
     const auto before = values();
     outcome_.buffers_before = buffers();
-    auto& optimizer = subject_.train_step->optimizer();
+    auto& optimizer = borrowed_.optimizer();
     for (auto& group : optimizer.param_groups())
       group.options().set_lr(group.options().get_lr() * variation_.learning_rate);
     std::size_t next = 0;

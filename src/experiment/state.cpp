@@ -5,6 +5,9 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/nn/module.h>
+#include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
+#include <torch/optim/sgd.h>
 #include <torch/serialize/archive.h>
 
 #include <map>
@@ -12,7 +15,7 @@
 #include <unordered_set>
 
 #include "amp/error.h"
-#include "amp/optim/fused_optimizer.h"
+#include "amp/optim.h"
 #include "src/recipe/bound.h"
 
 namespace amp::experiment {
@@ -43,6 +46,28 @@ at::Tensor stepped(const Subject& subject, const at::Tensor& master) {
     }
   }
   return master;
+}
+
+template <typename Stock, typename Options>
+std::unique_ptr<torch::optim::Optimizer> stock_with(torch::optim::Optimizer& optimizer) {
+  std::vector<torch::optim::OptimizerParamGroup> groups;
+  for (auto& group : optimizer.param_groups())
+    groups.emplace_back(group.params(),
+                        std::make_unique<Options>(static_cast<Options&>(group.options())));
+  return std::make_unique<Stock>(groups,
+                                 static_cast<Options&>(optimizer.param_groups()[0].options()));
+}
+
+// LibTorch's with the same options; null where it has none.
+std::unique_ptr<torch::optim::Optimizer> stock_of(torch::optim::Optimizer& optimizer) {
+  namespace stock = torch::optim;
+  if (dynamic_cast<optim::AdamW*>(&optimizer) != nullptr)
+    return stock_with<stock::AdamW, stock::AdamWOptions>(optimizer);
+  if (dynamic_cast<optim::Adam*>(&optimizer) != nullptr)
+    return stock_with<stock::Adam, stock::AdamOptions>(optimizer);
+  if (dynamic_cast<optim::SGD*>(&optimizer) != nullptr)
+    return stock_with<stock::SGD, stock::SGDOptions>(optimizer);
+  return nullptr;
 }
 
 template <typename Module, typename IsTraining, typename Train>
@@ -200,7 +225,7 @@ Borrowed::Borrowed(const Subject& subject, const State& state, std::optional<c10
       weight.own.set_data(value);
       if (has_master) weight.full.set_data(dtype.has_value() ? value : state.full[i].clone());
     }
-    if (with_optimizer_) load_optimizer(subject.train_step->optimizer(), state.optimizer);
+    if (with_optimizer_) begin_optimizer(state, dtype.has_value());
     subject.set_modes(state.modes);
     put(state.generators);
   } catch (...) {
@@ -210,6 +235,21 @@ Borrowed::Borrowed(const Subject& subject, const State& state, std::optional<c10
 }
 
 Borrowed::~Borrowed() { put_back(); }
+
+// The state of low-precision weights fits no fp32 ones: then LibTorch's optimizer begins anew.
+void Borrowed::begin_optimizer(const State& state, bool converted) {
+  auto& own = subject_.train_step->optimizer();
+  try {
+    load_optimizer(own, state.optimizer);
+  } catch (const std::exception&) {
+    if (converted) stock_ = stock_of(own);
+    if (stock_ == nullptr) throw;
+  }
+}
+
+torch::optim::Optimizer& Borrowed::optimizer() const {
+  return stock_ != nullptr ? *stock_ : subject_.train_step->optimizer();
+}
 
 void Borrowed::put_back() noexcept {
   const c10::NoGradGuard no_grad;

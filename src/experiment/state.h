@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -73,11 +74,13 @@ class Borrowed {
   Borrowed& operator=(const Borrowed&) = delete;
 
   const std::vector<Weight>& weights() const { return weights_; }
+  torch::optim::Optimizer& optimizer() const;
 
  private:
   struct Aside {
     at::Tensor own, full, own_gradient, full_gradient;
   };
+  void begin_optimizer(const State& state, bool converted);
   void put_back() noexcept;
 
   const Subject& subject_;
@@ -86,6 +89,7 @@ class Borrowed {
   std::vector<bool> modes_;
   Generators generators_;
   std::string optimizer_;
+  std::unique_ptr<torch::optim::Optimizer> stock_;  // in the place of the training's
   bool with_optimizer_;
 };
 

@@ -117,9 +117,9 @@ std::vector<Written> widen_arguments(const c10::FunctionSchema& schema, torch::j
 
 // Ops to which a constant is added, or by which it bounds or fills.
 bool takes_constants(std::string_view name) {
-  constexpr std::array kNames = {"aten::add",       "aten::sub",   "aten::rsub",        "aten::clamp",
-                                 "aten::clamp_min", "aten::where", "aten::masked_fill", "aten::full_like",
-                                 "aten::threshold"};
+  constexpr std::array kNames = {"aten::add",         "aten::sub",       "aten::rsub",
+                                 "aten::clamp",       "aten::clamp_min", "aten::where",
+                                 "aten::masked_fill", "aten::full_like", "aten::threshold"};
   if (name.ends_with('_')) name.remove_suffix(1);
   return std::ranges::find(kNames, name) != kNames.end();
 }

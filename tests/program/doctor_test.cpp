@@ -66,6 +66,38 @@ TEST_F(Doctor, AScaleFarTooLarge) {
   EXPECT_GT(diagnosis["amax"], 65504);
 }
 
+// The remedy that is named was trained with, and its command is one.
+TEST_F(Doctor, TheRemedyWasTriedAndItsCommandTrains) {
+  const auto diagnosis =
+      examined("tried", {"--model", kFaulty + "wide", "--precision", "fp16", "--lr", "1e-9"});
+  EXPECT_EQ(diagnosis["fp32_too"], false);
+  ASSERT_FALSE(diagnosis["experiments"].empty());
+  bool fp32_is_finite = false;
+  for (const auto& experiment : diagnosis["experiments"])
+    fp32_is_finite |= contains(experiment["what"], "fp32") && experiment["cures"] == true;
+  EXPECT_TRUE(fp32_is_finite) << diagnosis["experiments"];
+  ASSERT_FALSE(diagnosis["remedies"].empty());
+  const auto& best = diagnosis["remedies"][0];
+  EXPECT_EQ(best["cures"], true) << best;
+  EXPECT_EQ(best["tried_steps"], 50);
+  ASSERT_TRUE(best["recipe"].is_object());
+  EXPECT_EQ(json_of(path("tried/recipe.json")), best["recipe"]);
+  ASSERT_TRUE(diagnosis["treatment"].is_string());
+  EXPECT_TRUE(contains(diagnosis["treatment"], "ampersand train ")) << diagnosis["treatment"];
+  EXPECT_TRUE(contains(diagnosis["treatment"], "--recipe tried/recipe.json"));
+  const auto cured =
+      run(small("train", "cured",
+                {"--model", kFaulty + "wide", "--recipe", "tried/recipe.json", "--lr", "1e-9"}));
+  EXPECT_EQ(cured.status, 0) << cured.err;
+}
+
+TEST_F(Doctor, WithoutAReferenceTheVerdictOfALoudFaultIsTheSame) {
+  const auto diagnosis = examined(
+      "alone", {"--model", kFaulty + "log_of_zero", "--precision", "bf16", "--no-reference"});
+  EXPECT_EQ(diagnosis["verdict"], "model_nan");
+  EXPECT_EQ(diagnosis["fp32_too"], true);
+}
+
 TEST_F(Doctor, ALearningRateFarTooLarge) {
   const auto diagnosis = examined("rate", {"--lr", "1e4", "--steps", "30"});
   EXPECT_EQ(diagnosis["verdict"], "divergence");

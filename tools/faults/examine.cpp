@@ -53,7 +53,8 @@ Course trained(const Case& training, const Recipe& recipe, double rate) {
 }
 
 bool cures(const Case& training, const Remedy& remedy) {
-  const auto course = trained(training, remedy.recipe.value_or(training.recipe), remedy.learning_rate);
+  const auto course =
+      trained(training, remedy.recipe.value_or(training.recipe), remedy.learning_rate);
   if (!course.is_well()) return false;
   const auto fp32 = trained(training, Recipe::fp32(), 1);
   if (!fp32.is_well() || remedy.learning_rate != 1) return true;
@@ -72,7 +73,8 @@ Examination examine(const Case& training, bool follow) {
   Doctor doctor(*model, train_step, options);
   for (std::int64_t i = 0; i < training.steps && !doctor.is_settled(); ++i) {
     try {
-      doctor.step(model->batch(i), [&model](at::TensorList batch) { return model->loss(batch.vec()); });
+      doctor.step(model->batch(i),
+                  [&model](at::TensorList batch) { return model->loss(batch.vec()); });
     } catch (const std::exception&) {
       break;
     }

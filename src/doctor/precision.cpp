@@ -1,0 +1,116 @@
+// Whether low precision makes a finite training another one than fp32's.
+#include <algorithm>
+
+#include "src/doctor/silent_training.h"
+
+namespace amp::doctor {
+namespace {
+
+using inspect::shown;
+
+class Precision : public SilentTraining {
+ public:
+  Precision(CaseFile& file, const Outcome& fp32) : SilentTraining(file), fp32_(fp32) {}
+
+  // Gradients end to end, from the model's inputs, beside fp32's.
+  bool explain() {
+    const auto low = file_.play(last(), {.keep_gradients = true});
+    if (!low.is_finite()) return false;
+    error_ = gradient_error(low.gradients, fp32_.gradients);
+    file_.result.trials.push_back(
+        {"gradients of the last micro-batch beside fp32's",
+         percent(error_.relative) + " apart, most in " + error_.worst_parameter, false});
+    if (explain_flushed_gradients()) return true;
+    if (explain_stale_values()) return true;
+    // Gradients that are as fp32's make no training worse.
+    if (error_.relative < suspicious() / 4) return false;
+    const bool worse = is_worse_than_fp32(file_);
+    if (error_.relative < suspicious() && !worse) return false;
+    return explain_rounding(file_, fp32_, error_, worse);
+  }
+
+ private:
+  // More than a healthy model's products bring about.
+  double suspicious() const { return is_half() ? 0.02 : 0.08; }
+  bool is_half() const { return file_.recipe.compute_dtype == c10::kHalf; }
+
+  bool explain_flushed_gradients() {
+    if (!is_half() || error_.relative < 0.2) return false;
+    const double scale = file_.evidence.steps.back().loss_scale;
+    for (const double factor : {0x1p8, 0x1p14, 0x1p4}) {
+      const auto louder =
+          file_.play(last(), {.loss_scale = scale * factor, .keep_gradients = true});
+      if (!louder.is_finite()) continue;
+      const auto error = gradient_error(louder.gradients, fp32_.gradients);
+      const bool cures = error.relative < error_.relative / 3;
+      file_.result.trials.push_back({"at loss scale " + shown(scale * factor),
+                                     "gradients " + percent(error.relative) + " from fp32's",
+                                     cures});
+      if (!cures) continue;
+      conclude(Verdict::underflow, last(), false,
+               "gradients are flushed to zero in fp16 at loss scale " + shown(scale) +
+                   ": they are " + percent(error_.relative) + " from fp32's, and " +
+                   percent(error.relative) + " at " + shown(scale * factor));
+      diagnosis().pass = Pass::backward;
+      diagnosis().parameter = error_.worst_parameter;
+      diagnosis().loss_scale = scale;
+      take_flushed_op();
+      file_.result.remedies = {with_dynamic_scale(file_.recipe),
+                               with_scale(file_.recipe, scale * factor), in_bf16(file_.recipe)};
+      return true;
+    }
+    return false;
+  }
+  void take_flushed_op() {
+    const StepEvidence* worst = nullptr;
+    for (const auto& step : file_.evidence.steps) {
+      if (step.flushed > 0 && (worst == nullptr || step.flushed > worst->flushed)) worst = &step;
+    }
+    if (worst == nullptr) return;
+    diagnosis().op = worst->flushed_op;
+    diagnosis().module = worst->flushed_module;
+  }
+
+  // Weights and averages in low precision that stand still where fp32's move.
+  bool explain_stale_values() {
+    const auto before = file_.result.replays;
+    const auto own = file_.play(last(), {.steps = 20, .same_batch = true});
+    const auto fp32 = file_.play(last(), {.wide = c10::kFloat, .steps = 20, .same_batch = true});
+    file_.result.replays = before + 2;
+    if (!own.is_finite() || !fp32.is_finite()) return false;
+    const auto stale =
+        stale_buffer({own.buffers_before, own.buffers}, {fp32.buffers_before, fp32.buffers});
+    if (!stale.empty()) {
+      conclude(Verdict::precision_loss, last(), false,
+               "the buffer " + stale +
+                   " stands still, and moves in fp32: small additions to a number "
+                   "in low precision are rounded away");
+      diagnosis().parameter = stale;
+      diagnosis().module = module_of(stale);
+      diagnosis().op = "add_";
+      file_.result.remedies.push_back({.advice = "keep the buffer " + stale + " in fp32"});
+      return true;
+    }
+    const bool has_low_weights =
+        file_.recipe.model_dtype != c10::kFloat && !file_.recipe.master_weights;
+    if (!has_low_weights || own.weights_moved > 0.1 * fp32.weights_moved) return false;
+    conclude(Verdict::precision_loss, last(), false,
+             "the weights hardly move: " + shown(own.weights_moved) +
+                 " of their size in 20 steps, in fp32 " + shown(fp32.weights_moved) +
+                 "; updates below half an ulp of a weight in low precision are rounded away");
+    diagnosis().op = "step";
+    file_.result.remedies = {in_low_precision_on_fp32_weights(file_.recipe)};
+    return true;
+  }
+
+  const Outcome& fp32_;
+  GradientError error_;
+};
+
+}  // namespace
+
+bool explain_precision(CaseFile& file, const Outcome& fp32) {
+  return Precision(file, fp32).explain();
+}
+
+}  // namespace amp::doctor
