@@ -53,6 +53,9 @@ double tolerance_of(const std::vector<double>& losses, const std::vector<double>
 // Each finds the diagnosis and puts the remedies that may help into the case's.
 void explain_fault(CaseFile& file, const Focus& focus);  // false alarm: verdict clean
 void explain_silence(CaseFile& file);
+// The one sample of the step's micro-batch that brings the fault about, if there is one; bad_data where it is
+// unlike all others.
+void find_sample(CaseFile& file, std::int64_t step);
 // Trains with each remedy, and sorts them: what cures and costs least comes first. `step`: the state to
 // begin at.
 void try_remedies(CaseFile& file, std::int64_t step);

@@ -1,7 +1,6 @@
 // What went wrong loudly: Inf, NaN, or something thrown.
 #include <algorithm>
 #include <cmath>
-#include <set>
 #include <utility>
 
 #include "src/doctor/case_file.h"
@@ -43,7 +42,7 @@ class LoudFault {
     }
     if (focus_.kind == Focus::Kind::data) {
       diagnosis.fp32_too = true;
-      find_sample();
+      find_sample(file_, step_);
       return;
     }
     if (weights_were_ruined() && focus_.place == 0) return explain_initial_weights();
@@ -61,6 +60,9 @@ class LoudFault {
       explain_in_low_precision();
     }
   }
+
+  // Where remedies are tried from.
+  std::int64_t trial_step() const { return trial_step_ < 0 ? step_ : trial_step_; }
 
  private:
   // As if it were the only one.
@@ -96,7 +98,7 @@ class LoudFault {
       }
     }
     const auto fp64 = file_.try_out("in fp64", step_, {.wide = c10::kDouble});
-    if (diagnosis.verdict == Verdict::bad_data) return find_sample();
+    if (diagnosis.verdict == Verdict::bad_data) return find_sample(file_, step_);
     if ((growth().explains_overflow() || diagnosis.verdict == Verdict::divergence) &&
         is_finite_early({.wide = c10::kFloat}) && explain_growth())
       return;
@@ -104,7 +106,7 @@ class LoudFault {
       diagnosis.verdict = fp64.is_finite() ? Verdict::forward_overflow : Verdict::model_nan;
     if (diagnosis.verdict == Verdict::model_nan && fp64.is_finite() && !file_.computes_in_fp32())
       diagnosis.verdict = Verdict::forward_overflow;
-    find_sample();
+    find_sample(file_, step_);
     prefix("fp32 goes wrong on this micro-batch, too; ");
   }
 
@@ -141,8 +143,6 @@ class LoudFault {
     if (!in_fp32 && fp32.is_finite() && !grows(fp32)) return false;
     if (in_fp32 || fp32.played) diagnosis.fp32_too = in_fp32 || !fp32.is_finite() || grows(fp32);
     if (diagnosis.verdict != Verdict::divergence) {
-      Evidence grown = file_.evidence;
-      grown.steps.resize(focus_.place + 1);
       diagnosis.verdict = Verdict::divergence;
       diagnosis.sentence = "step " + std::to_string(step_) +
                            ": the training diverges: the loss grew " +
@@ -209,7 +209,7 @@ class LoudFault {
     find_ops();
     if (bf16.is_finite()) file_.result.remedies.push_back(in_bf16(file_.recipe));
     file_.result.remedies.push_back(in_fp32(file_.recipe));
-    find_sample();
+    find_sample(file_, step_);
   }
 
   void explain_scale() {
@@ -320,36 +320,6 @@ class LoudFault {
     }
   }
 
-  // Halves of the batch, as long as one half alone goes wrong. Without the loss scale, where that is not the
-  // cause: of fewer samples gradients are larger.
-  void find_sample() {
-    auto& diagnosis = file_.result.diagnosis;
-    if (file_.is_scaled()) without_scale_ = 1;
-    const auto count = file_.experiment.samples(step_);
-    if (count < 2) return;
-    std::vector<std::int64_t> suspects(static_cast<std::size_t>(count));
-    for (std::int64_t i = 0; i < count; ++i) suspects[static_cast<std::size_t>(i)] = i;
-    while (suspects.size() > 1 && file_.may_replay()) {
-      const auto middle = suspects.begin() + static_cast<std::ptrdiff_t>(suspects.size() / 2);
-      const std::vector<std::int64_t> halves[] = {{suspects.begin(), middle},
-                                                  {middle, suspects.end()}};
-      const bool first = goes_wrong(halves[0]), second = goes_wrong(halves[1]);
-      if (first == second) return;  // it is in several, or in none alone
-      suspects = halves[first ? 0 : 1];
-    }
-    if (suspects.size() != 1) return;
-    std::vector<std::int64_t> others;
-    for (std::int64_t i = 0; i < count; ++i) {
-      if (i != suspects[0]) others.push_back(i);
-    }
-    const auto without =
-        file_.try_out("without sample " + std::to_string(suspects[0]), step_, {.samples = others});
-    if (!without.is_finite()) return;
-    diagnosis.sample = suspects[0];
-    if (file_.experiment.outlier(step_) == suspects[0]) call_it_data(suspects[0]);
-    file_.result.notes.push_back("sample " + std::to_string(suspects[0]) +
-                                 " of the micro-batch alone brings it about");
-  }
   // No step of this training made them so.
   void explain_initial_weights() {
     auto& diagnosis = file_.result.diagnosis;
@@ -361,31 +331,12 @@ class LoudFault {
         {.advice = "initialise " + fault_->parameter + ", or begin with weights that are finite"}};
   }
 
-  // Its numbers are a hundred times as large as those of every other sample.
-  void call_it_data(std::int64_t sample) {
-    auto& diagnosis = file_.result.diagnosis;
-    diagnosis.verdict = Verdict::bad_data;
-    diagnosis.sentence =
-        "step " + std::to_string(step_) + ": sample " + std::to_string(sample) +
-        " of the micro-batch holds numbers a hundred times as large as any other's";
-    file_.result.remedies = {{.advice = "drop or mend the sample, or bound what comes in"}};
-  }
-  bool goes_wrong(const std::vector<std::int64_t>& samples) {
-    const auto outcome = file_.play(step_, {.loss_scale = without_scale_, .samples = samples});
-    return outcome.played && !outcome.is_finite();
-  }
-
- public:
-  std::int64_t trial_step() const { return trial_step_ < 0 ? step_ : trial_step_; }
-
- private:
   CaseFile& file_;
   const Focus focus_;
   const StepEvidence& evidence_;
   const std::optional<FirstNonFinite>& fault_;
   const std::int64_t step_;
   std::int64_t trial_step_ = -1;
-  std::optional<double> without_scale_;
 };
 
 }  // namespace
