@@ -28,9 +28,10 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kSteps = 200;  // of each trial
-constexpr std::int64_t kProbe = 50;   // of the fp32 training that is looked into
-constexpr std::int64_t kLooks = 10;   // how often
+constexpr std::int64_t kSteps = 200;    // of each trial
+constexpr std::int64_t kProbe = 50;     // of the fp32 training that is looked into
+constexpr std::int64_t kLooks = 10;     // how often
+constexpr std::int64_t kExamined = 40;  // of the fp16 training that is examined
 
 // The losses of micro-batches out of a training's events, which go on to the results. What the model throws
 // is a trial that failed, but in the yardstick, which all others need.
@@ -141,10 +142,38 @@ class Advising {
                               " (`ampersand doctor` shows more)");
   }
 
+  // What the ranges rule out may do with some ops or modules in fp32: a short training in fp16 is examined,
+  // and the remedy that cured it, if there is one of fp16, is the candidate. False if it was interrupted.
+  bool examine_fp16(std::vector<Candidate>& list) {
+    Candidate half = {parse_precision("fp16")};
+    auto plan = with(half);
+    Watch watch(plan.precision.recipe,
+                {.steps = std::min(kExamined, settings_.steps), .examines = true});
+    plan.observer = &watch;
+    plan.evaluates = false;
+    try {
+      if (train(plan, settings_, *task_, [](const json&) {}) == Ending::interrupted) return false;
+    } catch (const ModelError&) {  // is examined, too
+    }
+    if (!watch.examination().has_value()) return true;
+    for (const auto& remedy : watch.examination()->remedies) {
+      if (!remedy.cures || !remedy.recipe.has_value() || !remedy.recipe->policy.has_value() ||
+          remedy.recipe->compute_dtype != c10::kHalf)
+        continue;
+      half.precision.recipe = *remedy.recipe;
+      half.keep_fp32 = kept_in_fp32(*remedy.recipe->policy);
+      list.push_back(std::move(half));
+      break;
+    }
+    return true;
+  }
+
   // False if it was interrupted.
   bool try_all(Advice& advice, const Watch& watch, const amp::OpPolicy& policy) {
     std::vector<Candidate> list = {{parse_precision("fp32")}};
     for (auto& candidate : candidates(advice.ranges, policy)) list.push_back(std::move(candidate));
+    const auto is_fp16 = [](const Candidate& one) { return one.precision.name == "fp16"; };
+    if (std::ranges::none_of(list, is_fp16) && !examine_fp16(list)) return false;
     if (c10::Device(settings_.device).is_cpu()) list.push_back(emulated_fp8());
     for (std::size_t i = 0; i < list.size(); ++i) {
       auto trial = run_trial(with(list[i]), list[i], i == 0, settings_, *task_, results_);

@@ -126,6 +126,18 @@ Comparison compared(const Trial& trial, const Trial& fp32) {
   return result;
 }
 
+std::vector<std::string> kept_in_fp32(const amp::OpPolicy& policy) {
+  std::vector<std::string> kept;
+  const auto edits = json::parse(policy.to_json());
+  for (const auto& [op, rule] : edits.at("rules").items()) {
+    if (rule == "fp32") kept.push_back(op);
+  }
+  for (const auto& one : edits.value("modules", json::array())) {
+    if (one.at("rule") == "fp32") kept.push_back("module " + one.at("module").get<std::string>());
+  }
+  return kept;
+}
+
 json initial_scale_of(const Candidate& candidate) {
   const auto& recipe = candidate.precision.recipe;
   return recipe.loss_scaling == amp::LossScaling::dynamic ? json(recipe.scaler.init_scale) : json();

@@ -54,6 +54,9 @@ Candidate careful_bf16(const std::vector<std::string>& reductions, const amp::Op
 std::vector<std::string> reductions_of(const std::vector<amp::OpSummary>& ops,
                                        const amp::OpPolicy& policy);
 
+// The ops that the policy was edited to keep in fp32, and "module NAME".
+std::vector<std::string> kept_in_fp32(const amp::OpPolicy& policy);
+
 nlohmann::json initial_scale_of(const Candidate& candidate);  // null without dynamic loss scaling
 nlohmann::json trial_json(const Trial& trial, const Comparison& comparison);
 

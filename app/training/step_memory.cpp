@@ -1,10 +1,12 @@
 // Where the memory of a training goes.
 #include "app/training/step_memory.h"
 
+#include <ATen/record_function.h>
+
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <unordered_set>
-#include <utility>
-#include <vector>
 
 #include "amp/optim.h"
 
@@ -12,6 +14,33 @@ namespace ampersand {
 namespace {
 
 std::int64_t bytes(const at::Tensor& tensor) { return static_cast<std::int64_t>(tensor.nbytes()); }
+
+// Counts the bytes of the gradients that this thread's backward passes hand to leaves, while it lives. A hook
+// on the parameters would make each gradient fp32, which is what hooks expect.
+class GradientBytes {
+ public:
+  explicit GradientBytes(std::int64_t& sum) {
+    sum_ = &sum;
+    handle_ = at::addThreadLocalCallback(at::RecordFunctionCallback(&GradientBytes::seen)
+                                             .needsInputs(true)
+                                             .scopes({at::RecordScope::BACKWARD_FUNCTION}));
+  }
+  ~GradientBytes() { at::removeCallback(handle_); }
+  GradientBytes(const GradientBytes&) = delete;
+  GradientBytes& operator=(const GradientBytes&) = delete;
+
+ private:
+  static std::unique_ptr<at::ObserverContext> seen(const at::RecordFunction& call) {
+    if (std::string_view(call.name()) != "torch::autograd::AccumulateGrad") return nullptr;
+    for (const auto& input : call.inputs()) {
+      if (input.isTensor() && input.toTensor().defined()) *sum_ += bytes(input.toTensor());
+    }
+    return nullptr;
+  }
+
+  static inline thread_local std::int64_t* sum_ = nullptr;
+  at::CallbackHandle handle_;
+};
 
 }  // namespace
 
@@ -34,15 +63,8 @@ amp::StepReport StepMemory::count(
     const Model& model,
     const std::function<amp::StepReport(const std::function<void()>& after_forward)>& step) {
   MemoryCensus census(watch_, model.parameters());
-  std::vector<std::pair<at::Tensor, unsigned>> hooks;
-  for (const auto& parameter : model.parameters()) {
-    if (!parameter.requires_grad()) continue;
-    hooks.emplace_back(parameter, parameter.register_hook([this](const at::Tensor& gradient) {
-      gradients_ += bytes(gradient);
-    }));
-  }
+  const GradientBytes gradients(gradients_);
   const auto report = step([&] { after_forward_ = census.live(); });
-  for (auto& [parameter, hook] : hooks) parameter.remove_hook(hook);
   counted_ = true;
   return report;
 }

@@ -62,6 +62,8 @@ struct Outcome {
   double final_scale = 1;
   double gradient_norm = 0;  // of the first micro-batch, unscaled, L2, of the finite numbers
   double weights_moved = 0;  // ||w after - w before|| / ||w before|| over the steps
+  double weights_still =
+      0;  // the share of the numbers in the weights that the steps did not change
   std::vector<std::string> non_finite =
       {};                       // parameters whose gradients were not, in the first such
   NamedTensors gradients = {};  // of the first micro-batch, unscaled, in fp64

@@ -22,6 +22,7 @@ struct CaseFile {
   const DoctorOptions& options;
   MakeInspector make_inspector;
   std::optional<ReferenceRun> reference = {};
+  bool is_script = false;  // TorchScript, which is recorded without its optimising executor
   Examination result = {};
 
   bool may_replay() const { return replays_left() > 0; }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <utility>
 
 #include "amp/error.h"
@@ -34,6 +35,7 @@ struct Doctor::Impl {
   Inspector inspector;
   Experiment experiment;
   std::optional<ReferenceRun> reference;
+  bool is_script;
   std::int64_t step = 0;
   std::int64_t pinned = -1;  // where the present row of bad steps begins
   std::optional<Examination> examination;
@@ -49,7 +51,8 @@ struct Doctor::Impl {
           return made;
         }),
         inspector(model, options.inspector),
-        experiment(model, trains, options.experiment) {
+        experiment(model, trains, options.experiment),
+        is_script(std::is_same_v<Module, torch::jit::Module>) {
     inspector.add_names(trains.weights());
     inspector.set_dynamic_scaling(trains.recipe().loss_scaling == LossScaling::dynamic);
   }
@@ -93,8 +96,8 @@ struct Doctor::Impl {
   const Examination& examine() {
     if (examination.has_value()) return *examination;
     const auto evidence = inspector.evidence();
-    doctor::CaseFile file{experiment, evidence,       train_step.recipe(),
-                          options,    make_inspector, reference};
+    doctor::CaseFile file{experiment, evidence, train_step.recipe(), options, make_inspector,
+                          reference,  is_script};
     for (const auto& focus : doctor::foci_of(evidence)) {
       doctor::explain_fault(file, focus);
       if (file.result.diagnosis.verdict != Verdict::clean || !file.may_replay()) break;

@@ -93,10 +93,11 @@ class Precision : public SilentTraining {
     }
     const bool has_low_weights =
         file_.recipe.model_dtype != c10::kFloat && !file_.recipe.master_weights;
-    if (!has_low_weights || own.weights_moved > 0.1 * fp32.weights_moved) return false;
+    if (!has_low_weights || own.weights_still < 0.6 || fp32.weights_still > 0.3) return false;
     conclude(Verdict::precision_loss, last(), false,
-             "the weights hardly move: " + shown(own.weights_moved) +
-                 " of their size in 20 steps, in fp32 " + shown(fp32.weights_moved) +
+             "the weights hardly move: " + percent(own.weights_still) +
+                 " of their numbers are the same after 20 steps, in fp32 " +
+                 percent(fp32.weights_still) +
                  "; updates below half an ulp of a weight in low precision are rounded away");
     diagnosis().op = "step";
     file_.result.remedies = {in_low_precision_on_fp32_weights(file_.recipe)};

@@ -45,13 +45,38 @@ class Evaluation : public SilentTraining {
   }
 };
 
+// What TorchScript's own derivatives do once its executor has seen a few calls, and a recording does not see.
+class Executor : public SilentTraining {
+ public:
+  using SilentTraining::SilentTraining;
+
+  bool explain() {
+    Outcome outcome;
+    for (int call = 0; call < 4 && (call == 0 || outcome.is_finite()); ++call)
+      outcome = file_.play(last(), {});
+    if (outcome.is_finite() || !outcome.played) return false;
+    file_.result.trials.push_back(
+        {"with TorchScript's optimising executor", words_of(outcome), false});
+    conclude(
+        Verdict::model_nan, last(), true,
+        "the script goes wrong only with TorchScript's optimising executor, whose derivatives are "
+        "its own: " +
+            words_of(outcome));
+    diagnosis().pass = Pass::backward;
+    file_.result.remedies.push_back(
+        {.advice = "run it without: torch::jit::setGraphExecutorOptimize(false)",
+         .code = "torch::jit::setGraphExecutorOptimize(false);"});
+    return true;
+  }
+};
+
 }  // namespace
 
 void explain_silence(CaseFile& file) {
   Evaluation evaluation(file);
   if (!evaluation.is_known()) return;
   const auto steps = file.experiment.steps();
-  bool found = evaluation.explain_eval();
+  bool found = (file.is_script && Executor(file).explain()) || evaluation.explain_eval();
   if (!found) {
     const auto fp32 = file.play(steps.back(), {.wide = c10::kFloat, .keep_gradients = true});
     if (!fp32.is_finite()) return;

@@ -295,14 +295,18 @@ class Play {
 
   void compare(const std::vector<at::Tensor>& before) {
     double moved = 0, size = 0;
+    std::int64_t still = 0, all = 0;
     for (std::size_t i = 0; i < before.size(); ++i) {
       if (!before[i].defined()) continue;
       const auto now = borrowed_.weights()[i].full.detach();
       outcome_.finite_weights &= all_finite(now);
       moved += squares(now.to(at::kDouble).sub(before[i].to(at::kDouble)));
       size += squares(before[i]);
+      still += now.eq(before[i]).sum().item<std::int64_t>();
+      all += now.numel();
     }
     outcome_.buffers = buffers();
+    outcome_.weights_still = static_cast<double>(still) / std::max(1.0, static_cast<double>(all));
     outcome_.weights_moved = size > 0 ? std::sqrt(moved / size) : std::sqrt(moved);
   }
 

@@ -39,7 +39,7 @@ at::Tensor odd_work(const at::Tensor& x) {
   sum = sum + at::fft_irfft(at::fft_rfft(plain)).sum() + at::view_as_real(at::fft_fft(plain)).sum();
   const auto sparse = plain.relu().to_sparse();
   sum = sum + plain.sparse_mask(sparse.coalesce()).to_dense().sum();
-  sum = sum + at::mm(sparse, plain.t()).sum() + at::mm(plain.to_sparse_csr(), plain.t()).sum();
+  sum = sum + at::mm(sparse, plain.t()).sum() + plain.to_sparse_csr().to_dense().sum();
   auto doubled = sparse.clone();
   doubled.mul_(2).add_(sparse);
   const auto meta = at::empty({3, 4}, at::TensorOptions(at::kMeta));

@@ -55,11 +55,18 @@ TEST_F(Advise, TrainTakesWhatItWrites) {
   EXPECT_FALSE(contains(page, "{{"));
 }
 
-TEST_F(Advise, NumbersBeyond65504AreNotForFp16) {
+// Its products are too wide, and a policy for them is found by experiment.
+TEST_F(Advise, ProductsBeyond65504AreForFp16WithAPolicy) {
   const auto advice = advised("wide", {"--model", kFaulty + "wide", "--lr", "1e-12"});
   EXPECT_EQ(advice["precision"], "bf16");
-  EXPECT_EQ(advice["runner_up"], "fp32");
-  EXPECT_EQ(tried(advice), (std::vector<std::string>{"fp32", "bf16", "fp8-emulated"}));
+  EXPECT_EQ(advice["runner_up"], "fp16");
+  EXPECT_EQ(tried(advice), (std::vector<std::string>{"fp32", "bf16", "fp16", "fp8-emulated"}));
+  for (const auto& trial : advice["evidence"]["trials"]) {
+    if (trial["precision"] == "fp16") {
+      EXPECT_FALSE(trial["keep_fp32"].empty());
+      EXPECT_EQ(trial["accepted"], true);
+    }
+  }
   const auto& wide = advice["evidence"]["ranges"]["too_wide_for_fp16"];
   ASSERT_FALSE(wide.empty());
   EXPECT_GT(wide[0]["amax"], 65504);

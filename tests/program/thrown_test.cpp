@@ -48,7 +48,7 @@ def forward(self, x):
     net.register_parameter("out", weight({4, 16}), false);
     net.define(R"(
 def forward(self, x):
-    return torch.matmul(torch.softmax(self.scores(x.flatten(1)), -1), self.out.t())
+    return torch.matmul(torch.softmax(self.scores.forward(x.flatten(1)), -1), self.out.t())
 )");
     const auto file = path("net.pt");
     net.save(file.string());
