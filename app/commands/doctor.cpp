@@ -161,7 +161,8 @@ void write_results(const std::filesystem::path& folder, const Patient& patient, 
                    std::optional<bool> deterministic, const std::string& run) {
   const auto examination = watch.examination().value_or(amp::Examination());
   write_treatment(folder, examination);
-  const auto command = command_for(examination, patient.settings, folder, run);
+  const auto command =
+      command_for(examination, patient.settings, folder, run, patient.plan.precision.name);
   const auto diagnosis = watch.diagnosis();
   const auto inspection = inspection_json(watch);
   const auto notes = notes_on(patient, watch, deterministic);

@@ -61,7 +61,8 @@ void write_treatment(const fs::path& folder, const amp::Examination& examination
 }
 
 std::string command_for(const amp::Examination& examination, const Settings& settings,
-                        const fs::path& folder, const std::string& run) {
+                        const fs::path& folder, const std::string& run,
+                        const std::string& precision) {
   const auto* best = best_of(examination);
   if (best == nullptr || !run.empty()) return {};
   std::string command = "ampersand train";
@@ -72,6 +73,7 @@ std::string command_for(const amp::Examination& examination, const Settings& set
   });
   if (best->learning_rate != 1)
     command += " --lr " + shown(settings.learning_rate * best->learning_rate);
+  if (!best->recipe.has_value() && precision != "fp32") command += " --precision " + precision;
   if (best->recipe.has_value()) command += " --recipe " + quoted((folder / "recipe.json").string());
   return command;
 }

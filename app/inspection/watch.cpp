@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "app/models/model_error.h"
+#include "app/training/interrupt.h"
 
 namespace ampersand {
 namespace {
@@ -178,6 +179,10 @@ void Watch::end_training() noexcept {
 // An examination that fails leaves the recording, from which there is a verdict, too.
 void Watch::examine() noexcept {
   if (evidence_.steps.empty()) return;
+  if (interrupted()) {
+    examination_failure_ = "interrupted";
+    return;
+  }
   const NoSearch no_search;
   try {
     examination_ = doctor_->examination();

@@ -22,6 +22,7 @@ struct CaseFile {
   const DoctorOptions& options;
   MakeInspector make_inspector;
   std::optional<ReferenceRun> reference = {};
+  std::int64_t at = -1;    // the step whose gradients are looked at; -1: the last
   bool is_script = false;  // TorchScript, which is recorded without its optimising executor
   Examination result = {};
 
@@ -54,9 +55,13 @@ double tolerance_of(const std::vector<double>& losses, const std::vector<double>
 // Each finds the diagnosis and puts the remedies that may help into the case's.
 void explain_fault(CaseFile& file, const Focus& focus);  // false alarm: verdict clean
 void explain_silence(CaseFile& file);
+// Whether low precision takes gradients from fp32's, `fp32`, at the step that is looked at.
+bool explain_precision(CaseFile& file, const Outcome& fp32);
 // The one sample of the step's micro-batch that brings the fault about, if there is one; bad_data where it is
 // unlike all others.
 void find_sample(CaseFile& file, std::int64_t step);
+// Puts into the remedies the fewest ops, and the module, that take the fault away when they are in fp32.
+void find_ops(CaseFile& file, std::int64_t step);
 // Trains with each remedy, and sorts them: what cures and costs least comes first. `step`: the state to
 // begin at.
 void try_remedies(CaseFile& file, std::int64_t step);

@@ -96,8 +96,9 @@ struct Doctor::Impl {
   const Examination& examine() {
     if (examination.has_value()) return *examination;
     const auto evidence = inspector.evidence();
-    doctor::CaseFile file{experiment, evidence, train_step.recipe(), options, make_inspector,
-                          reference,  is_script};
+    doctor::CaseFile file{experiment, evidence,       train_step.recipe(),
+                          options,    make_inspector, reference};
+    file.is_script = is_script;
     for (const auto& focus : doctor::foci_of(evidence)) {
       doctor::explain_fault(file, focus);
       if (file.result.diagnosis.verdict != Verdict::clean || !file.may_replay()) break;

@@ -96,6 +96,11 @@ std::vector<Focus> foci_of(const Evidence& evidence) {
   add(foci, evidence, Focus::Kind::data, is_data);
   add(foci, evidence, Focus::Kind::undefined, is_undefined);
   add(foci, evidence, Focus::Kind::forward, is_forward);
+  const auto unseen = std::ranges::find_if(steps, [](const StepEvidence& step) {
+    return !step.recorded && step.loss.has_value() && !std::isfinite(*step.loss);
+  });
+  if (unseen != steps.end())
+    foci.push_back({Focus::Kind::forward, static_cast<std::size_t>(unseen - steps.begin())});
   if (const auto often = recurring(evidence); often.kind != Focus::Kind::none)
     foci.push_back(often);
   return foci;

@@ -71,9 +71,14 @@ Vanished vanished_parameters(const NamedTensors& gradients) {
     sizes.emplace_back(std::sqrt(squares(gradient) / static_cast<double>(gradient.numel())), name);
   }
   Vanished result;
-  if (sizes.size() < 3) return result;
+  if (sizes.size() < 2) return result;
   const auto [smallest, largest] = std::minmax_element(sizes.begin(), sizes.end());
-  if (largest->first == 0) return result;
+  if (largest->first == 0) {
+    result.share = 1;
+    result.ratio = 0;
+    result.smallest = result.largest = smallest->second;
+    return result;
+  }
   result.ratio = smallest->first / largest->first;
   result.smallest = smallest->second;
   result.largest = largest->second;

@@ -27,7 +27,10 @@ class LoudFault {
 
   void explain() {
     auto& diagnosis = file_.result.diagnosis = by_evidence(file_.evidence, focus_.place);
-    const auto as_it_was = file_.try_out("the same micro-batch, as it was", step_, {});
+    Inspector own = file_.make_inspector();
+    const auto as_it_was =
+        file_.try_out("the same micro-batch, as it was", step_, {.inspector = &own});
+    take_recording(own.evidence());
     if (!as_it_was.played) {
       file_.result.notes.push_back("the micro-batch of step " + std::to_string(step_) +
                                    " is not kept, so nothing was tried on it");
@@ -49,14 +52,13 @@ class LoudFault {
     if (diagnosis.verdict == Verdict::divergence && weights_were_ruined() && explain_growth())
       return;
     Inspector inspector = file_.make_inspector();
-    const bool is_fp32 = file_.computes_in_fp32();
-    const auto fp32 = is_fp32 ? as_it_was
-                              : file_.try_out("in fp32 from the model's inputs on", step_,
-                                              {.wide = c10::kFloat, .inspector = &inspector});
+    const auto fp32 = file_.try_out("in fp32 from the model's inputs on", step_,
+                                    {.wide = c10::kFloat, .inspector = &inspector});
     diagnosis.fp32_too = !fp32.is_finite();
     if (*diagnosis.fp32_too) {
-      explain_in_fp32(is_fp32 ? file_.evidence : inspector.evidence(), is_fp32 ? focus_.place : 0);
-    } else if (!(growth().explains_overflow() && is_finite_early({}) && explain_growth())) {
+      explain_in_fp32(inspector.evidence(), 0);
+    } else if (!(growth().explains_overflow() && is_finite_early({}) &&
+                 (explain_growth() || explain_low_growth()))) {
       explain_in_low_precision();
     }
   }
@@ -75,6 +77,15 @@ class LoudFault {
       one.steps[i].thrown.reset();
     }
     return diagnose(one);
+  }
+
+  // Of a step whose ops were not recorded when it was trained.
+  void take_recording(const Evidence& own) {
+    if (evidence_.recorded || own.steps.empty() || !went_wrong(own.steps.front())) return;
+    auto found = by_evidence(own, 0);
+    if (found.verdict == Verdict::clean) return;
+    found.step = step_;
+    file_.result.diagnosis = std::move(found);
   }
 
   bool weights_were_ruined() const {
@@ -100,7 +111,7 @@ class LoudFault {
     const auto fp64 = file_.try_out("in fp64", step_, {.wide = c10::kDouble});
     if (diagnosis.verdict == Verdict::bad_data) return find_sample(file_, step_);
     if ((growth().explains_overflow() || diagnosis.verdict == Verdict::divergence) &&
-        is_finite_early({.wide = c10::kFloat}) && explain_growth())
+        is_finite_early({.wide = c10::kFloat}) && (explain_growth() || explain_low_growth()))
       return;
     if (diagnosis.verdict == Verdict::scale_overflow || diagnosis.verdict == Verdict::divergence)
       diagnosis.verdict = fp64.is_finite() ? Verdict::forward_overflow : Verdict::model_nan;
@@ -150,13 +161,29 @@ class LoudFault {
                            inspect::shown(growth().weight) + "-fold";
     }
     file_.result.remedies = {with_learning_rate(0.1), with_learning_rate(0.01),
-                             with_clipping(file_.recipe, 1)};
+                             with_learning_rate(0.001), with_clipping(file_.recipe, 1)};
     if (slow.played && !slow.is_finite())
       file_.result.notes.push_back("a tenth of the learning rate does not help");
     if (diagnosis.fp32_too == true) prefix("fp32 goes wrong, too; ");
     trial_step_ = first_step();
     return true;
   }
+  // fp32 does not grow on the same batches: what low precision does to the gradients from the first step on.
+  bool explain_low_growth() {
+    if (file_.computes_in_fp32()) return false;
+    const auto fp32 = file_.play(first_step(), {.wide = c10::kFloat, .keep_gradients = true});
+    if (!fp32.is_finite()) return false;
+    file_.at = first_step();
+    const bool is_rounding = explain_precision(file_, fp32);
+    file_.at = -1;
+    if (!is_rounding) return false;
+    auto& diagnosis = file_.result.diagnosis;
+    diagnosis.fp32_too = false;
+    diagnosis.sentence += "; the training diverges by it, and does not in fp32";
+    trial_step_ = first_step();
+    return true;
+  }
+
   // Of the last micro-batches before: did the loss jump at one that holds a sample unlike all others?
   bool began_with_a_sample() {
     for (auto place = focus_.place + 1; place-- > 0 && place + 3 > focus_.place;) {
@@ -206,7 +233,13 @@ class LoudFault {
       explain_ruined_inputs();
     else
       diagnosis.verdict = Verdict::forward_overflow;
-    find_ops();
+    if (file_.computes_in_fp32()) {
+      file_.result.remedies.push_back(
+          {.advice = "leave out the model's own cast to low precision before this op"});
+      diagnosis.sentence += "; the model itself casts to low precision, the training is in fp32";
+      return find_sample(file_, step_);
+    }
+    find_ops(file_, step_);
     if (bf16.is_finite()) file_.result.remedies.push_back(in_bf16(file_.recipe));
     file_.result.remedies.push_back(in_fp32(file_.recipe));
     find_sample(file_, step_);
@@ -262,62 +295,6 @@ class LoudFault {
     file_.result.notes.push_back("the least constant that " + format + " keeps is " +
                                  (format == "fp16" ? "6e-8, and 6.1e-5 with all its digits"
                                                    : "9.2e-41, and 1.2e-38 with all its digits"));
-  }
-
-  // Ops in fp32 until nothing is wrong: each time the one that is first then.
-  void find_ops() {
-    const auto& diagnosis = file_.result.diagnosis;
-    std::vector<std::string> ops;
-    add(ops, diagnosis.op);
-    bool cured = false;
-    for (int i = 0; i < 8 && !ops.empty() && file_.may_replay(); ++i) {
-      const auto remedy = with_ops_in_fp32(file_.recipe, ops);
-      if (!remedy.recipe.has_value()) break;
-      Inspector inspector = file_.make_inspector();
-      const auto outcome =
-          file_.try_out(remedy.advice, step_,
-                        {.recipe = remedy.recipe, .loss_scale = scale(), .inspector = &inspector});
-      cured = outcome.is_finite();
-      if (cured || !outcome.played) break;
-      const auto& steps = inspector.evidence().steps;
-      if (steps.empty() || !steps.back().non_finite.has_value()) break;
-      const auto& next = *steps.back().non_finite;
-      if (!add(ops, next.called_as.empty() ? next.op : next.called_as) && !add(ops, next.op)) break;
-    }
-    if (cured) {
-      drop_needless(ops);
-      file_.result.remedies.push_back(with_ops_in_fp32(file_.recipe, ops));
-    }
-    if (diagnosis.module.empty()) return;
-    const auto remedy = with_module_in_fp32(file_.recipe, diagnosis.module);
-    if (!remedy.recipe.has_value() || !file_.may_replay()) return;
-    const auto outcome =
-        file_.try_out(remedy.advice, step_, {.recipe = remedy.recipe, .loss_scale = scale()});
-    if (outcome.is_finite()) file_.result.remedies.push_back(remedy);
-  }
-
-  std::optional<double> scale() const {
-    return file_.is_scaled() ? std::optional(evidence_.loss_scale) : std::nullopt;
-  }
-
-  static bool add(std::vector<std::string>& ops, const std::string& op) {
-    if (op.empty() || std::ranges::find(ops, op) != ops.end()) return false;
-    ops.push_back(op);
-    return true;
-  }
-
-  // What cures without this one needs it not.
-  void drop_needless(std::vector<std::string>& ops) {
-    for (std::size_t i = 0; ops.size() > 1 && i < ops.size() && file_.may_replay();) {
-      auto fewer = ops;
-      fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
-      const auto remedy = with_ops_in_fp32(file_.recipe, fewer);
-      if (remedy.recipe.has_value() &&
-          file_.play(step_, {.recipe = remedy.recipe, .loss_scale = scale()}).is_finite())
-        ops = std::move(fewer);
-      else
-        ++i;
-    }
   }
 
   // No step of this training made them so.

@@ -48,7 +48,10 @@ bool learns_like(const Outcome& outcome, const Outcome& fp32) {
           std::max<std::int64_t>(18, static_cast<std::int64_t>(outcome.losses.size()) / 5) ||
       2 * outcome.skipped > static_cast<std::int64_t>(outcome.losses.size()))
     return false;
-  if (!fp32.is_finite() || fp32.losses.empty()) return true;
+  // Beside an fp32 run that grows, too, the loss must fall.
+  const bool grows =
+      !fp32.is_finite() || fp32.losses.empty() || late_mean(fp32.losses) > fp32.losses.front();
+  if (grows) return late_mean(outcome.losses) < outcome.losses.front();
   return late_mean(outcome.losses) - late_mean(fp32.losses) <=
          tolerance_of(outcome.losses, fp32.losses, {});
 }

@@ -1,4 +1,6 @@
 // What went wrong silently: nothing was Inf or NaN, and still the training is not what it should be.
+#include <algorithm>
+
 #include "src/doctor/silent_training.h"
 
 namespace amp::doctor {
@@ -41,6 +43,15 @@ class Evaluation : public SilentTraining {
         file_.result.remedies.insert(file_.result.remedies.begin(), std::move(ops));
       }
     }
+    for (auto& remedy : file_.result.remedies) {
+      if (!remedy.recipe.has_value()) continue;
+      const auto cured = file_.play(last(), {.recipe = remedy.recipe, .eval = true});
+      remedy.steps = 1;
+      remedy.cures = cured.is_finite();
+      remedy.outcome = "in eval mode, " + words_of(cured);
+    }
+    std::ranges::stable_sort(file_.result.remedies,
+                             [](const Remedy& a, const Remedy& b) { return a.cures && !b.cures; });
     return true;
   }
 };
@@ -83,7 +94,8 @@ void explain_silence(CaseFile& file) {
     found = (!file.computes_in_fp32() && explain_precision(file, fp32)) ||
             explain_standstill(file, fp32);
   }
-  if (found) try_remedies(file, steps.front());
+  if (found && file.result.diagnosis.verdict != Verdict::eval_only)
+    try_remedies(file, steps.front());
 }
 
 }  // namespace amp::doctor

@@ -1,6 +1,7 @@
 // What the parts of a silent training's examination share.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <optional>
@@ -33,7 +34,8 @@ class SilentTraining {
 
  protected:
   std::int64_t first() const { return steps_.front(); }
-  std::int64_t last() const { return steps_.back(); }
+  // The step that is looked at.
+  std::int64_t last() const { return file_.at >= 0 ? file_.at : steps_.back(); }
   Diagnosis& diagnosis() { return file_.result.diagnosis; }
   std::int64_t count_from_first() const {
     return static_cast<std::int64_t>(file_.evidence.steps.size());
@@ -50,6 +52,8 @@ class SilentTraining {
     d.step = step;
     d.fp32_too = fp32_too;
     d.sentence = sentence;
+    d.amax = std::nan("");
+    d.loss_scale = file_.evidence.steps.back().loss_scale;
   }
 
   CaseFile& file_;
@@ -59,7 +63,6 @@ class SilentTraining {
 };
 
 // fp32: the last micro-batch's gradients there. Each returns whether it found something.
-bool explain_precision(CaseFile& file, const Outcome& fp32);
 bool explain_rounding(CaseFile& file, const Outcome& fp32, const GradientError& error, bool worse);
 bool explain_standstill(CaseFile& file, const Outcome& fp32);
 // Whether the loss is further above fp32's than fp32 is from itself when its weights are moved by an ulp.

@@ -105,6 +105,18 @@ class Standstill : public SilentTraining {
     if (vanished.share <= 0.3) return false;
     const auto early = file_.play(first(), {.wide = c10::kFloat, .keep_gradients = true});
     if (vanished_parameters(early.gradients).share <= 0.3) return false;
+    if (vanished.ratio == 0) {
+      conclude(Verdict::not_learning, last(), true,
+               "the gradient of " + vanished.smallest + " is exactly 0, in fp32 too" +
+                   (vanished.share == 1 ? ", and so is every weight matrix's" : "") +
+                   ": units are dead, or nothing depends on it; the loss stays at " + shown(end));
+      diagnosis().parameter = vanished.smallest;
+      diagnosis().module = module_of(vanished.smallest);
+      file_.result.remedies.push_back(
+          {.advice = "look for units that are never active (a lower learning rate, another "
+                     "initialisation, GELU), a detach(), or a factor of 0"});
+      return true;
+    }
     conclude(Verdict::vanishing, last(), true,
              "gradients vanish on their way to the first layers, in fp32 too: that of " +
                  vanished.smallest + " is " + shown(vanished.ratio) + " of that of " +

@@ -147,6 +147,13 @@ class Play {
       const auto which = at::tensor(variation_.samples);
       for (auto& input : inputs) input = at::index_select(input, 0, which.to(input.device()));
     }
+    // Without autocast nothing goes between low inputs and fp32 weights.
+    if (variation_.recipe.has_value() && recipe_.compute_dtype == c10::kFloat) {
+      for (auto& input : inputs) {
+        if (input.is_floating_point() && input.scalar_type() != c10::kDouble)
+          input = input.to(c10::kFloat);
+      }
+    }
     const auto device = borrowed_.weights().front().own.device().type();
     std::optional<WideMode> mode;
     if (variation_.wide.has_value() || variation_.find_constants) mode.emplace(widening_);
