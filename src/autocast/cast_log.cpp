@@ -99,6 +99,14 @@ std::vector<CastCount> Log::counts() const {
 
 const std::shared_ptr<Log>& log_here() { return log_slot(); }
 
+// Of sparse tensors the values'.
+static std::int64_t bytes_of(const at::Tensor& tensor) {
+  if (tensor.layout() == c10::kStrided && !tensor.is_nested())
+    return static_cast<std::int64_t>(tensor.nbytes());
+  const auto size = static_cast<std::int64_t>(tensor.element_size());
+  return (tensor.layout() == c10::kStrided ? tensor.numel() : tensor._nnz()) * size;
+}
+
 at::Tensor counted_cast(c10::ScalarType dtype, std::optional<Format> format,
                         const at::Tensor& tensor, CastCount& count) {
   bool served = false;
@@ -108,7 +116,7 @@ at::Tensor counted_cast(c10::ScalarType dtype, std::optional<Format> format,
     ++count.served;
   } else if (!result.is_same(tensor)) {
     ++count.casts;
-    count.bytes += static_cast<std::int64_t>(result.nbytes());
+    count.bytes += bytes_of(result);
   }
   return result;
 }
