@@ -458,7 +458,8 @@ class Training {
   }
 
   void report_end(Ending ending, const std::string& reason, const std::exception_ptr& failure) {
-    static const char* const kNames[] = {"finished", "diverged", "stopped", "interrupted", "failed"};
+    static const char* const kNames[] = {"finished", "diverged", "stopped", "interrupted",
+                                         "failed"};
     json event = {{"event", "end"},
                   {"ending", kNames[static_cast<int>(ending)]},
                   {"step", failure ? failed_at_ : step_},
@@ -493,12 +494,12 @@ class Training {
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
   std::unique_ptr<amp::TrainStep> train_step_;
   std::optional<Ema> ema_;
-  std::int64_t step_ = 0;          // micro-batches
-  std::int64_t first_ = 0;         // where this process began
-  std::int64_t updates_ = 0;       // steps of the optimizer
-  double loss_ = 0;                // of the last micro-batch
-  std::int64_t done_ = 0;          // micro-batches that did not fail
-  std::int64_t failed_at_ = 0;     // the one that did
+  std::int64_t step_ = 0;       // micro-batches
+  std::int64_t first_ = 0;      // where this process began
+  std::int64_t updates_ = 0;    // steps of the optimizer
+  double loss_ = 0;             // of the last micro-batch
+  std::int64_t done_ = 0;       // micro-batches that did not fail
+  std::int64_t failed_at_ = 0;  // the one that did
   StepGuard guard_;
   bool seen_enough_ = false;       // says the observer
   std::int64_t evaluated_at_ = 0;  // the step of the last evaluation

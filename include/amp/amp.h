@@ -18,9 +18,9 @@
 #include "amp/module_scope.h"     // ModuleScope: whose ops these are
 #include "amp/op_policy.h"        // OpPolicy: which op runs in which precision
 #include "amp/optim.h"            // SGD, Adam, AdamW, Lamb: fused, with fp32 masters
-#include "amp/precision.h"        // the number formats: rounding to them, what they lose, fp8 scales
-#include "amp/recipe.h"           // Recipe: fp32, bf16, fp16
-#include "amp/scaler_state.h"     // a scaler's state as a file, for Python and from Apex, DeepSpeed
-#include "amp/train_step.h"       // TrainStep: the whole step as one call
-#include "amp/version.h"          // version()
-#include "amp/weight_checks.h"    // how a weight that was changed behind its copy is found out
+#include "amp/precision.h"      // the number formats: rounding to them, what they lose, fp8 scales
+#include "amp/recipe.h"         // Recipe: fp32, bf16, fp16
+#include "amp/scaler_state.h"   // a scaler's state as a file, for Python and from Apex, DeepSpeed
+#include "amp/train_step.h"     // TrainStep: the whole step as one call
+#include "amp/version.h"        // version()
+#include "amp/weight_checks.h"  // how a weight that was changed behind its copy is found out

@@ -240,7 +240,8 @@ void Recorder::note_op(const Frame& frame, const std::vector<at::Tensor>& output
     origin.take(each[i]);
     origin.constant = computes ? node.constant : !origin.finite();
     const auto* before = origins_.find(outputs[i]);
-    if (before != nullptr && outputs[i].layout() == c10::kStrided && outputs[i].nbytes() < outputs[i].storage().nbytes())
+    if (before != nullptr && outputs[i].layout() == c10::kStrided &&
+        outputs[i].nbytes() < outputs[i].storage().nbytes())
       origin.keep(*before);
     origins_.set(outputs[i], origin);
   }

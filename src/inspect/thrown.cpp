@@ -104,7 +104,8 @@ std::string script_message(const std::string& text) {
   const auto after_mark = begin;
   while (begin != std::string::npos) {
     const auto end = text.find('\n', begin + 1);
-    if (auto message = without_python_name(text.substr(begin + 1, end - begin - 1))) return *message;
+    if (auto message = without_python_name(text.substr(begin + 1, end - begin - 1)))
+      return *message;
     begin = end;
   }
   return after_mark == std::string::npos ? std::string() : first_line(text.substr(after_mark));

@@ -78,11 +78,11 @@ enum class Verdict : std::uint8_t {
   divergence,        // loss and weights grow until any format overflows: the learning rate
   throws,            // a step threw, for another reason than a value that does not fit its format
   // Only with experiments (amp::Doctor) and not by diagnose:
-  precision_loss,    // fp32 trains, and rounding in low precision makes it worse, or not finite
+  precision_loss,  // fp32 trains, and rounding in low precision makes it worse, or not finite
   flushed_constant,  // a constant, an epsilon say, is zero in the format, and what it guards against came
   vanishing,         // gradients vanish on their way, in fp32 too
-  not_learning,      // nothing grows and nothing is learned, in fp32 too
-  eval_only,         // training is finite and evaluation is not
+  not_learning,  // nothing grows and nothing is learned, in fp32 too
+  eval_only,     // training is finite and evaluation is not
 };
 
 // "forward_overflow"
@@ -98,7 +98,7 @@ struct Diagnosis {
   // fp32 on the same batch and weights goes wrong, too; nothing where that was not tried.
   std::optional<bool> fp32_too = {};
   std::optional<std::int64_t> sample = {};  // of the micro-batch: without it nothing is wrong
-  std::string remedy;    // one clause: "keep this op in fp32 or use bf16"
+  std::string remedy;                       // one clause: "keep this op in fp32 or use bf16"
   std::string sentence;  // the whole of it: step, op, number, format, pass, remedy
 };
 
