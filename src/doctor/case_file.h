@@ -26,8 +26,7 @@ struct CaseFile {
   bool is_script = false;  // TorchScript, which is recorded without its optimising executor
   Examination result = {};
 
-  bool may_replay() const { return replays_left() > 0; }
-  std::int64_t replays_left() const { return options.replays - result.replays; }
+  bool may_replay() const { return result.replays < options.replays; }
 
   // Plays it, counts it, and notes in one row what came of it. cures: what was wrong is not, then.
   Outcome try_out(const std::string& what, std::int64_t step, const Variation& variation,
@@ -60,6 +59,9 @@ bool explain_precision(CaseFile& file, const Outcome& fp32);
 // The one sample of the step's micro-batch that brings the fault about, if there is one; bad_data where it is
 // unlike all others.
 void find_sample(CaseFile& file, std::int64_t step);
+// bad_data: a sample of the step's micro-batch is unlike all others (Experiment::outlier). `more` ends the sentence.
+void blame_sample(CaseFile& file, std::int64_t step, std::int64_t sample,
+                  const std::string& more = "");
 // Puts into the remedies the fewest ops, and the module, that take the fault away when they are in fp32.
 void find_ops(CaseFile& file, std::int64_t step);
 // Trains with each remedy, and sorts them: what cures and costs least comes first. `step`: the state to

@@ -56,7 +56,7 @@ class LoudFault {
                                     {.wide = c10::kFloat, .inspector = &inspector});
     diagnosis.fp32_too = !fp32.is_finite();
     if (*diagnosis.fp32_too) {
-      explain_in_fp32(inspector.evidence(), 0);
+      explain_in_fp32(inspector.evidence());
     } else if (!(growth().explains_overflow() && is_finite_early({}) &&
                  (explain_growth() || explain_low_growth()))) {
       explain_in_low_precision();
@@ -97,10 +97,10 @@ class LoudFault {
 
   // The cause is there without low precision: what fp32 makes of it tells which op, and fp64 whether it
   // is a matter of fp32's range.
-  void explain_in_fp32(const Evidence& fp32, std::size_t place) {
+  void explain_in_fp32(const Evidence& fp32) {
     auto& diagnosis = file_.result.diagnosis;
-    if (fp32.steps.size() > place && went_wrong(fp32.steps[place])) {
-      auto found = by_evidence(fp32, place);
+    if (!fp32.steps.empty() && went_wrong(fp32.steps.front())) {
+      auto found = by_evidence(fp32, 0);
       if (found.verdict != Verdict::clean) {
         found.step = step_;
         found.fp32_too = true;
@@ -168,6 +168,7 @@ class LoudFault {
     trial_step_ = first_step();
     return true;
   }
+
   // fp32 does not grow on the same batches: what low precision does to the gradients from the first step on.
   bool explain_low_growth() {
     if (file_.computes_in_fp32()) return false;
@@ -190,16 +191,9 @@ class LoudFault {
       const auto& before = file_.evidence.steps[place];
       const auto outlier = file_.experiment.outlier(before.step);
       if (!outlier.has_value() || !jumps(place)) continue;
-      auto& diagnosis = file_.result.diagnosis;
-      diagnosis.step = before.step;
-      diagnosis.sample = outlier;
-      diagnosis.verdict = Verdict::bad_data;
-      diagnosis.sentence = "step " + std::to_string(before.step) + ": sample " +
-                           std::to_string(*outlier) +
-                           " of the micro-batch holds numbers a hundred times as large as any "
-                           "other's, and the loss jumped to " +
-                           inspect::shown(before.loss.value_or(std::nan("")));
-      file_.result.remedies = {{.advice = "drop or mend the sample, or bound what comes in"}};
+      blame_sample(
+          file_, before.step, *outlier,
+          ", and the loss jumped to " + inspect::shown(before.loss.value_or(std::nan(""))));
       return true;
     }
     return false;

@@ -1,7 +1,5 @@
 // Remedies, and training with them.
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <utility>
 
 #include "amp/error.h"

@@ -1,6 +1,5 @@
 // Which op's rounding takes gradients away from fp32's.
 #include <algorithm>
-#include <limits>
 #include <map>
 
 #include "src/doctor/silent_training.h"
@@ -29,9 +28,8 @@ class Rounding : public SilentTraining {
                                    "gradients " + percent(rest.relative) + " from fp32's",
                                    is_other});
     if (!is_other && !worse) return false;
-    std::vector<std::string> ops;
-    if (is_other || worse) ops = culprits();
-    if (is_other && ops.empty() && !worse) return false;
+    const auto ops = culprits();
+    if (ops.empty() && !worse) return false;
     conclude(Verdict::precision_loss, last(), false, "");
     auto& d = diagnosis();
     std::string what = "rounding in low precision";
@@ -102,11 +100,6 @@ class Rounding : public SilentTraining {
       most = error;
       module_ = places[call];
     }
-  }
-  static std::string joined(const std::vector<std::string>& names) {
-    std::string text;
-    for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
-    return text;
   }
 
   // What computes in low precision in the forward pass.

@@ -30,7 +30,7 @@ class Search {
                                        {.loss_scale = loss_scale_, .samples = others});
     if (!without.is_finite()) return;
     file_.result.diagnosis.sample = sample;
-    if (file_.experiment.outlier(step_) == sample) call_it_data(name);
+    if (file_.experiment.outlier(step_) == sample) blame_sample(file_, step_, *sample);
     file_.result.notes.push_back("sample " + name + " of the micro-batch alone brings it about");
   }
 
@@ -54,21 +54,23 @@ class Search {
     return outcome.played && !outcome.is_finite();
   }
 
-  void call_it_data(const std::string& sample) {
-    auto& diagnosis = file_.result.diagnosis;
-    diagnosis.verdict = Verdict::bad_data;
-    diagnosis.sentence =
-        "step " + std::to_string(step_) + ": sample " + sample +
-        " of the micro-batch holds numbers a hundred times as large as any other's";
-    file_.result.remedies = {{.advice = "drop or mend the sample, or bound what comes in"}};
-  }
-
   CaseFile& file_;
   const std::int64_t step_;
   std::optional<double> loss_scale_;
 };
 
 }  // namespace
+
+void blame_sample(CaseFile& file, std::int64_t step, std::int64_t sample, const std::string& more) {
+  auto& diagnosis = file.result.diagnosis;
+  diagnosis.verdict = Verdict::bad_data;
+  diagnosis.step = step;
+  diagnosis.sample = sample;
+  diagnosis.sentence = "step " + std::to_string(step) + ": sample " + std::to_string(sample) +
+                       " of the micro-batch holds numbers a hundred times as large as any other's" +
+                       more;
+  file.result.remedies = {{.advice = "drop or mend the sample, or bound what comes in"}};
+}
 
 void find_sample(CaseFile& file, std::int64_t step) { Search(file, step).run(); }
 

@@ -30,14 +30,18 @@ double squares(const at::Tensor& tensor) {
   return at::nan_to_num(dense, 0, 0, 0).square().sum().item<double>();
 }
 
+// Nothing at all is below the format: no cast of autocast's and no loss scale.
+bool is_wide_throughout(const Variation& variation) {
+  return variation.wide.has_value() && !variation.recipe.has_value() && variation.wide_ops.empty();
+}
+
 bool is_trained(const Weight& weight) { return weight.is_parameter && weight.own.requires_grad(); }
 
 // The scaler's rule, on a scale of its own.
 class Scale {
  public:
   Scale(const Recipe& recipe, const State& state, const Variation& variation) {
-    if (variation.wide.has_value() && !variation.recipe.has_value() && variation.wide_ops.empty())
-      return;
+    if (is_wide_throughout(variation)) return;
     if (variation.loss_scale.has_value()) {
       kind_ = LossScaling::fixed;
       value_ = *variation.loss_scale;
@@ -129,12 +133,12 @@ class Play {
     const c10::NoGradGuard no_grad;
     for (const auto& weight : borrowed_.weights()) {
       if (!is_trained(weight)) continue;
-      const auto generator = subject_generator(seed++, weight.own.device());
+      const auto generator = generator_of(seed++, weight.own.device());
       const auto sign = at::rand(weight.own.sizes(), generator, weight.own.options()).sub_(0.5);
       weight.own.data().mul_(sign.mul_(0x1p-22).add_(1));
     }
   }
-  static std::optional<at::Generator> subject_generator(std::uint64_t seed, c10::Device device) {
+  static std::optional<at::Generator> generator_of(std::uint64_t seed, c10::Device device) {
     if (!device.is_cpu()) return std::nullopt;
     auto generator = at::globalContext().defaultGenerator(device).clone();
     generator.set_current_seed(seed);
@@ -157,9 +161,7 @@ class Play {
     const auto device = borrowed_.weights().front().own.device().type();
     std::optional<WideMode> mode;
     if (variation_.wide.has_value() || variation_.find_constants) mode.emplace(widening_);
-    if (variation_.wide.has_value() && !variation_.recipe.has_value() &&
-        variation_.wide_ops.empty())
-      return batch.loss(inputs);
+    if (is_wide_throughout(variation_)) return batch.loss(inputs);
     const auto region = recipe_.autocast(device);
     return batch.loss(inputs);
   }
@@ -288,8 +290,7 @@ class Play {
   // The masters' values into the model.
   void copy_back() {
     for (const auto& weight : borrowed_.weights()) {
-      if (!weight.full.is_same(weight.own) && !weight.full.is_alias_of(weight.own))
-        weight.own.data().copy_(weight.full);
+      if (!weight.full.is_alias_of(weight.own)) weight.own.data().copy_(weight.full);
     }
   }
 

@@ -36,8 +36,6 @@ at::Tensor copied(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.detach().clone() : at::Tensor();
 }
 
-bool is_real(const at::Tensor& tensor) { return tensor.is_floating_point(); }
-
 // The tensor of the optimizer's that has this memory.
 at::Tensor stepped(const Subject& subject, const at::Tensor& master) {
   for (const auto& group : subject.train_step->optimizer().param_groups()) {
@@ -219,7 +217,7 @@ Borrowed::Borrowed(const Subject& subject, const State& state, std::optional<c10
       auto& weight = weights_[i];
       const bool has_master = state.full[i].defined();
       auto value = dtype.has_value() && has_master ? state.full[i] : state.own[i];
-      value = dtype.has_value() && is_real(value) && value.scalar_type() != *dtype
+      value = dtype.has_value() && value.is_floating_point() && value.scalar_type() != *dtype
                   ? value.to(*dtype)
                   : value.clone();
       weight.own.set_data(value);
