@@ -9,10 +9,14 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "amp/error.h"
+#include "src/cpu_math/single_copy.h"
 
 namespace amp::experiment {
 namespace {
@@ -187,19 +191,37 @@ void call_wide(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   call_widened(op, stack);
 }
 
+// Puts the mode on its key when it is first needed: a process that experiments with nothing leaves the
+// key to whom it likes. Throws StateError where another library has it.
+void register_mode() {
+  cpu_math::check_single_copy();
+  static const auto* library = [] {
+    auto mode =
+        std::make_unique<torch::Library>(torch::Library::IMPL, "_", kKey, __FILE__, __LINE__);
+    try {
+      mode->fallback(torch::CppFunction::makeFromBoxedFunction<&call_wide>());
+    } catch (const c10::Error&) {
+      throw StateError(
+          "Experiment: another library of this process has a kernel for the dispatch key "
+          "TESTING_ONLY_GenericMode, which replays in fp32 need; load one of the two");
+    }
+    return mode.release();
+  }();
+  static_cast<void>(library);
+}
+
+const Widening* enter(const Widening& widening) {
+  register_mode();
+  return std::exchange(now, &widening);
+}
+
 }  // namespace
 
 WideMode::WideMode(const Widening& widening)
-    : before_(std::exchange(now, &widening)),
-      calls_before_(std::exchange(narrow_calls, 0)),
-      included_(kKey) {}
+    : before_(enter(widening)), calls_before_(std::exchange(narrow_calls, 0)), included_(kKey) {}
 WideMode::~WideMode() {
   now = before_;
   narrow_calls = calls_before_;
-}
-
-TORCH_LIBRARY_IMPL(_, TESTING_ONLY_GenericMode, library) {
-  library.fallback(torch::CppFunction::makeFromBoxedFunction<&call_wide>());
 }
 
 }  // namespace amp::experiment

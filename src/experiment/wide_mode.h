@@ -27,6 +27,7 @@ struct Widening {
 // While it lives, each floating-point tensor that an op of this thread is given, and each dtype that an
 // op is asked for, is at least `wide`. An op that writes into a narrower tensor computes wide and rounds
 // what it wrote. Differentiable; regions nest, and the inner one rules. The Widening must outlive it.
+// StateError in a second copy of libamp, and where another library sits on the dispatch key.
 class WideMode {
  public:
   explicit WideMode(const Widening& widening);
