@@ -157,14 +157,51 @@ std::string watched(const Patient& patient, const Watch& watch) {
   return text;
 }
 
+const char* title_of(amp::Verdict verdict) {
+  switch (verdict) {
+    case amp::Verdict::clean:
+      return "nothing is wrong";
+    case amp::Verdict::forward_overflow:
+      return "a number too large for its format";
+    case amp::Verdict::scale_overflow:
+      return "the loss scale is too large";
+    case amp::Verdict::underflow:
+      return "gradients are flushed to zero";
+    case amp::Verdict::model_nan:
+      return "Inf or NaN that no format avoids";
+    case amp::Verdict::bad_data:
+      return "the data";
+    case amp::Verdict::divergence:
+      return "the training diverges";
+    case amp::Verdict::throws:
+      return "the model throws";
+    case amp::Verdict::precision_loss:
+      return "digits are lost to rounding";
+    case amp::Verdict::flushed_constant:
+      return "a constant that is zero in this format";
+    case amp::Verdict::vanishing:
+      return "gradients vanish on their way";
+    case amp::Verdict::not_learning:
+      return "nothing is learned";
+    case amp::Verdict::eval_only:
+      return "evaluation goes wrong, and training does not";
+  }
+  return "";
+}
+
 void write_results(const std::filesystem::path& folder, const Patient& patient, const Watch& watch,
                    std::optional<bool> deterministic, const std::string& run) {
   const auto examination = watch.examination().value_or(amp::Examination());
   write_treatment(folder, examination);
-  const auto command =
-      command_for(examination, patient.settings, folder, run, patient.plan.precision.name);
+  auto settings = patient.settings;
+  if (!run.empty()) {
+    settings.given.clear();
+    settings.seed = static_cast<std::int64_t>(patient.plan.seed);
+  }
+  const auto command = command_for(examination, settings, folder, patient.plan.precision.name);
   const auto diagnosis = watch.diagnosis();
-  const auto inspection = inspection_json(watch);
+  auto inspection = inspection_json(watch);
+  mark_cause(inspection, diagnosis);
   const auto notes = notes_on(patient, watch, deterministic);
   const bool clean = diagnosis.verdict == amp::Verdict::clean;
   json object = json::parse(amp::to_json(diagnosis));
@@ -181,7 +218,7 @@ void write_results(const std::filesystem::path& folder, const Patient& patient, 
              object.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
 
   InspectionPage page;
-  page.title = std::string("Doctor: ") + amp::name_of(diagnosis.verdict);
+  page.title = std::string("Doctor: ") + title_of(diagnosis.verdict);
   page.description = watched(patient, watch) + ".";
   page.tone = clean ? InspectionPage::Tone::fine : InspectionPage::Tone::wrong;
   page.verdict = {diagnosis.sentence};
@@ -200,6 +237,7 @@ void write_results(const std::filesystem::path& folder, const Patient& patient, 
       {"runs", {watched_run_json(patient.plan.precision, patient.plan.seed, inspection, !clean)}}};
   page.inspection = inspection;
   if (!clean) page.inspection["verdict_pass"] = object.at("pass");
+  if (!clean && diagnosis.step > 0) page.inspection["from_step"] = diagnosis.step;
   write_file(folder / "doctor.html", render_inspection(page));
 
   std::printf("%s\n\nverdict  %s\n", diagnosis.sentence.c_str(), amp::name_of(diagnosis.verdict));
@@ -228,7 +266,7 @@ int run_doctor(const DoctorOptions& options) {
   if (examination.failure && watch.diagnosis().verdict == amp::Verdict::clean)
     std::rethrow_exception(examination.failure);
   write_results(folder, patient, watch, deterministic, options.run);
-  return examination.ending == Ending::interrupted ? kInterrupted : kOk;
+  return interrupted() ? kInterrupted : kOk;
 }
 
 }  // namespace

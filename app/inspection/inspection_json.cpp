@@ -113,6 +113,21 @@ json watched_run_json(const Precision& precision, std::uint64_t seed, const json
           {"history", history}};
 }
 
+void mark_cause(json& inspection, const amp::Diagnosis& diagnosis) {
+  if (diagnosis.op.empty()) return;
+  auto& ops = inspection.at("ops");
+  std::vector<json> list(ops.begin(), ops.end());
+  const auto is_cause = [&](const json& op) {
+    return op.at("op") == diagnosis.op && op.at("module") == diagnosis.module &&
+           op.at("pass") == amp::name_of(diagnosis.pass);
+  };
+  for (auto& op : list) {
+    if (is_cause(op)) op["is_cause"] = true;
+  }
+  std::ranges::stable_partition(list, is_cause);
+  ops = list;
+}
+
 json inspection_json(const Watch& watch) {
   json steps = json::array(), loss = json::array(), scale = json::array();
   json skipped = json::array(), ops = json::array();

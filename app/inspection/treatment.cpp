@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
@@ -61,16 +62,25 @@ void write_treatment(const fs::path& folder, const amp::Examination& examination
 }
 
 std::string command_for(const amp::Examination& examination, const Settings& settings,
-                        const fs::path& folder, const std::string& run,
-                        const std::string& precision) {
+                        const fs::path& folder, const std::string& precision) {
   const auto* best = best_of(examination);
-  if (best == nullptr || !run.empty()) return {};
+  if (best == nullptr) return {};
+  // Of a run that went on nothing was given but the folder: what is not the default counts.
+  std::map<std::string, std::string> defaults;
+  const Settings usual;
+  visit_settings(usual, [&](const std::string& option, const char*, const auto& value) {
+    defaults[option] = option_of(option, value);
+  });
   std::string command = "ampersand train";
   visit_settings(settings, [&](const std::string& option, const char*, const auto& value) {
     const bool changes = option == "--lr" && best->learning_rate != 1;
     const bool in_recipe = option == "--loss-scale" || option == "--steps";
-    if (settings.is_given(option) && !changes && !in_recipe) command += option_of(option, value);
+    const auto text = option_of(option, value);
+    const bool is_said =
+        settings.given.empty() ? text != defaults[option] : settings.is_given(option);
+    if (is_said && !changes && !in_recipe) command += text;
   });
+  if (!settings.init.empty()) command += option_of("--init", settings.init.string());
   if (best->learning_rate != 1)
     command += " --lr " + shown(settings.learning_rate * best->learning_rate);
   if (!best->recipe.has_value() && precision != "fp32") command += " --precision " + precision;

@@ -19,10 +19,10 @@ const amp::Remedy* best_of(const amp::Examination& examination);
 void write_treatment(const std::filesystem::path& folder, const amp::Examination& examination);
 
 // "ampersand train --model M --data D --recipe FOLDER/recipe.json": the same training with the best remedy.
-// Empty where no option does it. precision: of the training examined. run: the folder of the run that was examined; empty: a new training.
+// Empty where no option does it. precision: of the training examined. Settings of which none
+// was given are those of a run, told whole.
 std::string command_for(const amp::Examination& examination, const Settings& settings,
-                        const std::filesystem::path& folder, const std::string& run,
-                        const std::string& precision);
+                        const std::filesystem::path& folder, const std::string& precision);
 
 // {"experiments": [{"what", "outcome", "cures"}], "remedies": [{"advice", "tried_steps", "cures", "outcome",
 // "learning_rate", "recipe", "code"}], "replays", "command"}

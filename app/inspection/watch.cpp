@@ -64,8 +64,10 @@ Watch::Watch(const amp::Recipe& recipe, const WatchOptions& options)
 void Watch::begin_training(Model& model, amp::TrainStep& step) {
   const auto options = inspector_options(options_, shadow_format_);
   if (options_.examines) {
-    doctor_ = doctor_of(model, step,
-                        {.inspector = options, .experiment = {.batches = options_.steps + 1}});
+    doctor_ =
+        doctor_of(model, step,
+                  {.inspector = options,
+                   .experiment = {.batches = options_.steps + 1, .is_cancelled = interrupted}});
     if (doctor_.has_value() && options_.reference.has_value())
       doctor_->set_reference(*options_.reference);
   }
@@ -180,7 +182,7 @@ void Watch::end_training() noexcept {
 void Watch::examine() noexcept {
   if (evidence_.steps.empty()) return;
   if (interrupted()) {
-    examination_failure_ = "interrupted";
+    examination_failure_ = "interrupted while it was watched";
     return;
   }
   const NoSearch no_search;

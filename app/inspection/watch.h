@@ -115,6 +115,9 @@ std::string shown_op(const std::string& called_as, const std::string& op);
 // of activations and gradients by module and of weights by parameter, and of all of each kind.
 nlohmann::json inspection_json(const Watch& watch);
 
+// Puts the op that the diagnosis names before all others, with "is_cause": true.
+void mark_cause(nlohmann::json& inspection, const amp::Diagnosis& diagnosis);
+
 // The history of the watched steps as a run of results.json, which the charts draw.
 nlohmann::json watched_run_json(const Precision& precision, std::uint64_t seed,
                                 const nlohmann::json& inspection, bool went_wrong);

@@ -12,7 +12,7 @@
     { name: "e4m3", tiny: -9, low: -6, high: 9, color: "slot-3" },
     { name: "e5m2", tiny: -16, low: -14, high: 16, color: "slot-4" },
   ];
-  const state = { pass: "forward", kind: "gradients", name: "all" };
+  const state = { pass: "forward", all: false, kind: "gradients", name: "all" };
   const raised = (exponent) => String(exponent).replace("-", "⁻").replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);
   const percent = (share) => (share === 0 ? "0 %" : share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`);
 
@@ -39,6 +39,12 @@
     return inspection.heat.rows.filter(({ pass }) => pass === state.pass);
   }
 
+  // Of a page about a fault, the columns from it on, unless a reader asks for all.
+  function firstColumn() {
+    const at = inspection.heat.steps.findIndex(([, last]) => last >= (inspection.from_step ?? 0));
+    return state.all || at < 0 ? 0 : at;
+  }
+
   function stepsOf(column) {
     const [first, last] = inspection.heat.steps[column];
     return first === last ? `step ${first}` : `steps ${first} to ${last}`;
@@ -51,9 +57,14 @@
     figure.querySelector("[data-keys]").replaceChildren(
       ...["forward", "backward"].map((pass) =>
         button(`${pass} pass`, state.pass === pass, () => (state.pass = pass))));
+    const first = firstColumn();
+    if (first > 0 || state.all)
+      figure.querySelector("[data-keys]").append(
+        button("from the fault on", !state.all, () => (state.all = false)),
+        button("all steps", state.all, () => (state.all = true)));
     const frame = figure.querySelector(".heat");
     const canvas = frame.querySelector("canvas");
-    const columns = inspection.heat.steps.length;
+    const columns = inspection.heat.steps.length - first;
     const width = Math.max(frame.clientWidth, 300);
     const height = rows.length > 40 ? 14 : 20;
     const names = rows.map(({ module }) => module || "(outside of a module)");
@@ -74,8 +85,9 @@
       brush.globalAlpha = 1;
       brush.fillStyle = ink;
       brush.fillText(names[y], 0, (y + 0.5) * height, left - 8);
-      (row[kind] ?? []).forEach((share, x) => {
-        if (share === null) return;
+      (row[kind] ?? []).forEach((share, at) => {
+        const x = at - first;
+        if (share === null || x < 0) return;
         const from = Math.round(left + x * wide), to = Math.round(left + (x + 1) * wide);
         const cell = [from, y * height + 1, Math.max(1, to - from), height - 2];
         brush.globalAlpha = 1;
@@ -89,15 +101,15 @@
     brush.globalAlpha = 1;
     brush.fillStyle = color("muted");
     const base = rows.length * height + 13;
-    brush.fillText(columns ? stepsOf(0) : "", left, base);
+    brush.fillText(columns ? stepsOf(first) : "", left, base);
     if (columns > 1) {
       brush.textAlign = "right";
-      brush.fillText(stepsOf(columns - 1), width - 4, base);
+      brush.fillText(stepsOf(first + columns - 1), width - 4, base);
       brush.textAlign = "left";
     }
     tell(frame, canvas, (x, y) => {
-      const column = Math.floor((x - left) / wide), row = rows[Math.floor(y / height)];
-      if (!row?.[kind] || column < 0 || column >= columns || row[kind][column] === null) return "";
+      const column = first + Math.floor((x - left) / wide), row = rows[Math.floor(y / height)];
+      if (!row?.[kind] || column < first || column >= first + columns || row[kind][column] === null) return "";
       return `${row.module || "outside of a module"}, ${stepsOf(column)}: ${percent(row[kind][column])}`;
     });
   }

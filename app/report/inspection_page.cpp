@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <cstdio>
 
 #include "app/report/assets.h"
@@ -55,12 +56,15 @@ std::string scripts() {
 std::string short_number(const json& value) {
   if (!value.is_number()) return std::string(report::kDash);
   char text[32];
-  std::snprintf(text, sizeof text, "%.4g", value.get<double>());
+  const double number = value.get<double>();
+  const bool is_whole = number == std::floor(number) && std::abs(number) < 1e9;
+  std::snprintf(text, sizeof text, is_whole ? "%.0f" : "%.4g", number);
   return text;
 }
 
 // An op near the top loses most, or would with a little more.
 double badness(const json& op) {
+  if (op.contains("is_cause")) return 100;
   const double broken = op.value("broken", 0.0) > 0 ? 10 : 0;
   return broken + 5 * report::number(op, "overflow").value_or(0) +
          report::number(op, "underflow").value_or(0);
@@ -96,7 +100,8 @@ std::string ops_table(const json& inspection) {
   std::vector<std::vector<std::string>> rows;
   for (const auto& op : ops) {
     const auto module = op.value("module", "");
-    rows.push_back({(module.empty() ? "" : module + " ") + op.value("op", ""), op.value("pass", ""),
+    const auto name = (module.empty() ? "" : module + " ") + op.value("op", "");
+    rows.push_back({name + (op.contains("is_cause") ? " (the cause)" : ""), op.value("pass", ""),
                     share(op, "overflow"), share(op, "underflow"),
                     short_number(op.value("broken", json())),
                     short_number(op.value("amax", json())), op.value("dtype", "")});

@@ -109,7 +109,8 @@ class AMP_API Doctor {
   Inspector& inspector();
   Experiment& experiment();
 
-  // Experiments, once; the model must still be there. Later calls return the same.
+  // Experiments, once; the model must still be there. Later calls return the same. Once
+  // ExperimentOptions::is_cancelled says so it ends with what is known, and a note.
   const Examination& examination();
 
  private:

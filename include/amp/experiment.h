@@ -5,6 +5,7 @@
 #include <c10/core/ScalarType.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,7 +54,8 @@ struct Variation {
 
 // What came of it.
 struct Outcome {
-  bool played = false;              // false: this step is not kept, or the variation does not fit
+  // False: this step is not kept, the variation does not fit, or it was cancelled.
+  bool played = false;
   std::vector<double> losses = {};  // of each micro-batch, unscaled
   bool finite_loss = true;          // of all
   bool finite_gradients = true;     // of all, scaled; true where none were needed
@@ -82,6 +84,8 @@ struct ExperimentOptions {
   std::int64_t states = 4;          // weights and optimizer before the last N steps; >= 1
   std::int64_t batches = 128;       // micro-batches that can be played on; >= 1
   std::int64_t memory = 2LL << 30;  // bytes of all states together; at least one is kept
+  // Asked before each micro-batch of a replay; true ends it, and Outcome::played is false.
+  std::function<bool()> is_cancelled = {};
 };
 
 // Keeps the last micro-batches of a training with the weights, buffers, optimizer and random generator

@@ -12,6 +12,9 @@
 
 namespace amp::doctor {
 
+// Ends an examination, with what is known by then.
+struct Cancelled {};
+
 struct CaseFile {
   // Makes an Inspector of the model, for a replay that is to be recorded.
   using MakeInspector = std::function<Inspector()>;
@@ -31,7 +34,7 @@ struct CaseFile {
   // Plays it, counts it, and notes in one row what came of it. cures: what was wrong is not, then.
   Outcome try_out(const std::string& what, std::int64_t step, const Variation& variation,
                   const std::function<bool(const Outcome&)>& cures = is_finite);
-  // The same without a row.
+  // The same without a row. Throws Cancelled.
   Outcome play(std::int64_t step, const Variation& variation);
 
   static bool is_finite(const Outcome& outcome) { return outcome.is_finite(); }

@@ -99,27 +99,37 @@ struct Doctor::Impl {
     doctor::CaseFile file{experiment, evidence,       train_step.recipe(),
                           options,    make_inspector, reference};
     file.is_script = is_script;
-    for (const auto& focus : doctor::foci_of(evidence)) {
+    bool is_whole = true;
+    try {
+      experiment_on(file);
+    } catch (const doctor::Cancelled&) {
+      is_whole = false;
+      file.result.notes.push_back("the examination was interrupted: it says what was known then");
+    }
+    finish(file, evidence, is_whole);
+    return examination.emplace(std::move(file.result));
+  }
+
+  static void experiment_on(doctor::CaseFile& file) {
+    for (const auto& focus : doctor::foci_of(file.evidence)) {
       doctor::explain_fault(file, focus);
       if (file.result.diagnosis.verdict != Verdict::clean || !file.may_replay()) break;
     }
     if (file.result.diagnosis.verdict == Verdict::clean) doctor::explain_silence(file);
-    finish(file, evidence);
-    return examination.emplace(std::move(file.result));
   }
 
   // The sentence ends with what to do, if something is known to help.
-  void finish(doctor::CaseFile& file, const Evidence& evidence) const {
+  static void finish(doctor::CaseFile& file, const Evidence& evidence, bool is_whole) {
     auto& result = file.result;
     auto& diagnosis = result.diagnosis;
     if (diagnosis.verdict == Verdict::clean) {
       const auto words = diagnose({evidence.steps, true});
       diagnosis = {};
       diagnosis.loss_scale = evidence.steps.empty() ? 1 : evidence.steps.back().loss_scale;
-      diagnosis.sentence = words.verdict == Verdict::clean
-                               ? words.sentence
-                               : "nothing is wrong in " + std::to_string(evidence.steps.size()) +
-                                     " steps that experiments confirm";
+      const auto steps = std::to_string(evidence.steps.size()) + " steps";
+      diagnosis.sentence = !is_whole ? "nothing was found in " + steps + " yet"
+                           : words.verdict == Verdict::clean ? words.sentence
+                                                             : "nothing is wrong in " + steps;
       result.remedies.clear();
       return;
     }

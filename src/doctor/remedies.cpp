@@ -14,6 +14,17 @@ OpPolicy policy_of(const Recipe& recipe) {
   return recipe.policy.value_or(OpPolicy::fast(c10::kCPU));
 }
 
+// The lines that make the recipe the training has; of its own, where it is none that has a name.
+std::string code_of(const Recipe& recipe) {
+  const char* made = recipe.compute_dtype == c10::kHalf       ? "fp16"
+                     : recipe.compute_dtype == c10::kBFloat16 ? "bf16"
+                                                              : "fp32";
+  if (recipe.model_dtype != c10::kFloat) made = "O2";
+  return std::string("auto recipe = amp::Recipe::") + made + "();\n";
+}
+
+const char* const kPolicyLine = "auto policy = amp::OpPolicy::fast(torch::kCPU);\n";
+
 // With this recipe, changed.
 template <typename Change>
 Remedy changed(const Recipe& recipe, std::string advice, std::string code, Change change) {
@@ -66,11 +77,13 @@ Remedy in_bf16(const Recipe& recipe) {
 }
 
 Remedy in_low_precision_on_fp32_weights(const Recipe& recipe) {
-  return changed(recipe, "keep the weights in fp32 and cast by autocast",
-                 "recipe.model_dtype = torch::kFloat;", [](Recipe& own) {
-                   own.model_dtype = c10::kFloat;
-                   own.master_weights = false;
-                 });
+  return changed(
+      recipe, "keep the weights in fp32 and cast by autocast",
+      code_of(recipe) + "recipe.model_dtype = torch::kFloat;\nrecipe.master_weights = false;",
+      [](Recipe& own) {
+        own.model_dtype = c10::kFloat;
+        own.master_weights = false;
+      });
 }
 
 Remedy in_fp32(const Recipe& recipe) {
@@ -94,7 +107,8 @@ Remedy with_ops_in_fp32(const Recipe& recipe, const std::vector<std::string>& op
     }
   }
   if (set.empty()) return {};
-  return changed(recipe, "keep " + listed(set) + " in fp32", code + "recipe.policy = policy;",
+  return changed(recipe, "keep " + listed(set) + " in fp32",
+                 code_of(recipe) + kPolicyLine + code + "recipe.policy = policy;",
                  [&](Recipe& own) { cast_by(own, policy); });
 }
 
@@ -105,15 +119,15 @@ Remedy with_module_in_fp32(const Recipe& recipe, const std::string& module) {
   } catch (const Error&) {
     return {};
   }
-  return changed(
-      recipe, "keep the module " + module + " in fp32",
-      "policy.set_module(\"" + module + "\", amp::CastRule::fp32);\nrecipe.policy = policy;",
-      [&](Recipe& own) { cast_by(own, policy); });
+  return changed(recipe, "keep the module " + module + " in fp32",
+                 code_of(recipe) + kPolicyLine + "policy.set_module(\"" + module +
+                     "\", amp::CastRule::fp32);\nrecipe.policy = policy;",
+                 [&](Recipe& own) { cast_by(own, policy); });
 }
 
 Remedy with_dynamic_scale(const Recipe& recipe) {
   return changed(recipe, "use dynamic loss scaling",
-                 "recipe.loss_scaling = amp::LossScaling::dynamic;",
+                 code_of(recipe) + "recipe.loss_scaling = amp::LossScaling::dynamic;",
                  [](Recipe& own) { own.loss_scaling = LossScaling::dynamic; });
 }
 
@@ -121,7 +135,8 @@ Remedy with_scale(const Recipe& recipe, double scale) {
   const auto text = inspect::shown(scale);
   return changed(
       recipe, "use a fixed loss scale of " + text,
-      "recipe.loss_scaling = amp::LossScaling::fixed;\nrecipe.static_scale = " + text + ";",
+      code_of(recipe) +
+          "recipe.loss_scaling = amp::LossScaling::fixed;\nrecipe.static_scale = " + text + ";",
       [&](Recipe& own) {
         own.loss_scaling = LossScaling::fixed;
         own.static_scale = scale;
@@ -129,17 +144,20 @@ Remedy with_scale(const Recipe& recipe, double scale) {
 }
 
 Remedy with_learning_rate(double factor) {
-  return {
-      .advice = factor < 1 ? "lower the learning rate to " + inspect::shown(factor) + " of it"
-                           : "raise the learning rate " + inspect::shown(factor) + "-fold",
-      .learning_rate = factor,
-      .code = "group.options().set_lr(" + inspect::shown(factor) + " * group.options().get_lr());"};
+  const auto divided = inspect::shown(1 / factor);
+  return {.advice = factor < 1 ? "divide the learning rate by " + divided
+                               : "multiply the learning rate by " + inspect::shown(factor),
+          .learning_rate = factor,
+          .code =
+              "for (auto& group : optimizer.param_groups())\n"
+              "  group.options().set_lr(" +
+              inspect::shown(factor) + " * group.options().get_lr());"};
 }
 
 Remedy with_clipping(const Recipe& recipe, double norm) {
   const auto text = inspect::shown(norm);
   return changed(recipe, "clip the gradients to a norm of " + text,
-                 "recipe.max_grad_norm = " + text + ";",
+                 code_of(recipe) + "recipe.max_grad_norm = " + text + ";",
                  [&](Recipe& own) { own.max_grad_norm = norm; });
 }
 

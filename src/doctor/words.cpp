@@ -77,6 +77,8 @@ double tolerance_of(const std::vector<double>& losses, const std::vector<double>
 
 Outcome CaseFile::play(std::int64_t step, const Variation& variation) {
   auto outcome = experiment.play(step, variation);
+  const auto& is_cancelled = options.experiment.is_cancelled;
+  if (!outcome.played && is_cancelled && is_cancelled()) throw Cancelled();
   result.replays += static_cast<std::int64_t>(std::max<std::size_t>(1, outcome.losses.size()));
   return outcome;
 }

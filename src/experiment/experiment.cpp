@@ -108,11 +108,13 @@ Experiment::Experiment(torch::nn::Module& model, TrainStep& train_step, Experime
     : impl_(std::make_unique<Impl>()) {
   impl_->options = checked(options);
   impl_->subject = experiment::subject_of(model, train_step);
+  impl_->subject.is_cancelled = impl_->options.is_cancelled;
 }
 Experiment::Experiment(torch::jit::Module& model, TrainStep& train_step, ExperimentOptions options)
     : impl_(std::make_unique<Impl>()) {
   impl_->options = checked(options);
   impl_->subject = experiment::subject_of(model, train_step);
+  impl_->subject.is_cancelled = impl_->options.is_cancelled;
 }
 Experiment::~Experiment() = default;
 Experiment::Experiment(Experiment&&) noexcept = default;

@@ -78,6 +78,8 @@ class Scale {
   std::int64_t clean_ = 0;
 };
 
+struct Cancelled {};
+
 class Play {
  public:
   Play(const Subject& subject, const State& state, const std::vector<const KeptBatch*>& batches,
@@ -97,10 +99,10 @@ class Play {
                  variation.narrow_ops,
                  variation.narrow_call,
                  variation.find_constants ? &outcome_.flushed_constants : nullptr};
-    outcome_.played = true;
   }
 
   Outcome run() {
+    outcome_.played = true;
     try {
       if (variation_.steps == 0) {
         micro_batch(*batches_.front(), 1);
@@ -108,6 +110,8 @@ class Play {
       } else {
         steps();
       }
+    } catch (const Cancelled&) {
+      outcome_ = {};
     } catch (...) {
       outcome_.thrown = thrown_of(std::current_exception());
     }
@@ -166,7 +170,10 @@ class Play {
     return batch.loss(inputs);
   }
 
+  bool is_cancelled() const { return subject_.is_cancelled && subject_.is_cancelled(); }
+
   void micro_batch(const KeptBatch& batch, std::int64_t accumulation) {
+    if (is_cancelled()) throw Cancelled();
     const bool is_first = outcome_.losses.empty();
     auto* inspector = is_first ? variation_.inspector : nullptr;
     if (inspector != nullptr) inspector->begin_step(batch.step, scale_.value());

@@ -27,6 +27,7 @@ struct Subject {
   // With its policy bound to the model. Throws InvalidArgument for a rule of none of its modules.
   std::function<Recipe(const Recipe&)> bind;
   TrainStep* train_step = nullptr;
+  std::function<bool()> is_cancelled = {};  // may be empty
 };
 Subject subject_of(torch::nn::Module& model, TrainStep& train_step);
 Subject subject_of(torch::jit::Module& model, TrainStep& train_step);

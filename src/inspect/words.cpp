@@ -150,7 +150,7 @@ std::string shown(double value) {
   if (size != 0 && (size >= 1e6 || size < 1e-3)) {
     const int exponent = static_cast<int>(std::floor(std::log10(size)));
     std::snprintf(text, sizeof text, "%.1fe%d", value / std::pow(10.0, exponent), exponent);
-  } else if (value == std::floor(value)) {
+  } else if (value == std::floor(value) || size >= 1e4) {
     std::snprintf(text, sizeof text, "%.0f", value);
   } else {
     std::snprintf(text, sizeof text, "%.4g", value);
@@ -201,9 +201,10 @@ void describe_clean(Diagnosis& d, const Evidence& evidence) {
   d.sentence = "nothing is wrong in " + std::to_string(steps.size()) +
                (steps.size() == 1 ? " step" : " steps");
   if (skipped > 0)
-    d.sentence +=
-        "; " + std::to_string(skipped) +
-        " overflowed at their loss scale and were skipped, which is what a dynamic scale does";
+    d.sentence += "; " + std::to_string(skipped) +
+                  (skipped == 1 ? " overflowed at its loss scale and was"
+                                : " overflowed at their loss scales and were") +
+                  " skipped, which is what a dynamic scale does";
 }
 
 }  // namespace amp::inspect

@@ -49,6 +49,7 @@ struct Setting {
   std::function<at::Tensor(const at::Tensor& logits, const at::Tensor& targets)> loss = {};
   std::function<void(at::Tensor& inputs, std::int64_t step)> spoil = {};
   std::function<void(Net& net)> prepare = {};
+  std::function<bool()> is_cancelled = {};
 };
 
 // The step is a part of the batch, so that a replay knows it.
@@ -58,7 +59,7 @@ Examination examined(const Setting& setting) {
   if (setting.prepare) setting.prepare(net);
   torch::optim::SGD optimizer(net->parameters(), setting.learning_rate);
   TrainStep train_step(net, optimizer, setting.recipe);
-  Doctor doctor(net, train_step);
+  Doctor doctor(net, train_step, {.experiment = {.is_cancelled = setting.is_cancelled}});
   for (std::int64_t step = 1; step <= setting.steps && !doctor.is_settled(); ++step) {
     at::manual_seed(static_cast<std::uint64_t>(step % 8));
     auto inputs = at::randn({16, 6});
@@ -178,6 +179,27 @@ TEST(Doctor, ALossThatIsMeantToFallBelowZeroIsNoDivergence) {
                   return logits.to(at::kFloat).mean() * 10;
                 }});
   EXPECT_EQ(found.diagnosis.verdict, Verdict::clean) << found.diagnosis.sentence;
+}
+
+TEST(Doctor, AnExaminationThatIsCancelledSaysWhatWasKnown) {
+  int asked = 0;
+  const auto cancelled = examined({.recipe =
+                                       [] {
+                                         auto recipe = Recipe::fp16();
+                                         recipe.loss_scaling = LossScaling::fixed;
+                                         recipe.static_scale = 1e9;
+                                         return recipe;
+                                       }(),
+                                   .is_cancelled = [&] { return ++asked > 2; }});
+  EXPECT_EQ(cancelled.diagnosis.verdict, Verdict::scale_overflow);  // by the recording
+  EXPECT_EQ(cancelled.replays, 2);
+  EXPECT_TRUE(cancelled.remedies.empty());
+  ASSERT_FALSE(cancelled.notes.empty());
+  EXPECT_THAT(cancelled.notes.back(), HasSubstr("interrupted"));
+
+  const auto silent = examined({.is_cancelled = [] { return true; }});
+  EXPECT_EQ(silent.diagnosis.verdict, Verdict::clean);
+  EXPECT_EQ(silent.diagnosis.sentence, "nothing was found in 40 steps yet");
 }
 
 TEST(Doctor, OneBadSampleIsNamed) {
