@@ -28,10 +28,9 @@ struct Variation {
   // on: weights (the masters of an O2 model), buffers, and what the model itself casts.
   std::optional<c10::ScalarType> wide = {};
   std::vector<std::string> wide_ops = {};  // only these, "exp" and "layer_norm"; empty: all
-  // But these ops (beside `wide`) round their inputs to the training's low dtype; and only their
-  // narrow_call-th call, from 0, unless that is -1.
-  std::vector<std::string> narrow_ops = {};
-  std::int64_t narrow_call = -1;
+  // But these calls (beside `wide`), by their places in Outcome::calls, upwards, round their inputs to the
+  // training's low dtype.
+  std::vector<std::int64_t> narrow_calls = {};
   // Another recipe, on fp32 weights: its dtype, policy, loss scaling and clipping. Beside `wide` only what
   // it casts is low: products.
   std::optional<Recipe> recipe = {};
@@ -47,9 +46,17 @@ struct Variation {
   bool same_batch = false;      // (only for steps) the one micro-batch again and again
   bool keep_gradients = false;  // fill Outcome::gradients
   bool find_constants = false;  // fill Outcome::flushed_constants
+  bool find_calls = false;      // fill Outcome::calls
   // Each weight moved by at most one ulp of fp32, at random by this seed: what a training's noise is.
   std::optional<std::uint64_t> perturb = {};
   Inspector* inspector = nullptr;  // records the first micro-batch
+};
+
+// An op that the loss function called, whatever it calls itself.
+struct OpCall {
+  std::string op = {};  // "layer_norm"
+  bool is_low = false;  // gave floating-point numbers below fp32, which are not a view of its input
+  bool is_random = false;  // drew numbers
 };
 
 // What came of it.
@@ -72,6 +79,7 @@ struct Outcome {
   NamedTensors buffers_before = {}, buffers = {};  // floating-point ones, in fp64, around the steps
   // Constants that an op was given beside low-precision numbers and that are zero in their format.
   std::vector<std::pair<std::string, double>> flushed_constants = {};
+  std::vector<OpCall> calls = {};  // of the first micro-batch, in order
   std::optional<Thrown> thrown = {};
 
   // Neither threw nor gave Inf or NaN; steps that were skipped while a scale was found are none.

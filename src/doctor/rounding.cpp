@@ -39,7 +39,7 @@ class Rounding : public SilentTraining {
       what = (d.module.empty() ? "" : d.module + " ") + d.op + " in low precision";
     }
     d.parameter = error_.worst_parameter;
-    if (!ops.empty() && overflowed_[d.op]) {
+    if (!ops.empty() && overflowed_) {
       d.verdict = Verdict::forward_overflow;
       what += " overflows to Inf, which no loss shows, and";
       d.step = file_.evidence.steps.front().step;
@@ -47,7 +47,7 @@ class Rounding : public SilentTraining {
     d.sentence = what + " puts gradients " + percent(error_.relative) + " from fp32's (most in " +
                  error_.worst_parameter + ")";
     if (!ops.empty())
-      d.sentence += "; it alone in low precision, they are " + percent(best_) + " away";
+      d.sentence += "; with all else in fp32 they are still " + percent(best_) + " away";
     if (worse) d.sentence += "; the loss is worse than fp32's by more than chance";
     if (!ops.empty()) file_.result.remedies.push_back(with_ops_in_fp32(file_.recipe, ops));
     file_.result.remedies.push_back(in_fp32(file_.recipe));
@@ -59,69 +59,79 @@ class Rounding : public SilentTraining {
     return file_.is_scaled() ? std::optional(file_.evidence.steps.back().loss_scale) : std::nullopt;
   }
 
-  // Everything in fp32 but one op at a time: the op that alone takes gradients furthest from fp32's, found by
-  // halves, and which of its calls. Empty where none explains a third of the error.
+  using Calls = std::vector<std::int64_t>;  // places in Outcome::calls
+
+  // Everything in fp32 but the low-precision calls of one op at a time: the op that alone takes gradients
+  // furthest from fp32's, found by halves, and which of its calls. Empty where none explains a third of
+  // the error.
   std::vector<std::string> culprits() {
-    auto names = op_names();
-    // Casts of the model's own, and what it makes in a low dtype itself.
-    const std::vector<std::string> makers = {"to",       "type_as", "arange",
-                                             "linspace", "full",    "zeros"};
-    const auto error_of = [&](const std::vector<std::string>& ops, std::int64_t call) {
-      const auto outcome = file_.play(
-          last(),
-          {.wide = c10::kFloat, .narrow_ops = ops, .narrow_call = call, .keep_gradients = true});
-      // What is not finite there was not what it was here.
-      return outcome.is_finite() ? gradient_error(outcome.gradients, fp32_.gradients).relative : 0;
+    const auto calls = file_.play(last(), {.find_calls = true}).calls;
+    std::map<std::string, Calls> by_op;
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      if (!calls[i].is_low || calls[i].is_random) continue;
+      const auto [op, is_new] = by_op.try_emplace(calls[i].op);
+      if (is_new) names.push_back(calls[i].op);
+      op->second.push_back(static_cast<std::int64_t>(i));
+    }
+    const auto error_of = [&](const std::vector<std::string>& ops) {
+      Calls all;
+      for (const auto& op : ops) all.insert(all.end(), by_op[op].begin(), by_op[op].end());
+      std::ranges::sort(all);
+      return error_of_calls(all);
     };
-    if (error_of(makers, -1) > error_.relative / 3) names = makers;
     while (names.size() > 1 && file_.may_replay()) {
       const auto middle = names.begin() + static_cast<std::ptrdiff_t>(names.size() / 2);
       const std::vector<std::string> halves[] = {{names.begin(), middle}, {middle, names.end()}};
-      const double errors[] = {error_of(halves[0], -1), error_of(halves[1], -1)};
+      const double errors[] = {error_of(halves[0]), error_of(halves[1])};
       names = halves[errors[0] >= errors[1] ? 0 : 1];
       best_ = std::max(errors[0], errors[1]);
     }
     if (names.size() != 1 || best_ < error_.relative / 3) return {};
     file_.result.trials.push_back(
         {"all in fp32 but " + names[0], "gradients " + percent(best_) + " from fp32's", false});
-    find_call(names[0], error_of);
+    find_place(calls, by_op[names[0]]);
     return names;
   }
 
-  // In which module the call is that does it.
-  template <typename ErrorOf>
-  void find_call(const std::string& op, const ErrorOf& error_of) {
-    const auto& places = modules_[op];
-    double most = 0;
-    for (std::size_t call = 0; call < std::min<std::size_t>(places.size(), 8) && file_.may_replay();
-         ++call) {
-      const double error = error_of({op}, static_cast<std::int64_t>(call));
-      if (error <= most) continue;
-      most = error;
-      module_ = places[call];
-    }
+  double error_of_calls(const Calls& calls) {
+    const auto outcome =
+        file_.play(last(), {.wide = c10::kFloat, .narrow_calls = calls, .keep_gradients = true});
+    // What is not finite there was not what it was here.
+    return outcome.is_finite() ? gradient_error(outcome.gradients, fp32_.gradients).relative : 0;
   }
 
-  // What computes in low precision in the forward pass.
-  std::vector<std::string> op_names() {
+  // In which module the call is that does it, of the calls of one op.
+  void find_place(const std::vector<OpCall>& all, const Calls& calls) {
+    Calls suspects = calls;
+    while (suspects.size() > 1 && file_.may_replay()) {
+      const auto middle = suspects.begin() + static_cast<std::ptrdiff_t>(suspects.size() / 2);
+      const Calls halves[] = {{suspects.begin(), middle}, {middle, suspects.end()}};
+      suspects = halves[error_of_calls(halves[0]) >= error_of_calls(halves[1]) ? 0 : 1];
+    }
+    if (suspects.empty()) return;
+    const auto& op = all[static_cast<std::size_t>(suspects[0])].op;
+    const auto before = std::count_if(all.begin(), all.begin() + suspects[0],
+                                      [&](const OpCall& call) { return call.op == op; });
+    look_at_call(op, before);
+  }
+
+  // What an Inspector says of the n-th call of an op: its module, and whether it overflowed.
+  void look_at_call(const std::string& name, std::int64_t n) {
     Inspector inspector = file_.make_inspector();
     file_.play(last(), {.inspector = &inspector});
-    std::vector<std::string> names;
+    std::int64_t seen = 0;
     for (const auto& op : inspector.ops()) {
-      if (op.pass != Pass::forward || op.in_cast) continue;
-      modules_[op.op].push_back(op.module);
-      if (op.dtype == "fp32" || op.dtype == "fp64") continue;
-      overflowed_[op.op] |= op.inputs_finite && op.output.statistics.infs > 0;
-      if (std::ranges::find(names, op.op) == names.end()) names.push_back(op.op);
+      if (op.pass != Pass::forward || op.in_cast || op.op != name) continue;
+      if (op.inputs_finite && op.output.statistics.infs > 0) overflowed_ = true;
+      if (seen++ == n) module_ = op.module;
     }
-    return names;
   }
 
   const Outcome& fp32_;
   const GradientError& error_;
   double best_ = 0;
-  std::map<std::string, std::vector<std::string>> modules_;  // of each call of an op
-  std::map<std::string, bool> overflowed_;
+  bool overflowed_ = false;
   std::string module_;
 };
 

@@ -96,9 +96,9 @@ class Play {
     widening_ = {variation.wide.value_or(c10::ScalarType::Undefined),
                  variation.wide_ops,
                  low_dtype(),
-                 variation.narrow_ops,
-                 variation.narrow_call,
-                 variation.find_constants ? &outcome_.flushed_constants : nullptr};
+                 variation.narrow_calls,
+                 variation.find_constants ? &outcome_.flushed_constants : nullptr,
+                 nullptr};
   }
 
   Outcome run() {
@@ -163,8 +163,10 @@ class Play {
       }
     }
     const auto device = borrowed_.weights().front().own.device().type();
+    widening_.calls = variation_.find_calls && outcome_.losses.empty() ? &outcome_.calls : nullptr;
     std::optional<WideMode> mode;
-    if (variation_.wide.has_value() || variation_.find_constants) mode.emplace(widening_);
+    if (variation_.wide.has_value() || variation_.find_constants || variation_.find_calls)
+      mode.emplace(widening_);
     if (is_wide_throughout(variation_)) return batch.loss(inputs);
     const auto region = recipe_.autocast(device);
     return batch.loss(inputs);

@@ -4,6 +4,7 @@
 #include <ATen/core/List.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/enum_tag.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -25,7 +26,7 @@ namespace {
 constexpr auto kKey = c10::DispatchKey::TESTING_ONLY_GenericMode;
 
 thread_local const Widening* now = nullptr;
-thread_local std::int64_t narrow_calls = 0;  // made in the present region
+thread_local std::int64_t next_call = 0;  // of the present region
 
 // "exp" of "aten::exp" and of "aten::exp_".
 bool is_among(const std::vector<std::string>& ops, std::string_view name) {
@@ -157,10 +158,67 @@ void round_inputs(const c10::FunctionSchema& schema, torch::jit::Stack& stack) {
   }
 }
 
-bool is_narrowed(std::string_view name) {
-  if (now->narrow == c10::ScalarType::Undefined || !is_among(now->narrow_ops, name)) return false;
-  const auto call = narrow_calls++;
-  return now->narrow_call < 0 || call == now->narrow_call;
+bool is_narrowed(std::int64_t call) {
+  return now->narrow != c10::ScalarType::Undefined &&
+         std::ranges::binary_search(now->narrow_calls, call);
+}
+
+// The dtype of the first floating-point tensor among these; nothing: there is none.
+std::optional<c10::ScalarType> dtype_in(torch::jit::Stack::const_iterator begin,
+                                        torch::jit::Stack::const_iterator end) {
+  const auto is_float = [](const at::Tensor& tensor) {
+    return tensor.defined() && c10::isFloatingType(tensor.scalar_type());
+  };
+  for (auto value = begin; value != end; ++value) {
+    if (value->isTensor() && is_float(value->toTensor())) return value->toTensor().scalar_type();
+    if (!value->isTensorList()) continue;
+    for (const at::Tensor& tensor : value->toTensorVector()) {
+      if (is_float(tensor)) return tensor.scalar_type();
+    }
+  }
+  return std::nullopt;
+}
+
+// A result that is a view of an argument.
+bool gives_view(const c10::FunctionSchema& schema) {
+  return std::ranges::any_of(schema.returns(), [](const c10::Argument& result) {
+    return result.alias_info() != nullptr && !result.alias_info()->isWrite();
+  });
+}
+
+bool is_random(const c10::OperatorHandle& op) {
+  return op.hasTag(at::Tag::nondeterministic_seeded);
+}
+
+// Draws numbers that do not depend on those it is given: randn, rand_like.
+bool draws_alone(const c10::OperatorHandle& op) {
+  if (!is_random(op)) return false;
+  const bool takes_tensor =
+      std::ranges::any_of(op.schema().arguments(), [](const c10::Argument& argument) {
+        return argument.type()->kind() == c10::TypeKind::TensorType;
+      });
+  return !takes_tensor || op.schema().name().ends_with("_like");
+}
+
+void call_noted(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const auto& schema = op.schema();
+  const auto count = static_cast<std::ptrdiff_t>(schema.arguments().size());
+  const auto given = dtype_in(stack->cend() - count, stack->cend());
+  op.callBoxed(stack);
+  const auto results = static_cast<std::ptrdiff_t>(schema.returns().size());
+  const auto gave = dtype_in(stack->cend() - results, stack->cend());
+  const bool is_low = gave.has_value() && is_narrow(*gave, c10::kFloat);
+  const auto& name = schema.name();
+  now->calls->push_back({name.substr(name.find("::") + 2),
+                         is_low && !(gives_view(schema) && gave == given), is_random(op)});
+}
+
+// Draws in the dtype that the training drew in.
+void call_drawing(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  op.callBoxed(stack);
+  const auto results = static_cast<std::ptrdiff_t>(op.schema().returns().size());
+  for (auto result = stack->end() - results; result != stack->end(); ++result)
+    widen(*result, now->wide);
 }
 
 void call_widened(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
@@ -182,12 +240,15 @@ void call_wide(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const auto& name = op.schema().name();
   if (now == nullptr || is_of_the_tensor(name)) return op.callBoxed(stack);
   if (now->flushed != nullptr) note_constants(op.schema(), *stack);
-  if (is_narrowed(name)) {
+  const auto call = next_call++;
+  if (now->calls != nullptr) return call_noted(op, stack);
+  if (is_narrowed(call)) {
     round_inputs(op.schema(), *stack);
     return op.callBoxed(stack);
   }
   const bool is_chosen = now->ops.empty() || is_among(now->ops, name);
   if (now->wide == c10::ScalarType::Undefined || !is_chosen) return op.callBoxed(stack);
+  if (draws_alone(op)) return call_drawing(op, stack);
   call_widened(op, stack);
 }
 
@@ -218,10 +279,10 @@ const Widening* enter(const Widening& widening) {
 }  // namespace
 
 WideMode::WideMode(const Widening& widening)
-    : before_(enter(widening)), calls_before_(std::exchange(narrow_calls, 0)), included_(kKey) {}
+    : before_(enter(widening)), call_before_(std::exchange(next_call, 0)), included_(kKey) {}
 WideMode::~WideMode() {
   now = before_;
-  narrow_calls = calls_before_;
+  next_call = call_before_;
 }
 
 }  // namespace amp::experiment

@@ -10,22 +10,26 @@
 #include <utility>
 #include <vector>
 
+#include "amp/experiment.h"
+
 namespace amp::experiment {
 
 struct Widening {
   // Float or Double: what is narrower becomes this; Undefined: nothing does.
   c10::ScalarType wide = c10::ScalarType::Undefined;
   std::vector<std::string> ops = {};  // only these, by their names without overloads; empty: all
-  // These take their inputs rounded to `narrow`, and what they are asked for in a low dtype they give in it.
+  // These calls of the region, upwards, take their inputs rounded to `narrow`, and what they are asked for in
+  // a low dtype they give in it.
   c10::ScalarType narrow = c10::ScalarType::Undefined;
-  std::vector<std::string> narrow_ops = {};
-  std::int64_t narrow_call = -1;  // of all their calls only this, from 0; -1: all
+  std::vector<std::int64_t> narrow_calls = {};
   // Where constants beside low-precision tensors are put that are zero in their format.
   std::vector<std::pair<std::string, double>>* flushed = nullptr;
+  std::vector<OpCall>* calls = nullptr;  // where all calls of the region are put
 };
 
 // While it lives, each floating-point tensor that an op of this thread is given, and each dtype that an
-// op is asked for, is at least `wide`. An op that writes into a narrower tensor computes wide and rounds
+// op is asked for, is at least `wide`. Random numbers are drawn in the dtype they were drawn in, for another
+// dtype draws others, and then widened. An op that writes into a narrower tensor computes wide and rounds
 // what it wrote. Differentiable; regions nest, and the inner one rules. The Widening must outlive it.
 // StateError in a second copy of libamp, and where another library sits on the dispatch key.
 class WideMode {
@@ -37,7 +41,7 @@ class WideMode {
 
  private:
   const Widening* before_;
-  std::int64_t calls_before_;
+  std::int64_t call_before_;
   c10::impl::IncludeDispatchKeyGuard included_;
 };
 
