@@ -101,8 +101,7 @@ std::string end_of(const Trial& trial) {
 // What fp8 would lose, by what it lost.
 std::string fp8_finding(const Trial& trial, const Comparison& comparison) {
   const auto steps = std::to_string(trial.losses.size());
-  if (trial.ending != Ending::finished)
-    return "fp8 would break it: emulated, " + end_of(trial);
+  if (trial.ending != Ending::finished) return "fp8 would break it: emulated, " + end_of(trial);
   return (comparison.accepted ? "fp8 would do, emulated for " : "fp8 would harm: emulated for ") +
          steps + " steps, " + losses_of(comparison);
 }
@@ -136,9 +135,8 @@ std::vector<std::string> findings(const Advice& advice) {
       continue;
     }
     if (comparison.accepted) continue;
-    list.push_back(
-        "not " + trial.candidate.precision.name + ": " +
-        (trial.ending == Ending::finished ? losses_of(comparison) : end_of(trial)));
+    list.push_back("not " + trial.candidate.precision.name + ": " +
+                   (trial.ending == Ending::finished ? losses_of(comparison) : end_of(trial)));
   }
   for (const auto& op : ranges.too_wide) {
     if (list.size() > 8) break;
@@ -185,10 +183,10 @@ std::string trials_table(const Advice& advice) {
         advice.trials[i].candidate.is_emulated();  // its speed and memory are not fp8's
     rows.push_back(
         {advice.trials[i].candidate.precision.name,
-         i == 0                                          ? "yardstick"
-         : comparison.accepted                           ? "as fp32"
+         i == 0                                      ? "yardstick"
+         : comparison.accepted                       ? "as fp32"
          : advice.trials[i].ending == Ending::failed ? "failed"
-                                                         : "worse than fp32",
+                                                     : "worse than fp32",
          or_dash(comparison.loss),
          i == 0 ? "" : or_dash(comparison.difference, report::with_sign(comparison.difference, 4)),
          i == 0 ? "" : or_dash(comparison.tolerance),

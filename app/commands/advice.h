@@ -15,7 +15,8 @@ namespace ampersand {
 struct Advice {
   Ranges ranges;
   std::optional<bool> deterministic;
-  std::vector<Trial> trials;  // the first in fp32
+  std::vector<Trial> trials;       // the first in fp32
+  std::vector<double> fp32_again;  // losses of fp32 from weights moved by half an ulp of bf16
   std::vector<Comparison> comparisons;
   std::size_t recommended = 0;  // among the trials
   std::optional<std::size_t> runner_up;

@@ -16,12 +16,14 @@
 #include "app/files/folder_lock.h"
 #include "app/files/write_file.h"
 #include "app/inspection/determinism.h"
+#include "app/inspection/reference.h"
 #include "app/inspection/watch.h"
 #include "app/models/model_error.h"
 #include "app/results/machine.h"
 #include "app/results/results.h"
 #include "app/tasks/tasks.h"
 #include "app/terminal/progress.h"
+#include "app/training/interrupt.h"
 
 namespace ampersand {
 namespace {
@@ -168,6 +170,15 @@ class Advising {
     return true;
   }
 
+  // fp32 once more, from weights moved by a little: what its losses differ by is chance.
+  bool run_again(Advice& advice) {
+    Progress progress("advise: fp32, for its noise", settings_.steps);
+    advice.fp32_again =
+        moved_losses(with({parse_precision("fp32")}), settings_, *task_, settings_.steps,
+                     [&](std::int64_t step) { progress.show(step, ""); });
+    return !interrupted();
+  }
+
   // False if it was interrupted.
   bool try_all(Advice& advice, const Watch& watch, const amp::OpPolicy& policy) {
     std::vector<Candidate> list = {{parse_precision("fp32")}};
@@ -185,9 +196,11 @@ class Advising {
       trial.candidate.precision.recipe = with(list[i]).precision.recipe;
       ++run_;
       advice.trials.push_back(std::move(trial));
+      if (i == 0 && !run_again(advice)) return false;
       // bf16 that learns less than fp32 may do with exact sums.
       if (list[i].precision.name != "bf16") continue;
-      if (compared(advice.trials.back(), advice.trials.front()).accepted) continue;
+      if (compared(advice.trials.back(), advice.trials.front(), advice.fp32_again).accepted)
+        continue;
       auto careful = careful_bf16(reductions_of(watch.ops(), policy), policy);
       if (!careful.keep_fp32.empty())
         list.insert(list.begin() + static_cast<std::ptrdiff_t>(i) + 1, std::move(careful));
@@ -199,7 +212,8 @@ class Advising {
   static void choose(Advice& advice) {
     std::vector<std::size_t> good;
     for (std::size_t i = 0; i < advice.trials.size(); ++i) {
-      advice.comparisons.push_back(compared(advice.trials[i], advice.trials.front()));
+      advice.comparisons.push_back(
+          compared(advice.trials[i], advice.trials.front(), advice.fp32_again));
       const bool may_be = i > 0 && !advice.trials[i].candidate.is_emulated();
       if (may_be && advice.comparisons[i].accepted) good.push_back(i);
     }

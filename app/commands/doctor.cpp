@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "amp/checkpoint.h"
 #include "amp/doctor.h"
 #include "amp/error.h"
 #include "amp/version.h"
@@ -24,6 +25,7 @@
 #include "app/inspection/watch.h"
 #include "app/models/model_error.h"
 #include "app/report/inspection_page.h"
+#include "app/results/metrics_file.h"
 #include "app/tasks/tasks.h"
 #include "app/terminal/progress.h"
 #include "app/training/interrupt.h"
@@ -48,7 +50,39 @@ struct Patient {
   Settings settings;
   std::unique_ptr<Task> task;
   std::int64_t steps = kSteps;  // to watch
+  std::vector<std::string> notes = {};
 };
+
+// Whether there is a run that no checkpoint was written of: it went wrong before, say.
+bool has_no_checkpoint(const std::filesystem::path& run) {
+  std::error_code error;
+  return std::filesystem::exists(run / "metrics.jsonl", error) &&
+         !std::filesystem::exists(run / "manifest.json", error) &&
+         !amp::Checkpoint::newest(run / "checkpoints").has_value();
+}
+
+// The run's training from its first step on, as its events tell it.
+Patient retrained_patient(const DoctorOptions& options) {
+  const auto events = read_metrics(std::filesystem::path(options.run) / "metrics.jsonl");
+  const auto is = [](const char* name) {
+    return [name](const json& event) { return event.value("event", "") == name; };
+  };
+  const auto start = std::ranges::find_if(events, is("start"));
+  const auto run = std::ranges::find_if(events, is("run"));
+  if (start == events.end() || run == events.end())
+    throw amp::IoError(options.run, "has neither a checkpoint nor the settings of its training");
+  Patient patient;
+  auto earlier = start->at("settings");
+  earlier.erase("loss_scale");  // the recipe has it
+  auto& settings = patient.settings = resumed_settings(earlier, options.settings);
+  patient.plan.precision = {run->at("precision").get<std::string>(),
+                            amp::Recipe::from_json(run->at("recipe").dump())};
+  patient.plan.seed = run->value("seed", std::uint64_t{0});
+  patient.task = prepare(settings, {}, /*examines=*/true);
+  patient.notes.push_back(
+      "the run has no checkpoint: its training was examined from its first step");
+  return patient;
+}
 
 // Of a training that goes on, --steps are those to watch, and its own length stays, which its learning
 // rate depends on.
@@ -59,6 +93,7 @@ Patient known_patient(const DoctorOptions& options) {
                                  " cannot be combined with a run's folder, whose precision, policy "
                                  "and length stay; leave it out");
   }
+  if (has_no_checkpoint(options.run)) return retrained_patient(options);
   Patient patient;
   auto given = options.settings;
   if (given.is_given("--steps")) patient.steps = given.steps;
@@ -128,8 +163,9 @@ std::optional<amp::ReferenceRun> reference_of(const Patient& patient) {
 
 std::vector<std::string> notes_on(const Patient& patient, const Watch& watch,
                                   std::optional<bool> deterministic) {
-  std::vector<std::string> notes;
-  if (watch.examination().has_value()) notes = watch.examination()->notes;
+  auto notes = patient.notes;
+  if (const auto& examination = watch.examination(); examination.has_value())
+    notes.insert(notes.end(), examination->notes.begin(), examination->notes.end());
   if (!watch.examination_failure().empty())
     notes.push_back("no experiments: " + watch.examination_failure());
   if (deterministic == false)
@@ -261,6 +297,10 @@ int run_doctor(const DoctorOptions& options) {
   if (!options.no_reference) watching.reference = reference_of(patient);
   Watch watch(patient.plan.precision.recipe, watching);
   const auto examination = watch_training(patient, watch);
+  if (interrupted() && watch.evidence().steps.empty()) {
+    std::fprintf(stderr, "ampersand: interrupted before the first step was watched\n");
+    return kInterrupted;
+  }
   if (examination.thrown.has_value()) watch.add_failure(*examination.thrown);
   // What threw without leaving a trace in the numbers is no matter of numbers.
   if (examination.failure && watch.diagnosis().verdict == amp::Verdict::clean)

@@ -52,7 +52,8 @@ int run_eval(const StoredRunOptions& options, bool as_json) {
 }  // namespace
 
 void add_eval(CLI::App& app, Action& action) {
-  auto* command = app.add_subcommand("eval", "Loss, and accuracy or perplexity, of a trained model");
+  auto* command =
+      app.add_subcommand("eval", "Loss, and accuracy or perplexity, of a trained model");
   const auto options = std::make_shared<StoredRunOptions>();
   const auto as_json = std::make_shared<bool>(false);
   add_stored_run_options(*command, *options);

@@ -30,12 +30,12 @@ amp::NamedTensors in_gpt2_layout(const amp::Checkpoint& checkpoint, const amp::N
   const auto state = run_state_of(checkpoint);
   const auto& settings = state.settings;
   if (settings.model != "gpt")
-    throw amp::InvalidArgument("--format gpt2 is for --model gpt, and this one is " + settings.model +
-                               "; use --format safetensors");
+    throw amp::InvalidArgument("--format gpt2 is for --model gpt, and this one is " +
+                               settings.model + "; use --format safetensors");
   const auto& shape = state.task.at("shape");
-  const auto model = make_model("gpt",
-                                {.vocabulary = shape.at("vocabulary"), .context = shape.at("context")},
-                                settings.sizes);
+  const auto model =
+      make_model("gpt", {.vocabulary = shape.at("vocabulary"), .context = shape.at("context")},
+                 settings.sizes);
   model->load(own);
   return gpt2_weights(dynamic_cast<const Gpt&>(*model->module()));
 }
@@ -76,9 +76,10 @@ void add_export(CLI::App& app, Action& action) {
       ->required();
   command->add_option("--dtype", o->dtype, "fp32, bf16 or fp16")->capture_default_str();
   command
-      ->add_option("--format", o->format,
-                   "safetensors; state_dict: what torch.load(FILE, weights_only=True) reads; or gpt2: "
-                   "safetensors in GPT-2's layout, of a gpt")
+      ->add_option(
+          "--format", o->format,
+          "safetensors; state_dict: what torch.load(FILE, weights_only=True) reads; or gpt2: "
+          "safetensors in GPT-2's layout, of a gpt")
       ->capture_default_str();
   command->add_option("--output", o->output,
                       "The file (default: weights-DTYPE.safetensors or .pt)");

@@ -83,6 +83,33 @@ std::vector<std::string> layer_name(const json& row) {
 
 std::vector<std::string> parameter_name(const json& row) { return {row.at("name")}; }
 
+// The calls at which the error grows most, in their order.
+std::string end_to_end_table(const json& calls) {
+  const auto growth = [](const json& call) {
+    return call.at("relative_error").is_number() && call.at("before").is_number()
+               ? call.at("relative_error").get<double>() - call.at("before").get<double>()
+               : 0.0;
+  };
+  std::vector<std::size_t> order(calls.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::ranges::stable_sort(
+      order, [&](std::size_t a, std::size_t b) { return growth(calls[a]) > growth(calls[b]); });
+  if (order.size() > kRows) order.resize(kRows);
+  std::ranges::sort(order);
+  std::vector<std::vector<std::string>> rows;
+  for (const auto i : order) {
+    const auto& call = calls[i];
+    const auto module = call.at("module").get<std::string>();
+    rows.push_back({call.at("op").get<std::string>(),
+                    module.empty() ? "" : (call.at("after") == true ? "after " : "") + module,
+                    percent(call.at("before")), percent(call.at("relative_error"))});
+  }
+  return table_html({"Op", "Layer", "Error before", "Error after"}, rows) +
+         "<p class=\"note\">The forward pass beside one in fp32 from the same inputs and weights: "
+         "what came "
+         "before an op is a part of its error. The ops at which it grows most.</p>\n";
+}
+
 }  // namespace
 
 LiveComparison::LiveComparison(std::filesystem::path folder, const Settings& settings,
@@ -131,6 +158,9 @@ json LiveComparison::add(const RunPlan& plan, const Watch& watch) {
            "the "
            "distance of neighbouring numbers in the format. Lost: Inf or NaN where fp32 has a "
            "number.</p>\n"}};
+  if (!beside.at("end_to_end").empty())
+    page.sections.emplace_back("From the model's inputs on",
+                               end_to_end_table(beside.at("end_to_end")));
   const auto& layers = beside.at("layers");
   page.tail = {
       {"Gradients of the parameters furthest from fp32",

@@ -51,8 +51,9 @@ void add_predict(CLI::App& app, Action& action) {
   auto& how = o->continuation;
   add_stored_run_options(*command, o->run);
   command->add_option("--output", o->output, "A file (default: standard output)");
-  auto* prompt = command->add_option("--prompt", how.prompt,
-                                     "Continue this text; \"\": begin one (models of text); or translate it");
+  auto* prompt =
+      command->add_option("--prompt", how.prompt,
+                          "Continue this text; \"\": begin one (models of text); or translate it");
   command->add_option("--tokens", how.tokens, "How many tokens to add")->capture_default_str();
   command
       ->add_option("--temperature", how.temperature,

@@ -6,8 +6,7 @@
 
 namespace ampersand {
 
-Resumption resume_run(const std::filesystem::path& run, const Settings& given,
-                      bool examines) {
+Resumption resume_run(const std::filesystem::path& run, const Settings& given, bool examines) {
   Resumption resumption;
   auto& [plan, settings, task] = resumption;
   plan.resume = find_checkpoint(run);

@@ -57,8 +57,8 @@ int begin(Settings settings, const std::string& precision_name) {
 }
 
 void check_resumable(const Settings& settings) {
-  for (const char* option : {"--output", "--overwrite", "--precision", "--recipe", "--policy",
-                             "--init"}) {
+  for (const char* option :
+       {"--output", "--overwrite", "--precision", "--recipe", "--policy", "--init"}) {
     if (settings.is_given(option))
       throw amp::InvalidArgument(std::string(option) +
                                  " cannot be combined with --resume, which goes on in the folder, "
@@ -90,9 +90,10 @@ void add_train(CLI::App& app, Action& action) {
   const auto settings = std::make_shared<Settings>();
   const auto precision = std::make_shared<std::string>("fp32");
   command
-      ->add_option("--precision", *precision,
-                   "fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated (tf32, bf16, fp16, "
-                   "e4m3, e5m2, fp8), or Apex's O0 to O3")
+      ->add_option(
+          "--precision", *precision,
+          "fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated (tf32, bf16, fp16, "
+          "e4m3, e5m2, fp8), or Apex's O0 to O3")
       ->capture_default_str();
   command->add_option("--recipe", settings->recipe,
                       "A recipe file instead of a precision (recipe.json of a run is one)");

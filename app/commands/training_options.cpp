@@ -118,8 +118,9 @@ void add_length_options(CLI::App& command, Settings& s) {
 }
 
 void add_scaling_options(CLI::App& command, Settings& s) {
-  command.add_option("--policy", s.policy,
-                     "A policy file: which op or module runs in which precision (docs/autocast.md)");
+  command.add_option(
+      "--policy", s.policy,
+      "A policy file: which op or module runs in which precision (docs/autocast.md)");
   command.add_option("--loss-scale", s.loss_scale,
                      "dynamic, or N for a fixed scale (default: by precision)");
   command

@@ -158,10 +158,12 @@ json beside_fp32_json(const Watch& watch) {
     first = op_json(departure->op, format);
     first["step"] = departure->step;
   }
+  json sentences = {departure.has_value() ? departure_sentence(watch) : agreement_sentence(watch),
+                    gradients_sentence(watch)};
+  if (!watch.end_to_end_sentence().empty()) sentences.push_back(watch.end_to_end_sentence());
   return {{"format", amp::name_of(format)},
-          {"sentences",
-           {departure.has_value() ? departure_sentence(watch) : agreement_sentence(watch),
-            gradients_sentence(watch)}},
+          {"sentences", sentences},
+          {"end_to_end", watch.end_to_end()},
           {"first_departure", first},
           {"layers", layers_json(watch.shadows(), format)},
           {"ops", ops},

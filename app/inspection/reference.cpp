@@ -1,6 +1,10 @@
 // The same training in fp32.
 #include "app/inspection/reference.h"
 
+#include <ATen/Context.h>
+#include <ATen/ops/rand.h>
+#include <c10/core/GradMode.h>
+
 #include <cmath>
 #include <utility>
 
@@ -9,14 +13,24 @@
 namespace ampersand {
 namespace {
 
-constexpr std::int64_t kEnough = 3;  // losses that are no numbers, in a row
+constexpr std::uint64_t kMoved = 0x5eed;  // of the weights' moves
+constexpr std::int64_t kEnough = 3;       // losses that are no numbers, in a row
 
 class Losses : public StepObserver {
  public:
-  Losses(std::int64_t steps, std::function<void(std::int64_t)> show)
-      : steps_(steps), show_(std::move(show)) {}
+  Losses(std::int64_t steps, bool moves, std::function<void(std::int64_t)> show)
+      : steps_(steps), moves_(moves), show_(std::move(show)) {}
 
-  void begin_training(Model&, amp::TrainStep&) override {}
+  void begin_training(Model& model, amp::TrainStep&) override {
+    if (!moves_) return;
+    const c10::NoGradGuard no_grad;
+    auto generator = at::globalContext().defaultGenerator(at::kCPU).clone();
+    generator.set_current_seed(kMoved);
+    for (auto& parameter : model.parameters()) {
+      const auto by = at::rand(parameter.sizes(), generator, at::kDouble).sub_(0.5);
+      parameter.mul_(by.mul_(0x1p-7).add_(1).to(parameter.device()));
+    }
+  }
   void begin_step(std::int64_t, double) override {}
   bool end_step(const amp::StepReport& report) override {
     run_.losses.push_back(report.loss().item<double>());
@@ -34,19 +48,17 @@ class Losses : public StepObserver {
 
  private:
   std::int64_t steps_, wrong_ = 0;
+  bool moves_;
   std::function<void(std::int64_t)> show_;
   amp::ReferenceRun run_;
 };
 
-}  // namespace
-
-amp::ReferenceRun reference_run(RunPlan plan, const Settings& settings, const Task& task,
-                                std::int64_t steps, const std::function<void(std::int64_t)>& show) {
+amp::ReferenceRun run_fp32(RunPlan plan, const Settings& settings, const Task& task,
+                           Losses& losses) {
   plan.precision = parse_precision("fp32");
   plan.checkpoints.clear();
   plan.evaluates = false;
   plan.showpieces = false;
-  Losses losses(steps, show);
   plan.observer = &losses;
   try {
     train(plan, settings, task, [](const nlohmann::json&) {});
@@ -54,6 +66,21 @@ amp::ReferenceRun reference_run(RunPlan plan, const Settings& settings, const Ta
     losses.run().failed = true;
   }
   return std::move(losses.run());
+}
+
+}  // namespace
+
+amp::ReferenceRun reference_run(RunPlan plan, const Settings& settings, const Task& task,
+                                std::int64_t steps, const std::function<void(std::int64_t)>& show) {
+  Losses losses(steps, false, show);
+  return run_fp32(std::move(plan), settings, task, losses);
+}
+
+std::vector<double> moved_losses(RunPlan plan, const Settings& settings, const Task& task,
+                                 std::int64_t steps,
+                                 const std::function<void(std::int64_t)>& show) {
+  Losses losses(steps, true, show);
+  return run_fp32(std::move(plan), settings, task, losses).losses;
 }
 
 }  // namespace ampersand

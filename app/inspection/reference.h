@@ -13,4 +13,9 @@ namespace ampersand {
 amp::ReferenceRun reference_run(RunPlan plan, const Settings& settings, const Task& task,
                                 std::int64_t steps, const std::function<void(std::int64_t)>& show);
 
+// Its losses where the weights are moved first, each by at most half an ulp of bf16: as far as rounding moves them,
+// but once and by chance. How far they lie from the others is a training's noise.
+std::vector<double> moved_losses(RunPlan plan, const Settings& settings, const Task& task,
+                                 std::int64_t steps, const std::function<void(std::int64_t)>& show);
+
 }  // namespace ampersand

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "amp/doctor.h"
 #include "amp/error.h"
 
 namespace ampersand {
@@ -52,21 +53,6 @@ void add_once(std::vector<std::string>& list, const std::string& name) {
   if (std::ranges::find(list, name) == list.end()) list.push_back(name);
 }
 
-double mean(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double value : values) sum += value;
-  return values.empty() ? std::nan("") : sum / static_cast<double>(values.size());
-}
-
-double standard_error(const std::vector<double>& values) {
-  if (values.size() < 2) return 0;
-  const double center = mean(values);
-  double sum = 0;
-  for (const double value : values) sum += (value - center) * (value - center);
-  const auto n = static_cast<double>(values.size());
-  return std::sqrt(sum / (n - 1) / n);
-}
-
 }  // namespace
 
 std::vector<std::string> reductions_of(const std::vector<amp::OpSummary>& ops,
@@ -105,24 +91,15 @@ Candidate careful_bf16(const std::vector<std::string>& reductions, const amp::Op
   return candidate;
 }
 
-Comparison compared(const Trial& trial, const Trial& fp32) {
+Comparison compared(const Trial& trial, const Trial& fp32, const std::vector<double>& again) {
+  const auto losses = amp::compare_losses(trial.losses, {.losses = fp32.losses, .again = again});
   Comparison result;
-  const auto steps = std::min(trial.losses.size(), fp32.losses.size());
-  const auto last = std::max<std::size_t>(1, steps / 4);
-  std::vector<double> own, reference, differences;
-  for (std::size_t i = steps - std::min(last, steps); i < steps; ++i) {
-    own.push_back(trial.losses[i]);
-    reference.push_back(fp32.losses[i]);
-    differences.push_back(trial.losses[i] - fp32.losses[i]);
-  }
-  result.loss = mean(own);
-  result.fp32_loss = mean(reference);
-  result.difference = result.loss - result.fp32_loss;
-  const double first = fp32.losses.empty() ? 0 : std::abs(fp32.losses.front());
-  result.tolerance =
-      std::max({0.05 * std::abs(result.fp32_loss), 0.02 * first, 2 * standard_error(differences)});
-  result.accepted = trial.ending == Ending::finished && steps > 0 && std::isfinite(result.loss) &&
-                    result.difference <= result.tolerance;
+  result.loss = losses.loss;
+  result.fp32_loss = losses.fp32_loss;
+  result.difference = losses.loss - losses.fp32_loss;
+  result.tolerance = losses.tolerance;
+  result.accepted = trial.ending == Ending::finished && !trial.losses.empty() &&
+                    std::isfinite(result.loss) && !losses.is_worse;
   return result;
 }
 

@@ -32,13 +32,12 @@ struct Trial {
 struct Comparison {
   double loss = 0, fp32_loss = 0;  // means of the last quarter
   double difference = 0;
-  // The largest of 5 % of fp32's loss, 2 % of the loss that training began with, and two standard errors of
-  // the difference.
-  double tolerance = 0;
+  double tolerance = 0;  // amp::compare_losses
   bool accepted =
       false;  // it finished, with a loss that is not higher than fp32's by more than that
 };
-Comparison compared(const Trial& trial, const Trial& fp32);
+// again: of the same fp32 training with its weights moved by half an ulp of bf16.
+Comparison compared(const Trial& trial, const Trial& fp32, const std::vector<double>& again);
 
 // The candidates besides fp32: bf16 first; then, where the ranges allow it, fp16 with its initial scale, and
 // with the ops that are too wide for it in fp32.

@@ -42,6 +42,17 @@ std::optional<amp::Doctor> doctor_of(Model& model, amp::TrainStep& step,
   return doctor;
 }
 
+// What the model threw, without the program's words around it.
+std::exception_ptr cause_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const ModelError& told) {
+    return told.cause();
+  } catch (...) {
+    return error;
+  }
+}
+
 // "linear" of "linear.default".
 std::string without_overload(const std::string& op) { return op.substr(0, op.find('.')); }
 
@@ -72,17 +83,22 @@ void Watch::begin_training(Model& model, amp::TrainStep& step) {
       doctor_->set_reference(*options_.reference);
   }
   if (!doctor_.has_value()) inspector_.emplace(inspector_of(model, step, options));
+  if (compares_gradients()) end_to_end_ = EndToEnd::of(model, step);
   inspector().add_names(step.weights());
   inspector().set_dynamic_scaling(dynamic_scaling_);
 }
 
 void Watch::keep(const Batch& batch, Model& model) {
-  if (!doctor_.has_value()) return;
+  if (!doctor_.has_value() && !end_to_end_.has_value()) return;
   inputs_ = batch.inputs;
   inputs_.insert(inputs_.end(), batch.targets.begin(), batch.targets.end());
   loss_ = [&model, count = batch.inputs.size()](at::TensorList all) {
     const auto targets = all.begin() + static_cast<std::ptrdiff_t>(count);
-    return model.loss(model.forward({all.begin(), targets}), {targets, all.end()});
+    try {
+      return model.loss(model.forward({all.begin(), targets}), {targets, all.end()});
+    } catch (const ModelError& error) {
+      std::rethrow_exception(error.cause());
+    }
   };
 }
 
@@ -97,6 +113,7 @@ void Watch::expect(const std::vector<at::Tensor>& parameters,
 
 void Watch::begin_step(std::int64_t step, double loss_scale) {
   step_ = step;
+  if (end_to_end_.has_value()) end_to_end_->look_at(step, inputs_, loss_);
   if (doctor_.has_value()) {
     doctor_->begin_step(step, inputs_, loss_);
   } else {
@@ -116,10 +133,11 @@ bool Watch::end_step(const amp::StepReport& report) {
 }
 
 std::optional<amp::Thrown> Watch::fail_step(const std::exception_ptr& error) {
+  const auto cause = cause_of(error);
   if (doctor_.has_value()) {
-    doctor_->fail_step(error);
+    doctor_->fail_step(cause);
   } else {
-    inspector_->fail_step(error);
+    inspector_->fail_step(cause);
   }
   take_map();
   return inspector().evidence().steps.back().thrown;
@@ -174,6 +192,11 @@ void Watch::end_training() noexcept {
   shadows_ = inspector().shadow_summary();
   departure_ = inspector().first_departure();
   if (doctor_.has_value()) examine();
+  if (end_to_end_.has_value()) {
+    end_to_end_rows_ = end_to_end_->as_json();
+    end_to_end_sentence_ = end_to_end_->sentence();
+  }
+  end_to_end_.reset();
   inspector_.reset();
   doctor_.reset();
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <exception>
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>
@@ -11,6 +11,7 @@
 #include "amp/doctor.h"
 #include "amp/inspect.h"
 #include "amp/recipe.h"
+#include "app/inspection/end_to_end.h"
 #include "app/inspection/heat_map.h"
 #include "app/training/precision.h"
 #include "app/training/step_observer.h"
@@ -60,6 +61,9 @@ class Watch : public StepObserver {
   const std::vector<std::pair<std::string, amp::Deviation>>& gradient_deviations() const {
     return gradient_deviations_;
   }
+  // Low precision beside fp32 from the model's inputs on: [{...}] of EndToEnd and a sentence. Empty unless compared.
+  const nlohmann::json& end_to_end() const { return end_to_end_rows_; }
+  const std::string& end_to_end_sentence() const { return end_to_end_sentence_; }
   amp::Format format() const { return format_; }
   // Whose ulps tell how far an op is from fp32.
   amp::Format shadow_format() const { return shadow_format_; }
@@ -89,7 +93,8 @@ class Watch : public StepObserver {
   bool dynamic_scaling_, has_fp32_weights_;
   std::optional<amp::Inspector> inspector_;
   std::optional<amp::Doctor> doctor_;  // or else this, which has one
-  std::vector<at::Tensor> inputs_;     // of the micro-batch, and its targets
+  std::optional<EndToEnd> end_to_end_;
+  std::vector<at::Tensor> inputs_;  // of the micro-batch, and its targets
   amp::TrainStep::Loss loss_;
   std::int64_t step_ = 0, seen_ = 0;
   amp::Evidence evidence_;
@@ -99,6 +104,8 @@ class Watch : public StepObserver {
   std::vector<amp::ShadowRecord> shadows_;
   std::optional<amp::Inspector::Departure> departure_;
   std::vector<std::pair<std::string, amp::Deviation>> gradient_deviations_;
+  nlohmann::json end_to_end_rows_ = nlohmann::json::array();
+  std::string end_to_end_sentence_;
   std::optional<amp::Examination> examination_;
   std::string examination_failure_;
 };

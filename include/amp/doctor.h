@@ -58,6 +58,17 @@ struct ReferenceRun {
   std::vector<double> again = {};
 };
 
+// The losses of a training beside those of fp32: means over the last quarter of the steps that both have.
+struct LossComparison {
+  double loss = 0, fp32_loss = 0;
+  // How far above fp32's a loss may lie by chance. Where fp32 was run again: three times as far as its own two
+  // runs lie apart, at least half a percent of its first loss. Else 5 % of fp32's and 2 % of its
+  // first. In both cases at least two standard errors of the difference step by step.
+  double tolerance = 0;
+  bool is_worse = false;  // it lies further above, or is NaN
+};
+AMP_API LossComparison compare_losses(const std::vector<double>& losses, const ReferenceRun& fp32);
+
 struct Examination {
   Diagnosis diagnosis = {};
   std::vector<TrialRecord> trials = {};

@@ -54,9 +54,15 @@ struct Variation {
 
 // An op that the loss function called, whatever it calls itself.
 struct OpCall {
-  std::string op = {};  // "layer_norm"
+  std::string op = {};         // "layer_norm"
+  std::string parameter = {};  // the first among its inputs: "blocks.0.norm.weight"; empty: none
+  // Of its first floating-point result; Undefined: it gave none.
+  c10::ScalarType dtype = c10::ScalarType::Undefined;
   bool is_low = false;  // gave floating-point numbers below fp32, which are not a view of its input
+  bool is_view = false;    // gave a view of its input
   bool is_random = false;  // drew numbers
+  at::Tensor sample =
+      {};  // of its floating-point result, fp32: 4096 numbers at most, evenly spaced
 };
 
 // What came of it.
@@ -76,10 +82,14 @@ struct Outcome {
   std::vector<std::string> non_finite =
       {};                       // parameters whose gradients were not, in the first such
   NamedTensors gradients = {};  // of the first micro-batch, unscaled, in fp64
+  NamedTensors moves = {};  // with keep_gradients: what the steps added to each parameter, in fp64
   NamedTensors buffers_before = {}, buffers = {};  // floating-point ones, in fp64, around the steps
+  std::vector<std::string> low_buffers = {};       // those that were below fp32
   // Constants that an op was given beside low-precision numbers and that are zero in their format.
   std::vector<std::pair<std::string, double>> flushed_constants = {};
   std::vector<OpCall> calls = {};  // of the first micro-batch, in order
+  // Parameters that require a gradient and got none, in the first micro-batch.
+  std::vector<std::string> without_gradient = {};
   std::optional<Thrown> thrown = {};
 
   // Neither threw nor gave Inf or NaN; steps that were skipped while a scale was found are none.
@@ -133,6 +143,11 @@ class AMP_API Experiment {
   std::optional<std::int64_t> outlier(std::int64_t step) const;
   std::int64_t samples(std::int64_t step) const;  // of the micro-batch; 0: not known
   std::int64_t replays() const;                   // micro-batches played up to now
+  // The first buffer of a kept state that is not finite; "": none.
+  std::string non_finite_buffer(std::int64_t step) const;
+  bool has_finite_inputs(std::int64_t step) const;  // of a kept micro-batch; false: it is not kept
+  // Of the model's parameters: how many numbers require a gradient, and how many there are.
+  std::pair<std::int64_t, std::int64_t> trained_numbers() const;
   // Plays from the state before `step`.
   Outcome play(std::int64_t step, const Variation& variation = {});
   // Plays it as it was, twice. False: the replays differ from each other or from this loss.

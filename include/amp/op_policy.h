@@ -28,9 +28,9 @@ enum class CastRule : std::uint8_t {
   fp32_set_opt_dtype,  // dtype= becomes fp32 if it was left out and the first tensor is eligible
   fp32_append_dtype,   // norm without dtype=: computes and returns fp32 if the tensor is eligible
   promote,             // eligible tensors become the widest of theirs; fp16 with bf16 becomes fp32
-  fp32_inside,         // reads low precision, computes in fp32 inside, else (softmax) is cast to fp32
-  keep,                // nothing is cast here; ops that it is made of follow their own rules
-  banned,              // throws UnsupportedError
+  fp32_inside,  // reads low precision, computes in fp32 inside, else (softmax) is cast to fp32
+  keep,         // nothing is cast here; ops that it is made of follow their own rules
+  banned,       // throws UnsupportedError
 };
 
 // A rule for every op that torch's autocast lists on any device, for ops that are added by name, and for

@@ -25,8 +25,15 @@ struct CaseFile {
   const DoctorOptions& options;
   MakeInspector make_inspector;
   std::optional<ReferenceRun> reference = {};
-  std::int64_t at = -1;    // the step whose gradients are looked at; -1: the last
-  bool is_script = false;  // TorchScript, which is recorded without its optimising executor
+  std::int64_t at = -1;  // the step whose gradients are looked at; -1: the last
+  // How far gradients are from fp32's at a step, where it is that which is to be cured.
+  struct GradientFault {
+    std::int64_t step = 0;
+    double error = 0;
+  };
+  std::optional<GradientFault> gradient_fault = {};
+  bool model_casts = false;  // a training in fp32 whose model itself computes in low precision
+  bool is_script = false;    // TorchScript, which is recorded without its optimising executor
   Examination result = {};
 
   bool may_replay() const { return result.replays < options.replays; }
@@ -42,6 +49,7 @@ struct CaseFile {
     return recipe.compute_dtype == c10::kFloat && recipe.model_dtype == c10::kFloat &&
            !recipe.emulate.has_value();
   }
+  bool has_low_precision() const { return !computes_in_fp32() || model_casts; }
   bool is_scaled() const { return recipe.loss_scaling != LossScaling::none; }
 };
 
@@ -56,6 +64,7 @@ double tolerance_of(const std::vector<double>& losses, const std::vector<double>
 
 // Each finds the diagnosis and puts the remedies that may help into the case's.
 void explain_fault(CaseFile& file, const Focus& focus);  // false alarm: verdict clean
+bool explain_hidden_overflow(CaseFile& file);
 void explain_silence(CaseFile& file);
 // Whether low precision takes gradients from fp32's, `fp32`, at the step that is looked at.
 bool explain_precision(CaseFile& file, const Outcome& fp32);
@@ -78,6 +87,7 @@ Remedy in_fp32(const Recipe& recipe);
 Remedy with_ops_in_fp32(const Recipe& recipe, const std::vector<std::string>& ops);
 Remedy with_module_in_fp32(const Recipe& recipe, const std::string& module);
 Remedy with_dynamic_scale(const Recipe& recipe);
+Remedy with_initial_scale(const Recipe& recipe, double scale);
 Remedy with_scale(const Recipe& recipe, double scale);
 Remedy with_learning_rate(double factor);
 Remedy with_clipping(const Recipe& recipe, double norm);

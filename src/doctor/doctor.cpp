@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <type_traits>
 #include <utility>
 
 #include "amp/error.h"
 #include "src/doctor/case_file.h"
 #include "src/doctor/focus.h"
+#include "src/doctor/source_line.h"
 #include "src/inspect/words.h"
 
 namespace amp {
@@ -36,8 +38,11 @@ struct Doctor::Impl {
   Experiment experiment;
   std::optional<ReferenceRun> reference;
   bool is_script;
+  std::function<std::string(const std::string& module, const std::string& op)> source_of = {};
   std::int64_t step = 0;
   std::int64_t pinned = -1;  // where the present row of bad steps begins
+  // Places of overflows that no loss shows, and their first steps, which are kept.
+  std::map<std::string, std::int64_t> hidden = {};
   std::optional<Examination> examination;
 
   template <typename Module>
@@ -53,6 +58,10 @@ struct Doctor::Impl {
         inspector(model, options.inspector),
         experiment(model, trains, options.experiment),
         is_script(std::is_same_v<Module, torch::jit::Module>) {
+    if constexpr (std::is_same_v<Module, torch::jit::Module>)
+      source_of = [&model](const std::string& module, const std::string& op) {
+        return doctor::source_line(model, module, op);
+      };
     inspector.add_names(trains.weights());
     inspector.set_dynamic_scaling(trains.recipe().loss_scaling == LossScaling::dynamic);
   }
@@ -67,14 +76,25 @@ struct Doctor::Impl {
   void pin() {
     const auto& steps = inspector.evidence().steps;
     if (steps.empty()) return;
+    if (const auto& fault = steps.back().hidden_overflow; fault.has_value() && hidden.size() < 2) {
+      if (hidden.try_emplace(fault->module + " " + fault->op, step).second) experiment.pin(step);
+    }
     const bool wrong = doctor::went_wrong(steps.back());
     if (wrong && pinned < 0) {
       pinned = step;
       experiment.pin(step);
+      experiment.pin(step - 1);  // which may have ruined the weights
     } else if (!wrong && pinned >= 0) {
-      if (!keeps(steps)) experiment.unpin(pinned);
+      if (!keeps(steps)) {
+        unpin(pinned);
+        unpin(pinned - 1);
+      }
       pinned = -1;
     }
+  }
+  void unpin(std::int64_t at) {
+    const auto is_hidden = [&](const auto& place) { return place.second == at; };
+    if (std::ranges::none_of(hidden, is_hidden)) experiment.unpin(at);
   }
   // What is to be explained whether or not it lasts.
   bool keeps(const std::vector<StepEvidence>& steps) const {
@@ -95,12 +115,14 @@ struct Doctor::Impl {
 
   const Examination& examine() {
     if (examination.has_value()) return *examination;
-    const auto evidence = inspector.evidence();
+    auto evidence = inspector.evidence();
     doctor::CaseFile file{experiment, evidence,       train_step.recipe(),
                           options,    make_inspector, reference};
     file.is_script = is_script;
     bool is_whole = true;
     try {
+      look_before(file, evidence);
+      file.model_casts = file.computes_in_fp32() && has_low_calls(file);
       experiment_on(file);
     } catch (const doctor::Cancelled&) {
       is_whole = false;
@@ -110,16 +132,44 @@ struct Doctor::Impl {
     return examination.emplace(std::move(file.result));
   }
 
+  // Of a step that was not recorded and left weights that are not finite, a replay tells what happened.
+  void look_before(doctor::CaseFile& file, Evidence& evidence) const {
+    auto& steps = evidence.steps;
+    for (std::size_t i = 1; i < steps.size(); ++i) {
+      const auto& fault = steps[i].non_finite;
+      const bool was_ruined =
+          fault.has_value() && fault->origin == FirstNonFinite::Origin::parameter;
+      if (!was_ruined) continue;
+      auto& before = steps[i - 1];
+      if (before.recorded || doctor::went_wrong(before)) return;
+      auto recorder = make_inspector();
+      file.play(before.step, {.inspector = &recorder});
+      const auto& seen = recorder.evidence().steps;
+      if (!seen.empty() && seen.front().non_finite.has_value())
+        before.non_finite = seen.front().non_finite;
+      return;
+    }
+  }
+
+  static bool has_low_calls(doctor::CaseFile& file) {
+    const auto steps = file.experiment.steps();
+    if (steps.empty()) return false;
+    const auto calls = file.experiment.play(steps.back(), {.find_calls = true}).calls;
+    return std::ranges::any_of(calls, &OpCall::is_low);
+  }
+
   static void experiment_on(doctor::CaseFile& file) {
     for (const auto& focus : doctor::foci_of(file.evidence)) {
       doctor::explain_fault(file, focus);
       if (file.result.diagnosis.verdict != Verdict::clean || !file.may_replay()) break;
     }
-    if (file.result.diagnosis.verdict == Verdict::clean) doctor::explain_silence(file);
+    if (file.result.diagnosis.verdict != Verdict::clean) return;
+    if (file.has_low_precision() && doctor::explain_hidden_overflow(file)) return;
+    doctor::explain_silence(file);
   }
 
   // The sentence ends with what to do, if something is known to help.
-  static void finish(doctor::CaseFile& file, const Evidence& evidence, bool is_whole) {
+  void finish(doctor::CaseFile& file, const Evidence& evidence, bool is_whole) const {
     auto& result = file.result;
     auto& diagnosis = result.diagnosis;
     if (diagnosis.verdict == Verdict::clean) {
@@ -133,11 +183,20 @@ struct Doctor::Impl {
       result.remedies.clear();
       return;
     }
+    if (source_of) diagnosis.source = source_of(diagnosis.module, diagnosis.op);
+    if (!diagnosis.source.empty())
+      result.notes.push_back(diagnosis.op + " is at " + diagnosis.source);
+    if (!diagnosis.place.empty())
+      result.notes.push_back("the numbers that are not finite lie at " + diagnosis.place);
     const auto& remedies = result.remedies;
-    if (!remedies.empty() && (remedies.front().cures || remedies.front().steps == 0)) {
-      const auto old = "; " + diagnosis.remedy;
-      if (!diagnosis.remedy.empty() && diagnosis.sentence.ends_with(old))
-        diagnosis.sentence.resize(diagnosis.sentence.size() - old.size());
+    if (remedies.empty()) return;
+    const auto old = "; " + diagnosis.remedy;
+    if (!diagnosis.remedy.empty() && diagnosis.sentence.ends_with(old))
+      diagnosis.sentence.resize(diagnosis.sentence.size() - old.size());
+    diagnosis.remedy.clear();
+    if (!remedies.front().cures && remedies.front().steps > 0) {
+      diagnosis.sentence += "; nothing that was tried cures it";
+    } else {
       diagnosis.remedy = remedies.front().advice;
       if (remedies.front().cures) diagnosis.remedy += " (tried: " + remedies.front().outcome + ")";
       diagnosis.sentence += "; " + diagnosis.remedy;

@@ -46,7 +46,8 @@ GradientError gradient_error(const NamedTensors& own, const NamedTensors& fp32) 
   return result;
 }
 
-std::string stale_buffer(const Moved& own, const Moved& fp32) {
+std::string stale_buffer(const Moved& own, const Moved& fp32,
+                         const std::vector<std::string>& candidates) {
   const auto movement = [](const Moved& moved) {
     std::map<std::string, double> found;
     for (std::size_t i = 0; i < std::min(moved.before.size(), moved.after.size()); ++i) {
@@ -59,9 +60,40 @@ std::string stale_buffer(const Moved& own, const Moved& fp32) {
   };
   auto here = movement(own);
   for (const auto& [name, wanted] : movement(fp32)) {
-    if (std::isfinite(wanted) && wanted > 1e-3 && here[name] < 0.2 * wanted) return name;
+    const bool is_low = std::ranges::find(candidates, name) != candidates.end();
+    if (is_low && std::isfinite(wanted) && wanted > 1e-3 && here[name] < 0.2 * wanted) return name;
   }
   return {};
+}
+
+Stuck stuck_weights(const NamedTensors& own, const NamedTensors& fp32,
+                    const NamedTensors& gradients) {
+  const auto mine = by_name(own), slopes = by_name(gradients);
+  const auto fall = [](const at::Tensor& slope, const at::Tensor& move) {
+    return -slope.mul(move).sum().item<double>();
+  };
+  double all = 0, gained = 0, most = 0;
+  for (const auto& [name, wanted] : fp32) {
+    const auto slope = slopes.find(name), move = mine.find(name);
+    if (slope == slopes.end() || move == mine.end()) continue;
+    all += fall(slope->second, wanted);
+    gained += fall(slope->second, move->second);
+    most = std::max(most, fall(slope->second, wanted));
+  }
+  Stuck result;
+  if (!(all > 0)) return result;
+  result.lost = 1 - gained / all;
+  double least = 0.1;
+  for (const auto& [name, wanted] : fp32) {
+    const auto slope = slopes.find(name), move = mine.find(name);
+    if (slope == slopes.end() || move == mine.end()) continue;
+    if (fall(slope->second, wanted) < 0.1 * most) continue;
+    const double ratio = std::sqrt(squares(move->second) / std::max(squares(wanted), 1e-300));
+    if (ratio >= least) continue;
+    least = ratio;
+    result.parameter = name;
+  }
+  return result;
 }
 
 Vanished vanished_parameters(const NamedTensors& gradients) {

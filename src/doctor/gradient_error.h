@@ -3,6 +3,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "amp/train_step.h"
 
@@ -15,12 +16,24 @@ struct GradientError {
 };
 GradientError gradient_error(const NamedTensors& own, const NamedTensors& fp32);
 
-// A buffer that moves in fp32, by a thousandth of its size at least, and by less than a fifth of that here.
+// One of the candidates, a buffer that moves in fp32, by a thousandth of its size at least, and by less than a fifth of that here.
 // Empty: there is none.
 struct Moved {
   const NamedTensors &before, &after;
 };
-std::string stale_buffer(const Moved& own, const Moved& fp32);
+std::string stale_buffer(const Moved& own, const Moved& fp32,
+                         const std::vector<std::string>& candidates);
+
+// Steps in low precision beside fp32's from the same weights.
+struct Stuck {
+  double lost =
+      0;  // the share of the loss's fall that fp32's steps bring, to first order, and these do not
+  // The parameter that moves least beside fp32, by less than a tenth, of those that bring a tenth of the fall
+  // that the best one brings.
+  std::string parameter;
+};
+Stuck stuck_weights(const NamedTensors& own, const NamedTensors& fp32,
+                    const NamedTensors& gradients);
 
 struct Vanished {
   double share =

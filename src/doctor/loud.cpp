@@ -43,6 +43,11 @@ class LoudFault {
           "follows is from the recording alone");
       return;
     }
+    if (fault_.has_value() && fault_->origin == Origin::data &&
+        file_.experiment.has_finite_inputs(step_)) {
+      diagnosis.fp32_too = true;
+      return explain_what_the_model_holds();
+    }
     if (focus_.kind == Focus::Kind::data) {
       diagnosis.fp32_too = true;
       find_sample(file_, step_);
@@ -57,6 +62,8 @@ class LoudFault {
     diagnosis.fp32_too = !fp32.is_finite();
     if (*diagnosis.fp32_too) {
       explain_in_fp32(inspector.evidence());
+    } else if (focus_.place > 0 && reference_diverges() && explain_growth()) {
+      return;
     } else if (!(growth().explains_overflow() && is_finite_early({}) &&
                  (explain_growth() || explain_low_growth()))) {
       explain_in_low_precision();
@@ -90,6 +97,14 @@ class LoudFault {
 
   bool weights_were_ruined() const {
     return fault_.has_value() && fault_->origin == Origin::parameter;
+  }
+
+  // The fp32 training beside this one goes to where no format follows.
+  bool reference_diverges() const {
+    const auto& reference = file_.reference;
+    if (!reference.has_value() || reference->losses.empty()) return false;
+    const double first = std::abs(reference->losses.front());
+    return reference->failed || std::abs(late_mean(reference->losses)) > 100 * first;
   }
 
   inspect::Growth growth() const { return inspect::growth_until(file_.evidence, focus_.place); }
@@ -153,7 +168,15 @@ class LoudFault {
     file_.result.replays = before + 2;
     if (!in_fp32 && fp32.is_finite() && !grows(fp32)) return false;
     if (in_fp32 || fp32.played) diagnosis.fp32_too = in_fp32 || !fp32.is_finite() || grows(fp32);
-    if (diagnosis.verdict != Verdict::divergence) {
+    if (reference_diverges()) {
+      const auto& losses = file_.reference->losses;
+      diagnosis.verdict = Verdict::divergence;
+      diagnosis.fp32_too = true;
+      diagnosis.sentence = "step " + std::to_string(step_) +
+                           ": the training diverges: in fp32 the loss goes from " +
+                           inspect::shown(losses.front()) + " to " +
+                           (file_.reference->failed ? "Inf or NaN" : inspect::shown(losses.back()));
+    } else if (diagnosis.verdict != Verdict::divergence) {
       diagnosis.verdict = Verdict::divergence;
       diagnosis.sentence = "step " + std::to_string(step_) +
                            ": the training diverges: the loss grew " +
@@ -162,9 +185,12 @@ class LoudFault {
     }
     file_.result.remedies = {with_learning_rate(0.1), with_learning_rate(0.01),
                              with_learning_rate(0.001), with_clipping(file_.recipe, 1)};
+    if (const double loss = evidence_.loss.value_or(0); loss < -1e4)
+      file_.result.notes.push_back(
+          "the loss falls below every bound: is its sign right, and is it bounded from below?");
     if (slow.played && !slow.is_finite())
       file_.result.notes.push_back("a tenth of the learning rate does not help");
-    if (diagnosis.fp32_too == true) prefix("fp32 goes wrong, too; ");
+    if (diagnosis.fp32_too == true && !reference_diverges()) prefix("fp32 goes wrong, too; ");
     trial_step_ = first_step();
     return true;
   }
@@ -207,8 +233,11 @@ class LoudFault {
     return place > 0;
   }
   static bool grows(const Outcome& outcome) {
-    return outcome.losses.size() > 1 &&
-           std::abs(late_mean(outcome.losses)) > 10 * std::abs(outcome.losses.front());
+    if (outcome.losses.size() < 2) return false;
+    const double first = std::abs(outcome.losses.front());
+    const auto jumps = [&](double loss) { return std::abs(loss) > 100 * first; };
+    return std::abs(late_mean(outcome.losses)) > 10 * first ||
+           std::ranges::any_of(outcome.losses, jumps);
   }
 
   // fp32 is fine: the scale, the range or the rounding.
@@ -218,6 +247,9 @@ class LoudFault {
       const auto unscaled = file_.try_out("at loss scale 1", step_, {.loss_scale = 1.0});
       if (unscaled.is_finite()) return explain_scale();
     }
+    drop_advice();
+    if (diagnosis.verdict == Verdict::divergence)
+      diagnosis.sentence = place() + " is finite in fp32 on this micro-batch, and not here";
     const bool is_half = file_.recipe.compute_dtype == c10::kHalf;
     Outcome bf16;
     if (is_half) bf16 = file_.try_out("in bf16", step_, {.recipe = in_bf16(file_.recipe).recipe});
@@ -237,6 +269,21 @@ class LoudFault {
     if (bf16.is_finite()) file_.result.remedies.push_back(in_bf16(file_.recipe));
     file_.result.remedies.push_back(in_fp32(file_.recipe));
     find_sample(file_, step_);
+  }
+
+  // "step 3: blocks.1 exp"
+  std::string place() const {
+    const auto& d = file_.result.diagnosis;
+    return "step " + std::to_string(step_) + ": " + (d.module.empty() ? "" : d.module + " ") +
+           (d.op.empty() ? "an op" : d.op);
+  }
+  // What the recording alone would advise.
+  void drop_advice() {
+    auto& d = file_.result.diagnosis;
+    const auto advice = "; " + d.remedy;
+    if (!d.remedy.empty() && d.sentence.ends_with(advice))
+      d.sentence.resize(d.sentence.size() - advice.size());
+    d.remedy.clear();
   }
 
   void explain_scale() {
@@ -275,9 +322,7 @@ class LoudFault {
     const auto format = name_of_format(file_.recipe.compute_dtype);
     const auto constants = file_.play(step_, {.find_constants = true}).flushed_constants;
     diagnosis.verdict = constants.empty() ? Verdict::precision_loss : Verdict::flushed_constant;
-    const auto where = "step " + std::to_string(step_) + ": " +
-                       (diagnosis.module.empty() ? "" : diagnosis.module + " ") +
-                       (diagnosis.op.empty() ? "an op" : diagnosis.op);
+    const auto where = place();
     if (constants.empty()) {
       diagnosis.sentence = where + " has a finite value for its input in fp32, and none for what " +
                            format + " rounded it to";
@@ -289,17 +334,53 @@ class LoudFault {
     file_.result.notes.push_back("the least constant that " + format + " keeps is " +
                                  (format == "fp16" ? "6e-8, and 6.1e-5 with all its digits"
                                                    : "9.2e-41, and 1.2e-38 with all its digits"));
+    file_.result.remedies.push_back({.advice = std::string("use a constant of at least ") +
+                                               (format == "fp16" ? "6.1e-5" : "1.2e-38") +
+                                               " in the place of " + inspect::shown(constant)});
   }
 
   // No step of this training made them so.
   void explain_initial_weights() {
     auto& diagnosis = file_.result.diagnosis;
+    if (file_.recipe.model_dtype != c10::kFloat) {
+      const auto fp32 =
+          file_.try_out("in fp32 from the model's inputs on", step_, {.wide = c10::kFloat});
+      if (fp32.is_finite()) return explain_low_weights();
+    }
     diagnosis.verdict = Verdict::model_nan;
     diagnosis.fp32_too = true;
     diagnosis.sentence = "step " + std::to_string(step_) + ": the weight " + fault_->parameter +
                          " held " + fault_->detail + " before the first step";
     file_.result.remedies = {
         {.advice = "initialise " + fault_->parameter + ", or begin with weights that are finite"}};
+  }
+
+  // Neither the batch nor a parameter: a buffer, or another tensor of the model's own.
+  void explain_what_the_model_holds() {
+    auto& diagnosis = file_.result.diagnosis;
+    const auto buffer = file_.experiment.non_finite_buffer(step_);
+    const auto what = buffer.empty() ? "a tensor that the model holds" : "the buffer " + buffer;
+    diagnosis.verdict = Verdict::model_nan;
+    diagnosis.parameter = buffer;
+    diagnosis.sentence = "step " + std::to_string(step_) + ": " +
+                         (diagnosis.module.empty() ? "" : diagnosis.module + " ") + diagnosis.op +
+                         " was given " + what + ", which holds " + fault_->detail +
+                         "; the batch is finite";
+    file_.result.remedies = {{.advice = "look at what fills " + what}};
+  }
+
+  // Finite in fp32, and not in the model's dtype.
+  void explain_low_weights() {
+    auto& diagnosis = file_.result.diagnosis;
+    diagnosis.verdict = Verdict::forward_overflow;
+    diagnosis.fp32_too = false;
+    diagnosis.op = "to";
+    diagnosis.sentence = "step " + std::to_string(step_) + ": the weight " + fault_->parameter +
+                         " is finite in fp32 and too large for " +
+                         name_of_format(file_.recipe.model_dtype) +
+                         ", the dtype that the model is converted to";
+    file_.result.remedies = {in_low_precision_on_fp32_weights(file_.recipe), in_bf16(file_.recipe),
+                             in_fp32(file_.recipe)};
   }
 
   CaseFile& file_;

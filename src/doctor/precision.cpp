@@ -25,13 +25,23 @@ class Precision : public SilentTraining {
     // Gradients that are as fp32's make no training worse.
     if (error_.relative < suspicious() / 4) return false;
     const bool worse = is_worse_than_fp32(file_);
-    if (error_.relative < suspicious() && !worse) return false;
+    if (!worse && (error_.relative < suspicious() || !began_so())) return false;
     return explain_rounding(file_, fp32_, error_, worse);
   }
 
  private:
-  // More than a healthy model's products bring about.
-  double suspicious() const { return is_half() ? 0.02 : 0.08; }
+  // Rounding that is a fault is one from the start; near a minimum gradients are small sums of large terms, and
+  // rounding takes a large share of them in a healthy training.
+  bool began_so() {
+    if (first() == last()) return true;
+    const auto low = file_.play(first(), {.keep_gradients = true});
+    const auto fp32 = file_.play(first(), {.wide = c10::kFloat, .keep_gradients = true});
+    if (!low.is_finite() || !fp32.is_finite()) return true;
+    const auto early = gradient_error(low.gradients, fp32.gradients).relative;
+    file_.result.trials.push_back({"gradients of the first micro-batch beside fp32's",
+                                   percent(early) + " apart", early < suspicious() / 2});
+    return early >= suspicious() / 2;
+  }
   bool is_half() const { return file_.recipe.compute_dtype == c10::kHalf; }
 
   bool explain_flushed_gradients() {
@@ -55,8 +65,11 @@ class Precision : public SilentTraining {
       diagnosis().parameter = error_.worst_parameter;
       diagnosis().loss_scale = scale;
       take_flushed_op();
-      file_.result.remedies = {with_dynamic_scale(file_.recipe),
+      const bool is_dynamic = file_.recipe.loss_scaling == LossScaling::dynamic;
+      file_.result.remedies = {is_dynamic ? with_initial_scale(file_.recipe, scale * factor)
+                                          : with_dynamic_scale(file_.recipe),
                                with_scale(file_.recipe, scale * factor), in_bf16(file_.recipe)};
+      file_.gradient_fault = {last(), error_.relative};
       return true;
     }
     return false;
@@ -74,12 +87,13 @@ class Precision : public SilentTraining {
   // Weights and averages in low precision that stand still where fp32's move.
   bool explain_stale_values() {
     const auto before = file_.result.replays;
-    const auto own = file_.play(last(), {.steps = 20, .same_batch = true});
-    const auto fp32 = file_.play(last(), {.wide = c10::kFloat, .steps = 20, .same_batch = true});
+    const auto own = file_.play(last(), {.steps = 20, .same_batch = true, .keep_gradients = true});
+    const auto fp32 = file_.play(
+        last(), {.wide = c10::kFloat, .steps = 20, .same_batch = true, .keep_gradients = true});
     file_.result.replays = before + 2;
     if (!own.is_finite() || !fp32.is_finite()) return false;
-    const auto stale =
-        stale_buffer({own.buffers_before, own.buffers}, {fp32.buffers_before, fp32.buffers});
+    const auto stale = stale_buffer({own.buffers_before, own.buffers},
+                                    {fp32.buffers_before, fp32.buffers}, own.low_buffers);
     if (!stale.empty()) {
       conclude(Verdict::precision_loss, last(), false,
                "the buffer " + stale +
@@ -93,12 +107,18 @@ class Precision : public SilentTraining {
     }
     const bool has_low_weights =
         file_.recipe.model_dtype != c10::kFloat && !file_.recipe.master_weights;
-    if (!has_low_weights || own.weights_still < 0.6 || fp32.weights_still > 0.3) return false;
+    if (!has_low_weights) return false;
+    const auto stuck = stuck_weights(own.moves, fp32.moves, fp32.gradients);
+    if (stuck.lost < 0.5 && stuck.parameter.empty()) return false;
+    const auto which = stuck.lost < 0.5 ? "the weight " + stuck.parameter + " hardly moves"
+                                        : std::string("the weights hardly move");
     conclude(Verdict::precision_loss, last(), false,
-             "the weights hardly move: " + percent(own.weights_still) +
-                 " of their numbers are the same after 20 steps, in fp32 " +
-                 percent(fp32.weights_still) +
+             which + ": in 20 steps " + percent(own.weights_still) +
+                 " of all numbers stay the same, in fp32 " + percent(fp32.weights_still) +
+                 ", and " + percent(stuck.lost) + " of what fp32's steps gain is lost" +
                  "; updates below half an ulp of a weight in low precision are rounded away");
+    diagnosis().parameter = stuck.parameter;
+    diagnosis().module = module_of(stuck.parameter);
     diagnosis().op = "step";
     file_.result.remedies = {in_low_precision_on_fp32_weights(file_.recipe)};
     return true;

@@ -1,9 +1,11 @@
 // Remedies, and training with them.
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "amp/error.h"
 #include "src/doctor/case_file.h"
+#include "src/doctor/gradient_error.h"
 #include "src/inspect/words.h"
 
 namespace amp::doctor {
@@ -58,11 +60,43 @@ bool learns_like(const Outcome& outcome, const Outcome& fp32) {
       2 * outcome.skipped > static_cast<std::int64_t>(outcome.losses.size()))
     return false;
   // Beside an fp32 run that grows, too, the loss must fall.
-  const bool grows =
-      !fp32.is_finite() || fp32.losses.empty() || late_mean(fp32.losses) > fp32.losses.front();
+  const bool grows = !fp32.is_finite() || fp32.losses.empty() ||
+                     late_mean(fp32.losses) - fp32.losses.front() > std::abs(fp32.losses.front());
   if (grows) return late_mean(outcome.losses) < outcome.losses.front();
-  return late_mean(outcome.losses) - late_mean(fp32.losses) <=
-         tolerance_of(outcome.losses, fp32.losses, {});
+  // Far below fp32's on the same batches it is as wrong as far above, and without a gradient nothing is learned.
+  if (outcome.skipped == 0 && outcome.gradient_norm == 0 && fp32.gradient_norm > 0) return false;
+  const double above = late_mean(outcome.losses) - late_mean(fp32.losses);
+  const double tolerance = tolerance_of(outcome.losses, fp32.losses, {});
+  return above <= tolerance && above >= -3 * tolerance;
+}
+
+// Of a fault that gradients show: they are nearer to fp32's by half.
+bool brings_gradients_near(CaseFile& file, const Remedy& remedy) {
+  if (!file.gradient_fault.has_value() || !remedy.recipe.has_value()) return true;
+  const auto& fault = *file.gradient_fault;
+  const auto fp32 = file.play(fault.step, {.wide = c10::kFloat, .keep_gradients = true});
+  auto own = file.play(fault.step, {.recipe = remedy.recipe, .keep_gradients = true});
+  if (!own.is_finite() && remedy.recipe->loss_scaling == LossScaling::dynamic)
+    own =
+        file.play(fault.step, {.recipe = remedy.recipe, .loss_scale = 1.0, .keep_gradients = true});
+  return own.is_finite() &&
+         gradient_error(own.gradients, fp32.gradients).relative < fault.error / 2;
+}
+
+// Where fp32 goes wrong by itself as well: the first that has a recipe, at a tenth of the rate.
+template <typename Try>
+void slow_down(std::vector<Remedy>& remedies, const Try& try_one) {
+  const auto first = std::ranges::find_if(remedies, [](const Remedy& remedy) {
+    return remedy.recipe.has_value() && remedy.learning_rate == 1;
+  });
+  if (first == remedies.end()) return;
+  auto slow = *first;
+  const auto rate = with_learning_rate(0.1);
+  slow.advice += " and " + rate.advice;
+  slow.code += "\n" + rate.code;
+  slow.learning_rate = rate.learning_rate;
+  try_one(slow);
+  if (slow.cures) remedies.push_back(std::move(slow));
 }
 
 }  // namespace
@@ -131,6 +165,15 @@ Remedy with_dynamic_scale(const Recipe& recipe) {
                  [](Recipe& own) { own.loss_scaling = LossScaling::dynamic; });
 }
 
+Remedy with_initial_scale(const Recipe& recipe, double scale) {
+  const auto text = inspect::shown(scale);
+  return changed(recipe, "begin dynamic loss scaling at " + text,
+                 code_of(recipe) + "recipe.scaler.init_scale = " + text + ";", [&](Recipe& own) {
+                   own.loss_scaling = LossScaling::dynamic;
+                   own.scaler.init_scale = scale;
+                 });
+}
+
 Remedy with_scale(const Recipe& recipe, double scale) {
   const auto text = inspect::shown(scale);
   return changed(
@@ -168,20 +211,28 @@ void try_remedies(CaseFile& file, std::int64_t step) {
   const auto before = file.result.replays;  // trials are counted apart
   const auto steps = file.options.trial_steps;
   const auto fp32 = file.play(step, {.wide = c10::kFloat, .steps = steps});
+  const auto try_one = [&](Remedy& remedy) {
+    const auto outcome = file.play(
+        step, {.recipe = remedy.recipe, .learning_rate = remedy.learning_rate, .steps = steps});
+    if (!outcome.played) return;
+    remedy.steps = steps;
+    // Another rate is another training: it need not be fp32's.
+    remedy.cures = learns_like(outcome, remedy.learning_rate == 1 ? fp32 : Outcome()) &&
+                   brings_gradients_near(file, remedy);
+    remedy.outcome = words_of(outcome);
+    if (fp32.is_finite() && !fp32.losses.empty())
+      remedy.outcome += "; fp32 " + inspect::shown(late_mean(fp32.losses));
+  };
   std::int64_t tried = 0;
   for (auto& remedy : remedies) {
     const bool is_ours = remedy.recipe.has_value() || remedy.learning_rate != 1;
     if (!is_ours || tried == file.options.trials) continue;
     ++tried;
-    const auto outcome = file.play(
-        step, {.recipe = remedy.recipe, .learning_rate = remedy.learning_rate, .steps = steps});
-    if (!outcome.played) continue;
-    remedy.steps = steps;
-    // Another rate is another training: it need not be fp32's.
-    remedy.cures = learns_like(outcome, remedy.learning_rate == 1 ? fp32 : Outcome());
-    remedy.outcome = words_of(outcome);
-    if (fp32.is_finite() && !fp32.losses.empty())
-      remedy.outcome += "; fp32 " + inspect::shown(late_mean(fp32.losses));
+    try_one(remedy);
+  }
+  if (tried > 0 && !fp32.is_finite() && std::ranges::none_of(remedies, &Remedy::cures)) {
+    file.result.notes.push_back("the same steps in fp32 go wrong, too: " + words_of(fp32));
+    slow_down(remedies, try_one);
   }
   std::ranges::stable_sort(remedies, [](const Remedy& a, const Remedy& b) {
     const auto rank = [](const Remedy& r) { return r.cures ? 0 : r.steps == 0 ? 1 : 2; };

@@ -39,18 +39,20 @@ class Rounding : public SilentTraining {
       what = (d.module.empty() ? "" : d.module + " ") + d.op + " in low precision";
     }
     d.parameter = error_.worst_parameter;
-    if (!ops.empty() && overflowed_) {
-      d.verdict = Verdict::forward_overflow;
-      what += " overflows to Inf, which no loss shows, and";
-      d.step = file_.evidence.steps.front().step;
-    }
     d.sentence = what + " puts gradients " + percent(error_.relative) + " from fp32's (most in " +
                  error_.worst_parameter + ")";
     if (!ops.empty())
       d.sentence += "; with all else in fp32 they are still " + percent(best_) + " away";
     if (worse) d.sentence += "; the loss is worse than fp32's by more than chance";
+    if (file_.computes_in_fp32()) {
+      file_.result.remedies.push_back(
+          {.advice = "leave out the model's own cast to low precision" +
+                     (ops.empty() ? std::string() : " before " + d.op)});
+      return true;
+    }
     if (!ops.empty()) file_.result.remedies.push_back(with_ops_in_fp32(file_.recipe, ops));
     file_.result.remedies.push_back(in_fp32(file_.recipe));
+    if (is_other) file_.gradient_fault = {last(), error_.relative};
     return true;
   }
 
@@ -110,20 +112,24 @@ class Rounding : public SilentTraining {
       suspects = halves[error_of_calls(halves[0]) >= error_of_calls(halves[1]) ? 0 : 1];
     }
     if (suspects.empty()) return;
-    const auto& op = all[static_cast<std::size_t>(suspects[0])].op;
+    const auto& found = all[static_cast<std::size_t>(suspects[0])];
+    if (!found.parameter.empty()) {
+      module_ = module_of(found.parameter);
+      return;
+    }
+    const auto& op = found.op;
     const auto before = std::count_if(all.begin(), all.begin() + suspects[0],
                                       [&](const OpCall& call) { return call.op == op; });
     look_at_call(op, before);
   }
 
-  // What an Inspector says of the n-th call of an op: its module, and whether it overflowed.
+  // In which module an Inspector sees the n-th call of an op.
   void look_at_call(const std::string& name, std::int64_t n) {
     Inspector inspector = file_.make_inspector();
     file_.play(last(), {.inspector = &inspector});
     std::int64_t seen = 0;
     for (const auto& op : inspector.ops()) {
       if (op.pass != Pass::forward || op.in_cast || op.op != name) continue;
-      if (op.inputs_finite && op.output.statistics.infs > 0) overflowed_ = true;
       if (seen++ == n) module_ = op.module;
     }
   }
@@ -131,7 +137,6 @@ class Rounding : public SilentTraining {
   const Outcome& fp32_;
   const GradientError& error_;
   double best_ = 0;
-  bool overflowed_ = false;
   std::string module_;
 };
 

@@ -10,11 +10,29 @@ class Evaluation : public SilentTraining {
  public:
   using SilentTraining::SilentTraining;
 
+  // What training only writes and evaluation reads.
+  bool explain_buffer(const Outcome& eval) {
+    const auto buffer = file_.experiment.non_finite_buffer(last());
+    if (buffer.empty() || !eval.is_finite() || eval.losses.empty()) return false;
+    conclude(
+        Verdict::eval_only, last(), std::nullopt,
+        "the buffer " + buffer +
+            " holds Inf or NaN, which training does not show; the last micro-batch's loss is " +
+            inspect::shown(eval.losses.back()) + " in eval mode and " +
+            inspect::shown(losses_.back()) + " in training");
+    diagnosis().parameter = buffer;
+    diagnosis().module = module_of(buffer);
+    file_.result.remedies.push_back(
+        {.advice = "keep the buffer " + buffer + " in fp32, and look at what fills it"});
+    return true;
+  }
+
   bool explain_eval() {
     Inspector inspector = file_.make_inspector();
     const auto eval = file_.try_out("the last micro-batch in eval mode", last(),
                                     {.eval = true, .inspector = &inspector});
-    if (!eval.played || eval.is_finite()) return false;
+    if (!eval.played || (eval.is_finite() && !explain_buffer(eval))) return false;
+    if (eval.is_finite()) return true;
     const auto train = file_.play(last(), {});
     if (!train.is_finite()) return false;
     const auto fp32 =
@@ -91,7 +109,11 @@ void explain_silence(CaseFile& file) {
   if (!found) {
     const auto fp32 = file.play(steps.back(), {.wide = c10::kFloat, .keep_gradients = true});
     if (!fp32.is_finite()) return;
-    found = (!file.computes_in_fp32() && explain_precision(file, fp32)) ||
+    if (const auto& missing = fp32.without_gradient; !missing.empty())
+      file.result.notes.push_back(std::to_string(missing.size()) + " of " +
+                                  std::to_string(missing.size() + fp32.gradients.size()) +
+                                  " parameters got no gradient, " + missing.front() + " for one");
+    found = (file.has_low_precision() && explain_precision(file, fp32)) ||
             explain_standstill(file, fp32);
   }
   if (found && file.result.diagnosis.verdict != Verdict::eval_only)

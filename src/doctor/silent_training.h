@@ -56,6 +56,9 @@ class SilentTraining {
     d.loss_scale = file_.evidence.steps.back().loss_scale;
   }
 
+  // From here on gradients are further from fp32's than a healthy model's products bring about.
+  double suspicious() const { return file_.recipe.compute_dtype == c10::kHalf ? 0.02 : 0.08; }
+
   CaseFile& file_;
   const std::vector<std::int64_t> steps_;
   std::vector<double> losses_;

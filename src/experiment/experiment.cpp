@@ -1,6 +1,7 @@
 // Experiment: which moments of a training are kept.
 #include "amp/experiment.h"
 
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/nan_to_num.h>
 #include <ATen/ops/topk.h>
 #include <c10/core/GradMode.h>
@@ -32,6 +33,11 @@ const ExperimentOptions& checked(const ExperimentOptions& options) {
   return options;
 }
 
+bool is_finite(const at::Tensor& tensor) {
+  if (!tensor.is_floating_point() || tensor.layout() != c10::kStrided) return true;
+  return at::isfinite(tensor).all().item<bool>();
+}
+
 }  // namespace
 
 struct Experiment::Impl {
@@ -41,6 +47,7 @@ struct Experiment::Impl {
   std::set<std::int64_t> pinned;
   std::deque<KeptBatch> batches;
   std::int64_t replays = 0;
+  bool knows_draws = false;
 
   std::int64_t bytes() const {
     std::int64_t sum = 0;
@@ -84,6 +91,18 @@ struct Experiment::Impl {
     return found;
   }
 
+  // Which calls draw random numbers below fp32, once.
+  void learn_draws(const State& state, const std::vector<const KeptBatch*>& found) {
+    if (std::exchange(knows_draws, true)) return;
+    const auto calls = experiment::played(subject, state, found, {.find_calls = true}).calls;
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      const auto dtype = calls[i].dtype;
+      if (calls[i].is_low && subject.own_low == c10::ScalarType::Undefined) subject.own_low = dtype;
+      if (calls[i].is_random && dtype != c10::ScalarType::Undefined && c10::elementSize(dtype) < 4)
+        subject.drawn.emplace_back(static_cast<std::int64_t>(i), dtype);
+    }
+  }
+
   Outcome play(std::int64_t step, const Variation& variation) {
     const auto found =
         batches_from(variation.batch.value_or(step), variation.steps == 0 || variation.same_batch);
@@ -93,6 +112,7 @@ struct Experiment::Impl {
     --state;
     if (state->first != step && subject.train_step->recipe().accumulation == 1) return {};
     try {
+      if (variation.wide.has_value()) learn_draws(state->second, found);
       auto outcome = experiment::played(subject, state->second, found, variation);
       replays += static_cast<std::int64_t>(std::max<std::size_t>(1, outcome.losses.size()));
       return outcome;
@@ -129,6 +149,7 @@ void Experiment::pin(std::int64_t step) {
 }
 
 void Experiment::unpin(std::int64_t step) {
+  if (impl_->states.empty() || step == impl_->states.begin()->first) return;
   impl_->pinned.erase(step);
   impl_->make_room();
 }
@@ -169,6 +190,33 @@ std::optional<std::int64_t> Experiment::outlier(std::int64_t step) const {
 }
 
 std::int64_t Experiment::replays() const { return impl_->replays; }
+
+std::string Experiment::non_finite_buffer(std::int64_t step) const {
+  const auto state = impl_->states.find(step);
+  if (state == impl_->states.end()) return {};
+  const auto weights = experiment::weights_of(impl_->subject);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const auto& value = state->second.own[i];
+    if (!weights[i].is_parameter && value.defined() && !is_finite(value)) return weights[i].name;
+  }
+  return {};
+}
+
+bool Experiment::has_finite_inputs(std::int64_t step) const {
+  const auto batch = std::ranges::find(impl_->batches, step, &KeptBatch::step);
+  return batch != impl_->batches.end() && !batch->inputs.empty() &&
+         std::ranges::all_of(batch->inputs, is_finite);
+}
+
+std::pair<std::int64_t, std::int64_t> Experiment::trained_numbers() const {
+  std::pair<std::int64_t, std::int64_t> numbers;
+  for (const auto& weight : experiment::weights_of(impl_->subject)) {
+    if (!weight.is_parameter) continue;
+    numbers.second += weight.own.numel();
+    if (weight.own.requires_grad()) numbers.first += weight.own.numel();
+  }
+  return numbers;
+}
 
 Outcome Experiment::play(std::int64_t step, const Variation& variation) {
   return impl_->play(step, variation);

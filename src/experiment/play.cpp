@@ -98,7 +98,9 @@ class Play {
                  low_dtype(),
                  variation.narrow_calls,
                  variation.find_constants ? &outcome_.flushed_constants : nullptr,
-                 nullptr};
+                 nullptr,
+                 &subject.drawn,
+                 [this](const at::Tensor& tensor) { return name_of(tensor); }};
   }
 
   Outcome run() {
@@ -126,10 +128,17 @@ class Play {
     return std::nullopt;
   }
 
+  std::string name_of(const at::Tensor& tensor) const {
+    for (const auto& weight : borrowed_.weights()) {
+      if (weight.is_parameter && weight.own.is_same(tensor)) return weight.name;
+    }
+    return {};
+  }
+
   c10::ScalarType low_dtype() const {
     const auto& trained = subject_.train_step->recipe();
     if (trained.compute_dtype != c10::kFloat) return trained.compute_dtype;
-    return trained.model_dtype != c10::kFloat ? trained.model_dtype : c10::ScalarType::Undefined;
+    return trained.model_dtype != c10::kFloat ? trained.model_dtype : subject_.own_low;
   }
 
   // At most an ulp of fp32 each.
@@ -207,7 +216,15 @@ class Play {
     return finite;
   }
 
+  void note_missing_gradients() {
+    for (const auto& weight : borrowed_.weights()) {
+      if (is_trained(weight) && !weight.own.grad().defined())
+        outcome_.without_gradient.push_back(weight.name);
+    }
+  }
+
   void look_at_gradients() {
+    note_missing_gradients();
     outcome_.finite_gradients &= check_gradients();
     double sum = 0;
     for (const auto& weight : borrowed_.weights()) {
@@ -234,6 +251,11 @@ class Play {
   void steps() {
     const auto before = values();
     outcome_.buffers_before = buffers();
+    for (const auto& weight : borrowed_.weights()) {
+      const auto& own = weight.own;
+      if (!weight.is_parameter && own.is_floating_point() && own.element_size() < 4)
+        outcome_.low_buffers.push_back(weight.name);
+    }
     auto& optimizer = borrowed_.optimizer();
     for (auto& group : optimizer.param_groups())
       group.options().set_lr(group.options().get_lr() * variation_.learning_rate);
@@ -243,7 +265,11 @@ class Play {
         micro_batch(*batches_[next], recipe_.accumulation);
         if (!variation_.same_batch) next = (next + 1) % batches_.size();
       }
-      if (step == 0) look_at_gradients();
+      if (step == 0) {
+        const bool was_finite = outcome_.finite_gradients;
+        look_at_gradients();
+        if (scale_.skips()) outcome_.finite_gradients = was_finite;  // it finds its place
+      }
       take_step(optimizer);
     }
     compare(before);
@@ -317,7 +343,9 @@ class Play {
       if (!before[i].defined()) continue;
       const auto now = borrowed_.weights()[i].full.detach();
       outcome_.finite_weights &= all_finite(now);
-      moved += squares(now.to(at::kDouble).sub(before[i].to(at::kDouble)));
+      const auto move = now.to(at::kDouble).sub(before[i].to(at::kDouble));
+      moved += squares(move);
+      if (variation_.keep_gradients) outcome_.moves.emplace_back(borrowed_.weights()[i].name, move);
       size += squares(before[i]);
       still += now.eq(before[i]).sum().item<std::int64_t>();
       all += now.numel();

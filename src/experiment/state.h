@@ -28,6 +28,9 @@ struct Subject {
   std::function<Recipe(const Recipe&)> bind;
   TrainStep* train_step = nullptr;
   std::function<bool()> is_cancelled = {};  // may be empty
+  // The dtypes in which the training draws random numbers, by the places of the calls in a forward pass.
+  std::vector<std::pair<std::int64_t, c10::ScalarType>> drawn = {};
+  c10::ScalarType own_low = c10::ScalarType::Undefined;  // in which the model computes by itself
 };
 Subject subject_of(torch::nn::Module& model, TrainStep& train_step);
 Subject subject_of(torch::jit::Module& model, TrainStep& train_step);

@@ -5,6 +5,8 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/enum_tag.h>
+#include <ATen/ops/empty_like.h>
+#include <c10/core/GradMode.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -163,20 +165,45 @@ bool is_narrowed(std::int64_t call) {
          std::ranges::binary_search(now->narrow_calls, call);
 }
 
-// The dtype of the first floating-point tensor among these; nothing: there is none.
-std::optional<c10::ScalarType> dtype_in(torch::jit::Stack::const_iterator begin,
-                                        torch::jit::Stack::const_iterator end) {
+// The first floating-point tensor among these; undefined: there is none.
+at::Tensor first_in(torch::jit::Stack::const_iterator begin,
+                    torch::jit::Stack::const_iterator end) {
   const auto is_float = [](const at::Tensor& tensor) {
     return tensor.defined() && c10::isFloatingType(tensor.scalar_type());
   };
   for (auto value = begin; value != end; ++value) {
-    if (value->isTensor() && is_float(value->toTensor())) return value->toTensor().scalar_type();
+    if (value->isTensor() && is_float(value->toTensor())) return value->toTensor();
     if (!value->isTensorList()) continue;
     for (const at::Tensor& tensor : value->toTensorVector()) {
-      if (is_float(tensor)) return tensor.scalar_type();
+      if (is_float(tensor)) return tensor;
     }
   }
-  return std::nullopt;
+  return {};
+}
+
+constexpr std::int64_t kSample = 4096;
+
+at::Tensor sample_of(const at::Tensor& tensor) {
+  const c10::NoGradGuard no_grad;
+  if (tensor.layout() != c10::kStrided || tensor.is_nested() || tensor.numel() == 0) return {};
+  const auto flat = tensor.detach().reshape(-1);
+  return flat.slice(0, 0, std::nullopt, (flat.numel() + kSample - 1) / kSample)
+      .to(c10::kFloat, /*non_blocking=*/false, /*copy=*/true);
+}
+
+std::string parameter_in(torch::jit::Stack::const_iterator begin,
+                         torch::jit::Stack::const_iterator end) {
+  if (!now->name_of) return {};
+  std::string name;
+  const auto look = [&](const at::Tensor& tensor) {
+    if (name.empty() && tensor.defined()) name = now->name_of(tensor);
+  };
+  for (auto value = begin; value != end; ++value) {
+    if (value->isTensor()) look(value->toTensor());
+    if (!value->isTensorList()) continue;
+    for (const at::Tensor& tensor : value->toTensorVector()) look(tensor);
+  }
+  return name;
 }
 
 // A result that is a view of an argument.
@@ -190,31 +217,41 @@ bool is_random(const c10::OperatorHandle& op) {
   return op.hasTag(at::Tag::nondeterministic_seeded);
 }
 
-// Draws numbers that do not depend on those it is given: randn, rand_like.
+// Draws numbers that do not depend on those it is given: randn, rand_like, normal_.
 bool draws_alone(const c10::OperatorHandle& op) {
   if (!is_random(op)) return false;
-  const bool takes_tensor =
-      std::ranges::any_of(op.schema().arguments(), [](const c10::Argument& argument) {
-        return argument.type()->kind() == c10::TypeKind::TensorType;
-      });
-  return !takes_tensor || op.schema().name().ends_with("_like");
-}
-
-void call_noted(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
-  const auto& schema = op.schema();
-  const auto count = static_cast<std::ptrdiff_t>(schema.arguments().size());
-  const auto given = dtype_in(stack->cend() - count, stack->cend());
-  op.callBoxed(stack);
-  const auto results = static_cast<std::ptrdiff_t>(schema.returns().size());
-  const auto gave = dtype_in(stack->cend() - results, stack->cend());
-  const bool is_low = gave.has_value() && is_narrow(*gave, c10::kFloat);
-  const auto& name = schema.name();
-  now->calls->push_back({name.substr(name.find("::") + 2),
-                         is_low && !(gives_view(schema) && gave == given), is_random(op)});
+  const auto& arguments = op.schema().arguments();
+  const auto is_tensor = [](const c10::Argument& argument) {
+    return argument.type()->kind() == c10::TypeKind::TensorType;
+  };
+  const auto tensors = std::ranges::count_if(arguments, is_tensor);
+  return tensors == 0 || op.schema().name().ends_with("_like") ||
+         (tensors == 1 && writes(arguments.front()));
 }
 
 // Draws in the dtype that the training drew in.
-void call_drawing(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+void call_drawing(const c10::OperatorHandle& op, torch::jit::Stack* stack, std::int64_t call) {
+  const auto& arguments = op.schema().arguments();
+  const auto begin = stack->size() - arguments.size();
+  std::optional<c10::ScalarType> dtype;
+  if (now->drawn != nullptr) {
+    const auto known =
+        std::ranges::find(*now->drawn, call, &std::pair<std::int64_t, c10::ScalarType>::first);
+    if (known != now->drawn->end()) dtype = known->second;
+  }
+  if (dtype.has_value() && !arguments.empty() && writes(arguments.front())) {
+    const auto self = (*stack)[begin].toTensor();
+    const auto drawn = at::empty_like(self, self.options().dtype(*dtype));
+    (*stack)[begin] = drawn;
+    op.callBoxed(stack);
+    const c10::NoGradGuard no_grad;
+    self.copy_(drawn);
+    stack->back() = self;
+    return;
+  }
+  for (std::size_t i = 0; dtype.has_value() && i < arguments.size(); ++i) {
+    if (is_dtype(arguments[i])) (*stack)[begin + i] = static_cast<std::int64_t>(*dtype);
+  }
   op.callBoxed(stack);
   const auto results = static_cast<std::ptrdiff_t>(op.schema().returns().size());
   for (auto result = stack->end() - results; result != stack->end(); ++result)
@@ -235,21 +272,41 @@ void call_widened(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   }
 }
 
-void call_wide(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
-  const c10::impl::ExcludeDispatchKeyGuard below(kKey);
-  const auto& name = op.schema().name();
-  if (now == nullptr || is_of_the_tensor(name)) return op.callBoxed(stack);
-  if (now->flushed != nullptr) note_constants(op.schema(), *stack);
-  const auto call = next_call++;
-  if (now->calls != nullptr) return call_noted(op, stack);
+void compute(const c10::OperatorHandle& op, torch::jit::Stack* stack, std::int64_t call) {
   if (is_narrowed(call)) {
     round_inputs(op.schema(), *stack);
     return op.callBoxed(stack);
   }
-  const bool is_chosen = now->ops.empty() || is_among(now->ops, name);
+  const bool is_chosen = now->ops.empty() || is_among(now->ops, op.schema().name());
   if (now->wide == c10::ScalarType::Undefined || !is_chosen) return op.callBoxed(stack);
-  if (draws_alone(op)) return call_drawing(op, stack);
+  if (draws_alone(op)) return call_drawing(op, stack, call);
   call_widened(op, stack);
+}
+
+void compute_noted(const c10::OperatorHandle& op, torch::jit::Stack* stack, std::int64_t call) {
+  const auto& schema = op.schema();
+  const auto begin = stack->cend() - static_cast<std::ptrdiff_t>(schema.arguments().size());
+  const auto given = first_in(begin, stack->cend());
+  const auto given_dtype = given.defined() ? given.scalar_type() : c10::ScalarType::Undefined;
+  auto parameter = parameter_in(begin, stack->cend());
+  compute(op, stack, call);
+  const auto gave =
+      first_in(stack->cend() - static_cast<std::ptrdiff_t>(schema.returns().size()), stack->cend());
+  const bool is_view = gives_view(schema) && gave.defined() && gave.scalar_type() == given_dtype;
+  const bool is_low = gave.defined() && is_narrow(gave, c10::kFloat) && !is_view;
+  const auto& name = schema.name();
+  now->calls->push_back({name.substr(name.find("::") + 2), std::move(parameter),
+                         gave.defined() ? gave.scalar_type() : c10::ScalarType::Undefined, is_low,
+                         is_view, is_random(op), gave.defined() ? sample_of(gave) : at::Tensor()});
+}
+
+void call_wide(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const c10::impl::ExcludeDispatchKeyGuard below(kKey);
+  if (now == nullptr || is_of_the_tensor(op.schema().name())) return op.callBoxed(stack);
+  if (now->flushed != nullptr) note_constants(op.schema(), *stack);
+  const auto call = next_call++;
+  if (now->calls != nullptr) return compute_noted(op, stack, call);
+  compute(op, stack, call);
 }
 
 // Puts the mode on its key when it is first needed: a process that experiments with nothing leaves the

@@ -6,6 +6,7 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +26,10 @@ struct Widening {
   // Where constants beside low-precision tensors are put that are zero in their format.
   std::vector<std::pair<std::string, double>>* flushed = nullptr;
   std::vector<OpCall>* calls = nullptr;  // where all calls of the region are put
+  // The dtypes of the calls in the training that drew random numbers, by their places, upwards. May be null.
+  const std::vector<std::pair<std::int64_t, c10::ScalarType>>* drawn = nullptr;
+  // The name of a parameter; may be empty: then none has one.
+  std::function<std::string(const at::Tensor&)> name_of = {};
 };
 
 // While it lives, each floating-point tensor that an op of this thread is given, and each dtype that an

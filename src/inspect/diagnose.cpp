@@ -74,6 +74,7 @@ Diagnosis diagnosis_of(Verdict verdict, const FirstNonFinite& fault) {
   diagnosis.op = fault.called_as.empty() ? fault.op : fault.called_as;
   diagnosis.module = fault.module;
   diagnosis.parameter = fault.parameter;
+  diagnosis.place = fault.place;
   diagnosis.amax = amax_of(fault);
   diagnosis.loss_scale = fault.loss_scale;
   return diagnosis;

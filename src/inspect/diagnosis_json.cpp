@@ -43,6 +43,8 @@ Json json_of(const Diagnosis& diagnosis) {
           {"module", text_or_null(diagnosis.module)},
           {"parameter", text_or_null(diagnosis.parameter)},
           {"sample", diagnosis.sample.has_value() ? Json(*diagnosis.sample) : Json()},
+          {"place", text_or_null(diagnosis.place)},
+          {"source", text_or_null(diagnosis.source)},
           {"amax", at_step ? number_or_null(diagnosis.amax) : Json()},
           {"loss_scale", number_or_null(diagnosis.loss_scale)},
           {"remedy", text_or_null(diagnosis.remedy)},
@@ -66,7 +68,8 @@ Json json_of(const FirstNonFinite& found) {
           {"finite_in_wide", found.evaluated ? Json(found.finite_in_wide) : Json()},
           {"wide_amax", found.evaluated ? number_or_null(found.wide_amax) : Json()},
           {"in_cast", found.in_cast},
-          {"detail", text_or_null(found.detail)}};
+          {"detail", text_or_null(found.detail)},
+          {"place", text_or_null(found.place)}};
 }
 
 Json json_of(const Thrown& thrown) {

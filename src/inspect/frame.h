@@ -21,6 +21,7 @@ struct Frame : at::ObserverContext {
   bool has_children = false;  // that autograd sees: then it is no leaf
   std::string op;             // without "aten::"
   std::string called_as;      // a node's: of its forward op
+  bool is_custom = false;     // a node of a function of the user's own, whose ops are what it calls
   int module = -1;
   bool in_low_precision = false;    // a root's: it, or an op inside, takes or gives fp16 or bf16
   bool draws_random = false;        // a root's: it, or an op inside, does

@@ -122,6 +122,7 @@ struct Inspector::Impl {
     std::vector<std::string> parameters;
     for (const auto& parameter : names.parameters()) parameters.push_back(parameter.name);
     now.non_finite = inspect::first_non_finite(recorder.trace(), parameters);
+    now.hidden_overflow = inspect::hidden_overflow(recorder.trace(), parameters);
   }
 
   void add(const OpRecord& op) {
@@ -213,8 +214,7 @@ struct Inspector::Impl {
       const auto& gradient = parameter.tensor.grad();
       if (!inspect::has_numbers(gradient)) continue;
       const inspect::Quiet quiet;
-      if (!inspect::summary_of(gradient, {false, {}}).finite())
-        found.push_back(parameter.tensor);
+      if (!inspect::summary_of(gradient, {false, {}}).finite()) found.push_back(parameter.tensor);
     }
     return found;
   }

@@ -193,4 +193,18 @@ int Names::after(int last, const std::string& op) const {
   return is_loss(op) ? kRoot : std::max(node(last).parent, kRoot);
 }
 
+std::string op_of_node(const std::string& name) {
+  auto node = name.substr(name.rfind(' ') + 1);
+  const auto backward = node.rfind("Backward");
+  if (backward == std::string::npos || backward == 0) return node;
+  node.resize(backward);
+  std::string op;
+  for (std::size_t i = 0; i < node.size(); ++i) {
+    const auto letter = static_cast<unsigned char>(node[i]);
+    if (std::isupper(letter) != 0 && i > 0 && node[i - 1] != '_') op += '_';
+    op += static_cast<char>(std::tolower(letter));
+  }
+  return op;
+}
+
 }  // namespace amp::inspect

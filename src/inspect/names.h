@@ -72,4 +72,7 @@ class Names {
   NamedTensors more_;
 };
 
+// "nll_loss" of "autograd::engine::evaluate_function: NllLossBackward0".
+std::string op_of_node(const std::string& name);
+
 }  // namespace amp::inspect

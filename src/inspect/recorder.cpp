@@ -198,9 +198,10 @@ void Recorder::begin_node(const at::RecordFunction& function, Frame& frame) {
   if (found == forwards_.end()) {
     found = inside_.find(sequence);
     if (found == inside_.end()) {
-      frame.op = frame.called_as = function.name();
+      frame.op = frame.called_as = op_of_node(function.name());
       return;
     }
+    frame.is_custom = true;
   }
   frame.op = found->second.op;
   frame.called_as = found->second.called_as;

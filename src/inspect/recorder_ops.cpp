@@ -142,6 +142,7 @@ void Recorder::look_wider(const at::RecordFunction& function, const Frame& frame
     node.evaluated = wide.evaluated;
     node.finite_in_wide = wide.finite;
     node.wide_amax = wide.amax;
+    node.place = place_of_non_finite(outputs.front());
     return;
   }
   if (dtype != c10::kHalf || record.pass != Pass::backward || options_.flush_every == 0) return;
@@ -187,7 +188,7 @@ void Recorder::end_leaf(const at::RecordFunction& function, Frame& frame) {
   OpRecord record;
   TraceNode node;
   const auto* node_frame = frame.root->outer;  // of a backward op
-  const bool in_node = frame.is_backward && node_frame != nullptr;
+  const bool in_node = frame.is_backward && node_frame != nullptr && !node_frame->is_custom;
   record.op = in_node ? node_frame->op : frame.op;
   record.called_as = in_node ? node_frame->called_as : frame.root->op;
   record.pass = frame.is_backward ? Pass::backward : Pass::forward;
@@ -267,7 +268,7 @@ void Recorder::compare_in_fp32(const at::RecordFunction& function, const Frame& 
   if (!wide.evaluated || wide.outputs.size() != outputs.size()) return;
 
   const auto* node = frame.outer;  // of a backward op
-  const bool in_node = frame.is_backward && node != nullptr;
+  const bool in_node = frame.is_backward && node != nullptr && !node->is_custom;
   ShadowRecord record;
   record.op = in_node ? node->called_as : frame.op;
   record.pass = frame.is_backward ? Pass::backward : Pass::forward;

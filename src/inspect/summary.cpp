@@ -2,6 +2,8 @@
 #include "src/inspect/summary.h"
 
 #include <ATen/SparseTensorImpl.h>
+#include <ATen/ops/isfinite.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -140,6 +142,25 @@ const char* dtype_name(c10::ScalarType dtype) {
     default:
       return c10::toString(dtype);
   }
+}
+
+std::string place_of_non_finite(const at::Tensor& tensor) {
+  if (!has_dense_numbers(tensor) || tensor.dim() == 0 || tensor.numel() < 2) return {};
+  const c10::NoGradGuard no_grad;
+  const auto found = at::isfinite(tensor.detach()).logical_not_().nonzero().cpu();
+  if (found.size(0) == 0) return {};
+  const auto low = found.amin(0), high = found.amax(0);
+  std::string place = "[", shape = "[";
+  bool is_shared = false;
+  for (std::int64_t d = 0; d < tensor.dim(); ++d) {
+    const auto first = low[d].item<std::int64_t>();
+    const bool same = first == high[d].item<std::int64_t>() && tensor.size(d) > 1;
+    is_shared |= same;
+    const std::string comma = d == 0 ? "" : ", ";
+    place += comma + (same ? std::to_string(first) : ":");
+    shape += comma + std::to_string(tensor.size(d));
+  }
+  return is_shared ? place + "] of " + shape + "]" : std::string();
 }
 
 }  // namespace inspect

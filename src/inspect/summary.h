@@ -25,4 +25,8 @@ TensorSummary summary_of(const at::Tensor& tensor, const SummaryOptions& options
 
 const char* dtype_name(c10::ScalarType dtype);  // "fp16"; torch's own name for others
 
+// "[:, 2, :, :] of [16, 4, 12, 12]": the coordinates that all numbers of a tensor share that are not finite. Empty where
+// they share none, and for fewer than two numbers.
+std::string place_of_non_finite(const at::Tensor& tensor);
+
 }  // namespace amp::inspect

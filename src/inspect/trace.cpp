@@ -39,14 +39,30 @@ void take_op(FirstNonFinite& found, const Trace& trace, int op,
   found.evaluated = node.evaluated;
   found.finite_in_wide = node.finite_in_wide;
   found.wide_amax = node.wide_amax;
+  found.place = node.place;
   found.is_loss_scaling = node.is_loss_scaling;
   found.parameter =
       node.parameter >= 0 ? names[static_cast<std::size_t>(node.parameter)] : std::string();
 }
 
+// The op that is called a loss, or else the last before the loss scale.
+int loss_on(const std::vector<int>& path, const Trace& trace) {
+  const auto is_loss = [&](int op) {
+    const auto& name = trace.ops[static_cast<std::size_t>(op)].called_as;
+    return name.find("loss") != std::string::npos || name.find("entropy") != std::string::npos;
+  };
+  const auto loss = std::ranges::find_if(path, is_loss);
+  if (loss != path.end()) return *loss;
+  const auto unscaled =
+      std::ranges::find_if(path, [&](int op) { return !node_of(trace, op).is_loss_scaling; });
+  return unscaled == path.end() ? path.front() : *unscaled;
+}
+
 FirstNonFinite walk_back(const Trace& trace, int op, const std::vector<std::string>& names) {
   FirstNonFinite found;
+  std::vector<int> path;
   while (true) {
+    path.push_back(op);
     take_op(found, trace, op, names);
     const auto* input = blamed_input(node_of(trace, op));
     if (input == nullptr) return found;
@@ -54,6 +70,13 @@ FirstNonFinite walk_back(const Trace& trace, int op, const std::vector<std::stri
       found.parameter = names[static_cast<std::size_t>(input->parameter)];
       found.in_cast = found.evaluated = found.finite_in_wide = found.inputs_finite = true;
       found.wide_amax = input->amax;
+      return found;
+    }
+    if (input->op < 0 && input->parameter < 0 && input->constant && !input->nan) {
+      // The model put it there on purpose, as a mask, and nothing masked it on the way to the loss.
+      take_op(found, trace, loss_on(path, trace), names);
+      found.evaluated = true;
+      found.finite_in_wide = false;
       return found;
     }
     if (input->op < 0) {
@@ -84,6 +107,20 @@ int first_in_backward(const Trace& trace) {
 }
 
 }  // namespace
+
+std::optional<FirstNonFinite> hidden_overflow(const Trace& trace,
+                                              const std::vector<std::string>& names) {
+  for (std::size_t i = 0; i < trace.ops.size(); ++i) {
+    const auto& node = trace.nodes[i];
+    const bool overflowed = node.inf && !node.constant && node.bad_inputs.empty() &&
+                            node.evaluated && node.finite_in_wide;
+    if (!overflowed || trace.ops[i].pass != Pass::forward || node.is_loss_scaling) continue;
+    FirstNonFinite found;
+    take_op(found, trace, static_cast<int>(i), names);
+    return found;
+  }
+  return std::nullopt;
+}
 
 std::optional<FirstNonFinite> first_non_finite(const Trace& trace,
                                                const std::vector<std::string>& names) {

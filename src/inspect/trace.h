@@ -17,6 +17,7 @@ struct TraceNode {
   bool constant = false;                // put there on purpose
   bool evaluated = false, finite_in_wide = false;
   double wide_amax = 0;
+  std::string place = {};  // of what is not finite in the output
   bool is_loss_scaling = false;
   int parameter = -1;  // among the inputs
 };
@@ -36,5 +37,9 @@ struct Trace {
 // finite, to a parameter's gradient. Not what was masked on the way. `names`: of the parameters.
 std::optional<FirstNonFinite> first_non_finite(const Trace& trace,
                                                const std::vector<std::string>& names);
+
+// The first op of the forward pass whose finite input became Inf in its format and would not in a wider one.
+std::optional<FirstNonFinite> hidden_overflow(const Trace& trace,
+                                              const std::vector<std::string>& names);
 
 }  // namespace amp::inspect

@@ -35,8 +35,12 @@ bool mentions(const std::string& op, const char* part) {
 std::string remedy_of_nan(const FirstNonFinite& fault) {
   const auto op = fault.called_as + " " + fault.op;
   if (mentions(op, "softmax")) return "leave one entry of each row unmasked";
+  if (mentions(op, "nll_loss") || mentions(op, "cross_entropy_loss"))
+    return "skip micro-batches of which every target is ignored, whose mean is 0/0, and keep Inf "
+           "out of "
+           "its input";
   if (mentions(op, "log") || mentions(op, "entropy"))
-    return "keep its input away from 0: log(x + eps)";
+    return "keep its input above 0: log(clamp_min(x, eps))";
   if (mentions(op, "sqrt")) return "add an epsilon inside: sqrt(x + eps)";
   if (mentions(op, "norm") || mentions(op, "std") || mentions(op, "var"))
     return "add an epsilon: its derivative has no value at 0";

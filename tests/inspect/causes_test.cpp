@@ -150,7 +150,7 @@ TEST(Causes, TheLogarithmOfZero) {
   EXPECT_EQ(d.step, 2);
   EXPECT_EQ(d.pass, Pass::forward);
   EXPECT_EQ(d.op, "log");
-  EXPECT_EQ(d.remedy, "keep its input away from 0: log(x + eps)");
+  EXPECT_EQ(d.remedy, "keep its input above 0: log(clamp_min(x, eps))");
 }
 
 // The copy of a weight that the optimizer writes for the forward pass is no data of the user's.

@@ -40,6 +40,8 @@ struct FirstNonFinite {
   bool is_loss_scaling = false;  // the op multiplied the loss by the loss scale
   bool in_cast = false;          // autocast's cast of an input of `called_as`
   std::string detail = {};       // of data and targets: "class 12 of 10"
+  // Where in the op's output, if it is not all of it: "[:, 2, :, :] of [16, 4, 12, 12]".
+  std::string place = {};
 };
 
 // One step, as far as it was recorded.
@@ -60,6 +62,9 @@ struct StepEvidence {
   std::string flushed_op = {}, flushed_module = {};
   double flushed_amax = 0;  // of that op's output in fp32, times the loss scale
   std::optional<FirstNonFinite> non_finite = {};
+  // The first op of the forward pass that overflowed, whether or not the loss or a gradient shows it. Many
+  // that do not are harmless; a sum that something is divided by is not.
+  std::optional<FirstNonFinite> hidden_overflow = {};
   std::optional<Thrown> thrown = {};  // what ended the step before it was done
 };
 
@@ -98,8 +103,10 @@ struct Diagnosis {
   // fp32 on the same batch and weights goes wrong, too; nothing where that was not tried.
   std::optional<bool> fp32_too = {};
   std::optional<std::int64_t> sample = {};  // of the micro-batch: without it nothing is wrong
-  std::string remedy;                       // one clause: "keep this op in fp32 or use bf16"
-  std::string sentence;  // the whole of it: step, op, number, format, pass, remedy
+  std::string place = {};                   // FirstNonFinite's
+  std::string source = {};  // of a TorchScript model: the line of its source, "model.py:12"
+  std::string remedy;       // one clause: "keep this op in fp32 or use bf16"
+  std::string sentence;     // the whole of it: step, op, number, format, pass, remedy
 };
 
 // The verdict on a training, by the first rule that holds:
@@ -116,8 +123,8 @@ struct Diagnosis {
 // A pure function; does not throw. Empty evidence is clean.
 AMP_API Diagnosis diagnose(const Evidence& evidence);
 
-// {"verdict", "fp32_too", "step", "pass", "op", "module", "parameter", "sample", "amax", "loss_scale",
-// "remedy", "sentence"}; null for what does not apply, and for a number that is not finite.
+// {"verdict", "fp32_too", "step", "pass", "op", "module", "parameter", "sample", "place", "source", "amax",
+// "loss_scale", "remedy", "sentence"}; null for what does not apply, and for a number that is not finite.
 AMP_API std::string to_json(const Diagnosis& diagnosis);
 
 }  // namespace amp
