@@ -11,6 +11,7 @@
 #include <cstring>
 #include <exception>
 #include <sstream>
+#include <string_view>
 
 #include "amp/error.h"
 #include "src/inspect/frame.h"
@@ -201,7 +202,8 @@ void Recorder::begin_node(const at::RecordFunction& function, Frame& frame) {
       frame.op = frame.called_as = op_of_node(function.name());
       return;
     }
-    frame.is_custom = true;
+    // Of the library's own functions it is the op that they are.
+    frame.is_custom = std::strstr(function.name(), "amp::autocast::") == nullptr;
   }
   frame.op = found->second.op;
   frame.called_as = found->second.called_as;
@@ -240,7 +242,9 @@ bool Recorder::begin_op(const at::RecordFunction& function, Frame& frame, Around
 }
 
 void Recorder::note_inputs(const at::RecordFunction& function, Frame& frame) {
-  frame.op = without_namespace(function.name());
+  const std::string_view called = function.name();
+  frame.op = called.starts_with("autograd::engine::") ? op_of_node(std::string(called))
+                                                      : without_namespace(function.name());
   const auto inputs = function.inputs();
   frame.inputs.assign(inputs.begin(), inputs.end());
   const bool inside = frame.outer != nullptr && !frame.outer->is_node;

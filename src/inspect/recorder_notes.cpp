@@ -79,7 +79,7 @@ void Recorder::note_thrown(const Frame& frame) {
   Thrown thrown;
   thrown.pass = frame.is_backward ? Pass::backward : Pass::forward;
   const auto* node = frame.is_node ? &frame : frame.root->outer;
-  const bool in_node = node != nullptr && node->is_node && !node->is_custom;
+  const bool in_node = node != nullptr && node->is_node && (!node->is_custom || frame.is_node);
   thrown.op = in_node ? node->op : frame.op;
   thrown.called_as = in_node ? node->called_as : frame.root->op;
   thrown.module = in_node && node->module >= 0 ? module_of(*node) : module_of(frame);

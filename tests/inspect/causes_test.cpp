@@ -251,9 +251,9 @@ TEST(Causes, AnInputThatIsNaN) {
 
 TEST(Causes, ATargetThatIsInf) {
   auto net = make_net();
+  auto target = at::zeros({16, 4});
+  target[1][1] = kInfinity;
   const auto d = after(net, Recipe::bf16(), 1, [&](std::int64_t step) {
-    auto target = at::zeros({16, 4});
-    target[1][1] = kInfinity;
     return at::mse_loss(net->forward(rows(step).inputs).to(at::kFloat), target);
   });
   EXPECT_EQ(d.verdict, Verdict::bad_data) << d.sentence;
