@@ -24,6 +24,7 @@
 #include "app/inspection/treatment.h"
 #include "app/inspection/watch.h"
 #include "app/models/model_error.h"
+#include "app/report/format.h"
 #include "app/report/inspection_page.h"
 #include "app/results/metrics_file.h"
 #include "app/tasks/tasks.h"
@@ -193,6 +194,12 @@ std::string watched(const Patient& patient, const Watch& watch) {
   return text;
 }
 
+// The last loss is no number, which a cross in the chart says.
+bool ends_broken(const Watch& watch) {
+  const auto& steps = watch.evidence().steps;
+  return !steps.empty() && (!steps.back().loss.has_value() || !std::isfinite(*steps.back().loss));
+}
+
 const char* title_of(amp::Verdict verdict) {
   switch (verdict) {
     case amp::Verdict::clean:
@@ -265,12 +272,16 @@ void write_results(const std::filesystem::path& folder, const Patient& patient, 
         table_html({"Played again", "What came of it", "Goes well"}, experiment_rows(examination)));
   if (!examination.remedies.empty())
     page.sections.emplace_back(
-        "Remedies", table_html({"Remedy", "Trained with it", "Cures"}, remedy_rows(examination)));
+        "Remedies", table_html({"Remedy", "Trained with it", "Cures"}, remedy_rows(examination)) +
+                        (command.empty() ? ""
+                                         : "<p class=\"note\"><code>" +
+                                               report::escape_html(command) + "</code></p>\n"));
   page.tail = {{"Ops that lose most", ops_table(inspection)}};
-  page.results = {
-      {"version", amp::version()},
-      {"created", object.at("created")},
-      {"runs", {watched_run_json(patient.plan.precision, patient.plan.seed, inspection, !clean)}}};
+  page.results = {{"version", amp::version()},
+                  {"created", object.at("created")},
+                  {"runs",
+                   {watched_run_json(patient.plan.precision, patient.plan.seed, inspection,
+                                     ends_broken(watch))}}};
   page.inspection = inspection;
   if (!clean) page.inspection["verdict_pass"] = object.at("pass");
   if (!clean && diagnosis.step > 0) page.inspection["from_step"] = diagnosis.step;

@@ -170,7 +170,7 @@
       if (text !== undefined) element.textContent = text;
       return element;
     };
-    const WIDTH = 1040, TOP = 112, HEIGHT = 220, LEFT = 62, LOWEST_SHARE = 1e-7;
+    const WIDTH = 1040, TOP = 112, HEIGHT = 220, LEFT = 72, LOWEST_SHARE = 1e-7;
     const from = Math.max(-80, Math.min(-30, lowest - 1));
     const to = Math.max(20, lowest + counts.length + 1);
     const x = (exponent) => LEFT + ((Math.min(Math.max(exponent, from), to) - from) / (to - from)) * (WIDTH - LEFT - 10);

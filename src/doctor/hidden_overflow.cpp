@@ -33,6 +33,10 @@ class HiddenOverflow : public SilentTraining {
     const auto fp32 = file_.play(step, {.wide = c10::kFloat, .keep_gradients = true});
     if (!own.is_finite() || !fp32.is_finite()) return false;
     error_ = gradient_error(own.gradients, fp32.gradients);
+    file_.result.trials.push_back(
+        {"gradients of step " + std::to_string(step) + " beside fp32's",
+         percent(error_.relative) + " apart, most in " + error_.worst_parameter,
+         error_.relative <= suspicious()});
     return error_.relative > suspicious();
   }
 

@@ -25,22 +25,25 @@ class Precision : public SilentTraining {
     // Gradients that are as fp32's make no training worse.
     if (error_.relative < suspicious() / 4) return false;
     const bool worse = is_worse_than_fp32(file_);
-    if (!worse && (error_.relative < suspicious() || !began_so())) return false;
-    return explain_rounding(file_, fp32_, error_, worse);
+    if (!worse && (error_.relative < suspicious() || early_error() < suspicious() / 2))
+      return false;
+    return explain_rounding(file_, fp32_, error_,
+                            worse || std::min(error_.relative, early_) > 5 * suspicious(), worse);
   }
 
  private:
   // Rounding that is a fault is one from the start; near a minimum gradients are small sums of large terms, and
   // rounding takes a large share of them in a healthy training.
-  bool began_so() {
-    if (first() == last()) return true;
+  double early_error() {
+    early_ = error_.relative;
+    if (first() == last()) return early_;
     const auto low = file_.play(first(), {.keep_gradients = true});
     const auto fp32 = file_.play(first(), {.wide = c10::kFloat, .keep_gradients = true});
-    if (!low.is_finite() || !fp32.is_finite()) return true;
-    const auto early = gradient_error(low.gradients, fp32.gradients).relative;
+    if (!low.is_finite() || !fp32.is_finite()) return early_;
+    early_ = gradient_error(low.gradients, fp32.gradients).relative;
     file_.result.trials.push_back({"gradients of the first micro-batch beside fp32's",
-                                   percent(early) + " apart", early < suspicious() / 2});
-    return early >= suspicious() / 2;
+                                   percent(early_) + " apart", early_ < suspicious() / 2});
+    return early_;
   }
   bool is_half() const { return file_.recipe.compute_dtype == c10::kHalf; }
 
@@ -126,6 +129,7 @@ class Precision : public SilentTraining {
 
   const Outcome& fp32_;
   GradientError error_;
+  double early_ = 0;  // of the first micro-batch
 };
 
 }  // namespace

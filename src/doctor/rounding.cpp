@@ -15,7 +15,7 @@ class Rounding : public SilentTraining {
       : SilentTraining(file), fp32_(fp32), error_(error) {}
 
   // All but products in fp32: is the error a healthy model's?
-  bool explain(bool worse) {
+  bool explain(bool is_grave, bool worse) {
     Variation variation{.wide = c10::kFloat, .loss_scale = scale(), .keep_gradients = true};
     variation.recipe.emplace(file_.recipe);
     variation.recipe->model_dtype = c10::kFloat;
@@ -27,7 +27,7 @@ class Rounding : public SilentTraining {
     file_.result.trials.push_back({"all but products in fp32",
                                    "gradients " + percent(rest.relative) + " from fp32's",
                                    is_other});
-    if (!is_other && !worse) return false;
+    if (!is_other && !is_grave) return false;
     const auto ops = culprits();
     if (ops.empty() && !worse) return false;
     conclude(Verdict::precision_loss, last(), false, "");
@@ -86,8 +86,9 @@ class Rounding : public SilentTraining {
       const auto middle = names.begin() + static_cast<std::ptrdiff_t>(names.size() / 2);
       const std::vector<std::string> halves[] = {{names.begin(), middle}, {middle, names.end()}};
       const double errors[] = {error_of(halves[0]), error_of(halves[1])};
-      names = halves[errors[0] >= errors[1] ? 0 : 1];
-      best_ = std::max(errors[0], errors[1]);
+      const int half = is_first(errors) ? 0 : 1;
+      names = halves[half];
+      best_ = errors[half];
     }
     if (names.size() != 1 || best_ < error_.relative / 3) return {};
     file_.result.trials.push_back(
@@ -95,6 +96,9 @@ class Rounding : public SilentTraining {
     find_place(calls, by_op[names[0]]);
     return names;
   }
+
+  // What rounds the input of an op is as bad as the op that gave it: of two that are, the first is meant.
+  static bool is_first(const double (&errors)[2]) { return errors[0] >= errors[1] / 2; }
 
   double error_of_calls(const Calls& calls) {
     const auto outcome =
@@ -109,7 +113,8 @@ class Rounding : public SilentTraining {
     while (suspects.size() > 1 && file_.may_replay()) {
       const auto middle = suspects.begin() + static_cast<std::ptrdiff_t>(suspects.size() / 2);
       const Calls halves[] = {{suspects.begin(), middle}, {middle, suspects.end()}};
-      suspects = halves[error_of_calls(halves[0]) >= error_of_calls(halves[1]) ? 0 : 1];
+      const double errors[] = {error_of_calls(halves[0]), error_of_calls(halves[1])};
+      suspects = halves[is_first(errors) ? 0 : 1];
     }
     if (suspects.empty()) return;
     const auto& found = all[static_cast<std::size_t>(suspects[0])];
@@ -118,19 +123,23 @@ class Rounding : public SilentTraining {
       return;
     }
     const auto& op = found.op;
-    const auto before = std::count_if(all.begin(), all.begin() + suspects[0],
-                                      [&](const OpCall& call) { return call.op == op; });
+    const auto before =
+        std::count_if(all.begin(), all.begin() + suspects[0],
+                      [&](const OpCall& call) { return call.op == op && call.is_low; });
     look_at_call(op, before);
   }
 
-  // In which module an Inspector sees the n-th call of an op.
+  // In which module an Inspector sees the n-th call of an op that gives low precision.
   void look_at_call(const std::string& name, std::int64_t n) {
     Inspector inspector = file_.make_inspector();
     file_.play(last(), {.inspector = &inspector});
+    const auto is_called = [&](const OpRecord& op) {
+      return op.pass == Pass::forward && !op.in_cast && op.dtype != "fp32" && op.dtype != "fp64" &&
+             (op.op == name || op.called_as == name);
+    };
     std::int64_t seen = 0;
     for (const auto& op : inspector.ops()) {
-      if (op.pass != Pass::forward || op.in_cast || op.op != name) continue;
-      if (seen++ == n) module_ = op.module;
+      if (is_called(op) && seen++ == n) module_ = op.module;
     }
   }
 
@@ -142,8 +151,9 @@ class Rounding : public SilentTraining {
 
 }  // namespace
 
-bool explain_rounding(CaseFile& file, const Outcome& fp32, const GradientError& error, bool worse) {
-  return Rounding(file, fp32, error).explain(worse);
+bool explain_rounding(CaseFile& file, const Outcome& fp32, const GradientError& error,
+                      bool is_grave, bool worse) {
+  return Rounding(file, fp32, error).explain(is_grave, worse);
 }
 
 }  // namespace amp::doctor

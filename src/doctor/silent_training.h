@@ -66,7 +66,9 @@ class SilentTraining {
 };
 
 // fp32: the last micro-batch's gradients there. Each returns whether it found something.
-bool explain_rounding(CaseFile& file, const Outcome& fp32, const GradientError& error, bool worse);
+// is_grave: also where products in low precision alone do it. worse: the loss is, by more than chance.
+bool explain_rounding(CaseFile& file, const Outcome& fp32, const GradientError& error,
+                      bool is_grave, bool worse);
 bool explain_standstill(CaseFile& file, const Outcome& fp32);
 // Whether the loss is further above fp32's than fp32 is from itself when its weights are moved by an ulp.
 bool is_worse_than_fp32(CaseFile& file);

@@ -153,6 +153,10 @@ void round_inputs(const c10::FunctionSchema& schema, torch::jit::Stack& stack) {
   const auto begin = stack.size() - schema.arguments().size();
   for (std::size_t i = 0; i < schema.arguments().size(); ++i) {
     auto& value = stack[begin + i];
+    // The model may ask for the dtype of another tensor, which is wide here.
+    if (is_dtype(schema.arguments()[i]) && value.isInt() &&
+        c10::isFloatingType(static_cast<c10::ScalarType>(value.toInt())))
+      value = static_cast<std::int64_t>(now->narrow);
     if (writes(schema.arguments()[i]) || !value.isTensor()) continue;
     const auto& tensor = value.toTensor();
     if (tensor.defined() && c10::isFloatingType(tensor.scalar_type()) && !tensor.is_nested())

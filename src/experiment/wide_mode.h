@@ -19,8 +19,8 @@ struct Widening {
   // Float or Double: what is narrower becomes this; Undefined: nothing does.
   c10::ScalarType wide = c10::ScalarType::Undefined;
   std::vector<std::string> ops = {};  // only these, by their names without overloads; empty: all
-  // These calls of the region, upwards, take their inputs rounded to `narrow`, and what they are asked for in
-  // a low dtype they give in it.
+  // These calls of the region, upwards, take their inputs rounded to `narrow`, and give what they are asked for
+  // in a floating-point dtype in it.
   c10::ScalarType narrow = c10::ScalarType::Undefined;
   std::vector<std::int64_t> narrow_calls = {};
   // Where constants beside low-precision tensors are put that are zero in their format.
