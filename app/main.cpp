@@ -16,7 +16,7 @@
 #include "app/commands/exit_status.h"
 #include "app/commands/session.h"
 #include "app/models/model_error.h"
-#include "app/training/interrupt.h"
+#include "app/terminal/interrupt.h"
 
 namespace {
 
@@ -40,6 +40,8 @@ int say_unforeseen(const std::exception_ptr& error) {
 int run(const Action& action) {
   try {
     return action();
+  } catch (const Interrupted&) {
+    return say(kInterrupted, "interrupted");
   } catch (const ModelError& error) {
     return say(status_of(error), error.what());
   } catch (const amp::IoError& error) {
@@ -101,6 +103,6 @@ int main(int argc, char** argv) {
   }
   set_command_line(argc, argv);
   if (!app.got_subcommand("report") && !app.got_subcommand("replay")) wait_without_spinning(argv);
-  catch_interrupts();
+  take_signals();
   return run(action);
 }

@@ -22,8 +22,8 @@
 #include "app/results/machine.h"
 #include "app/results/results.h"
 #include "app/tasks/tasks.h"
+#include "app/terminal/interrupt.h"
 #include "app/terminal/progress.h"
-#include "app/training/interrupt.h"
 
 namespace ampersand {
 namespace {

@@ -28,8 +28,8 @@
 #include "app/report/inspection_page.h"
 #include "app/results/metrics_file.h"
 #include "app/tasks/tasks.h"
+#include "app/terminal/interrupt.h"
 #include "app/terminal/progress.h"
-#include "app/training/interrupt.h"
 
 namespace ampersand {
 namespace {

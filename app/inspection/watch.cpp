@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "app/models/model_error.h"
-#include "app/training/interrupt.h"
+#include "app/terminal/interrupt.h"
 
 namespace ampersand {
 namespace {

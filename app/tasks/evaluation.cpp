@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 
+#include "app/terminal/interrupt.h"
+
 namespace ampersand {
 
 nlohmann::json evaluation_json(const Evaluation& evaluation, const std::string& prefix) {
@@ -20,19 +22,34 @@ nlohmann::json evaluation_json(const Evaluation& evaluation, const std::string& 
   return object;
 }
 
+namespace {
+
+class InEvalMode {
+ public:
+  explicit InEvalMode(Model& model) : model_(model) { model.train(false); }
+  ~InEvalMode() { model_.train(true); }
+  InEvalMode(const InEvalMode&) = delete;
+  InEvalMode& operator=(const InEvalMode&) = delete;
+
+ private:
+  Model& model_;
+};
+
+}  // namespace
+
 void for_each_output(Model& model, const Batches& batches, const amp::Recipe& recipe,
                      const VisitOutputs& visit) {
   c10::NoGradGuard no_grad;
   const auto parameters = model.parameters();
   const auto device = parameters.empty() ? c10::Device(c10::kCPU) : parameters.front().device();
   const auto autocast = model.with_names(recipe).autocast(device.type());
-  model.train(false);
+  const InEvalMode evaluating(model);
   for (std::int64_t i = 0; i < batches.batches(); ++i) {
+    stop_if_interrupted();
     const auto batch = batches.get(i).to(device);
     const auto outputs = model.forward(batch.inputs).to(c10::kFloat);
     visit(outputs, batch, model.loss(outputs, batch.targets).item<double>());
   }
-  model.train(true);
 }
 
 Evaluation evaluate_classes(Model& model, const Batches& batches, const amp::Recipe& recipe) {

@@ -21,7 +21,7 @@ struct Evaluation {
 nlohmann::json evaluation_json(const Evaluation& evaluation, const std::string& prefix = "");
 
 // Calls visit(outputs in fp32, batch, loss) for each batch. Computes on the model's device under the
-// recipe's autocast, without gradients, in eval mode; leaves the model in train mode.
+// recipe's autocast, without gradients, in eval mode; leaves the model in train mode. Throws Interrupted.
 using VisitOutputs =
     std::function<void(const at::Tensor& outputs, const Batch& batch, double loss)>;
 void for_each_output(Model& model, const Batches& batches, const amp::Recipe& recipe,

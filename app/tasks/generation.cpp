@@ -14,6 +14,7 @@
 #include <string>
 
 #include "amp/error.h"
+#include "app/terminal/interrupt.h"
 
 namespace ampersand {
 namespace {
@@ -65,6 +66,7 @@ std::vector<std::int64_t> generate(Model& model, const amp::Recipe& recipe,
   std::mt19937_64 generator(how.seed);
   const auto begin = prompt.size();
   for (std::int64_t i = 0; i < how.tokens; ++i) {
+    stop_if_interrupted();
     const auto seen = std::min(prompt.size(), static_cast<std::size_t>(context));
     const auto tokens =
         at::tensor(at::ArrayRef(prompt).slice(prompt.size() - seen), c10::kLong).unsqueeze(0);

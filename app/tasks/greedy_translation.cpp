@@ -11,6 +11,8 @@
 
 #include "amp/error.h"
 
+#include "app/terminal/interrupt.h"
+
 namespace ampersand {
 namespace {
 
@@ -40,6 +42,7 @@ std::vector<std::vector<std::int64_t>> translate(Model& model, const amp::Recipe
   std::vector<bool> ended(texts.size(), false);
   auto targets = at::full({sources.size(0), 1}, marks.begin, there.options());
   for (std::int64_t i = 0; i < most && std::ranges::find(ended, false) != ended.end(); ++i) {
+    stop_if_interrupted();
     const auto next = next_tokens(model, there, targets, marks);
     targets = at::cat({targets, next.unsqueeze(1)}, 1);
     const auto here = next.cpu();

@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "app/terminal/interrupt.h"
+
 namespace ampersand {
 namespace {
 
@@ -52,6 +54,11 @@ Progress::~Progress() {
 
 void Progress::show(std::int64_t done, const std::string& details) {
   const auto now = Clock::now();
+  if (now - stood_ >= std::chrono::milliseconds(100) || done >= total_) {
+    stood_ = now;
+    stand_at(title_ + ": " + std::to_string(done) + " of " + std::to_string(total_) +
+             (details.empty() ? "" : ", " + details));
+  }
   const auto pause = terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(10'000);
   if (now - shown_ < pause && done < total_) return;
   shown_ = now;

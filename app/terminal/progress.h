@@ -30,7 +30,7 @@ class Progress {
   bool terminal_;
   bool drawn_ = false;
   Clock::time_point begin_ = Clock::now();
-  Clock::time_point shown_ = begin_;
+  Clock::time_point shown_ = begin_, stood_ = {};
 };
 
 // "0:35", "12:05", "2:10:00".

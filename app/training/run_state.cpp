@@ -26,15 +26,15 @@ json run_state_json(const Settings& settings, const RunPlan& plan, const Task& t
   const bool engine_matters = amp::cpu_half_math() || amp::cpu_bf16_math() ||
                               amp::cpu_fp32_engine() == amp::CpuFp32Engine::fastest;
   json about = {{"ampersand", amp::version()},
-          {"settings", stored},
-          {"precision", plan.precision.name},
-          {"recipe", json::parse(plan.precision.recipe.to_json())},
-          {"seed", plan.seed},
-          {"updates", updates},
-          {"threads", at::get_num_threads()},
-          {"cpu_fast_engine", engine_matters ? amp::cpu_fast_engine() : ""},
-          {"half_math", amp::cpu_half_math()},
-          {"bf16_math", amp::cpu_bf16_math()}};
+                {"settings", stored},
+                {"precision", plan.precision.name},
+                {"recipe", json::parse(plan.precision.recipe.to_json())},
+                {"seed", plan.seed},
+                {"updates", updates},
+                {"threads", at::get_num_threads()},
+                {"cpu_fast_engine", engine_matters ? amp::cpu_fast_engine() : ""},
+                {"half_math", amp::cpu_half_math()},
+                {"bf16_math", amp::cpu_bf16_math()}};
   about.update(task.state());
   return about;
 }

@@ -16,11 +16,11 @@
 #include "app/models/model.h"
 #include "app/models/model_error.h"
 #include "app/tasks/task.h"
+#include "app/terminal/interrupt.h"
 #include "app/training/batch_loader.h"
 #include "app/training/ema.h"
 #include "app/training/fp32_gradients.h"
 #include "app/training/gradient_range.h"
-#include "app/training/interrupt.h"
 #include "app/training/optimizers.h"
 #include "app/training/pace.h"
 #include "app/training/run_events.h"
@@ -126,6 +126,7 @@ class Training {
     optimizer_->zero_grad();  // a window that was cut short leaves its gradients
     report_memory();
     if (ending == Ending::finished || ending == Ending::interrupted) {
+      if (interrupted() && step_ > saved_at_) save();  // first what must not be lost
       if (plan_.evaluates && step_ > evaluated_at_) evaluate_now();
       if (step_ > saved_at_) save();
     }
@@ -168,7 +169,7 @@ class Training {
         if (!finite) return Ending::diverged;
         if (seen_enough_) return Ending::finished;
         if (evaluation_due()) evaluate_now();
-        if (saving_due()) save();
+        if (saving_due() || (train_step_->at_boundary() && checkpoint_asked())) save();
       }
     }
     flush();
@@ -424,7 +425,16 @@ class Training {
     return in_epoch == per_epoch || in_epoch % every == 0;
   }
 
+  // One that was interrupted says nothing.
   void evaluate_now() {
+    try {
+      evaluate();
+    } catch (const Interrupted&) {
+      evaluated_at_ = step_;
+    }
+  }
+
+  void evaluate() {
     auto event = evaluation_json(task_.evaluate(*model_, *test_batches_, recipe_));
     evaluated_at_ = step_;
     event.update({{"event", "evaluation"}, {"step", step_}});
@@ -452,8 +462,11 @@ class Training {
   // What a trained model of text writes.
   void show_samples() {
     model_->train(false);
-    for (const auto& text : task_.showpieces(*model_, recipe_, plan_.seed))
-      send({{"event", "sample"}, {"step", step_}, {"text", text}});
+    try {
+      for (const auto& text : task_.showpieces(*model_, recipe_, plan_.seed))
+        send({{"event", "sample"}, {"step", step_}, {"text", text}});
+    } catch (const Interrupted&) {  // the training is over, and saved
+    }
     model_->train(true);
   }
 

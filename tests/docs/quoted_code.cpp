@@ -3,8 +3,11 @@
 #include <amp/amp.h>
 #include <torch/torch.h>
 
+#include <csignal>
+#include <cstdio>
 #include <iostream>
 #include <memory>
+#include <thread>
 #include <vector>
 
 namespace amp::tests {

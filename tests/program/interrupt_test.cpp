@@ -2,8 +2,11 @@
 #include <signal.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
+#include <string>
 #include <thread>
 
 #include "tests/program/program.h"
@@ -63,6 +66,71 @@ class Interrupt : public ProgramTest {
 
 TEST_F(Interrupt, CtrlCKeepsWhatThereIs) { expect_clean_end(SIGINT); }
 TEST_F(Interrupt, SoDoesTerm) { expect_clean_end(SIGTERM); }
+TEST_F(Interrupt, SoDoesHup) { expect_clean_end(SIGHUP); }
+
+TEST_F(Interrupt, TwoRequestsWithinASecondAreOne) {
+  auto& process = started();
+  process.send(SIGINT);
+  process.send(SIGTERM);
+  EXPECT_EQ(process.wait().status, 130);
+  expect_cut_short(json_of(path("results/results.json")));
+}
+
+TEST_F(Interrupt, WhatTheParentIgnoresStaysIgnored) {
+  const auto before = signal(SIGHUP, SIG_IGN);
+  auto& process = started();
+  signal(SIGHUP, before);
+  const auto seen = steps();
+  process.send(SIGHUP);
+  for (int i = 0; i < 5000 && steps() <= seen + 20; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_GT(steps(), seen + 20);
+  process.send(SIGTERM);
+  EXPECT_EQ(process.wait().status, 130);
+}
+
+// A handler on the stack of a thread that computes would write over numbers that oneDNN keeps there.
+TEST_F(Interrupt, NoThreadTakesASignalOnItsStack) {
+  auto& process = started();
+  int threads = 0;
+  const auto tasks = "/proc/" + std::to_string(process.id()) + "/task";
+  for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+    const auto status = text_of(task.path() / "status");
+    const auto at = status.find("SigBlk:");
+    ASSERT_NE(at, std::string::npos);
+    const auto blocked = std::stoull(status.substr(at + 7), nullptr, 16);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2})
+      EXPECT_NE(blocked & (1ULL << (number - 1)), 0U) << number << " in " << task.path();
+    EXPECT_NE(status.find("SigCgt:\t0000000000000000"), std::string::npos) << status;
+    ++threads;
+  }
+  EXPECT_GE(threads, 2);
+  process.send(SIGTERM);
+  EXPECT_EQ(process.wait().status, 130);
+}
+
+TEST_F(Interrupt, Usr1SavesAndUsr2SaysWhereItStands) {
+  Process process(folder_.path(), small("train", "run", {"--epochs", "1000000"}));
+  const auto lines = [&] { return events_of(path("run/metrics.jsonl"), "step").size(); };
+  const auto wait_until = [](const std::function<bool()>& is_so) {
+    for (int i = 0; i < 5000 && !is_so(); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return is_so();
+  };
+  ASSERT_TRUE(wait_until([&] { return lines() > 20; }));
+  EXPECT_FALSE(std::filesystem::exists(path("run/checkpoints")));
+  process.send(SIGUSR1);
+  EXPECT_TRUE(wait_until([&] { return std::filesystem::exists(path("run/checkpoints")); }));
+  const auto then = lines();
+  EXPECT_TRUE(wait_until([&] { return lines() > then + 20; }));  // it goes on
+  process.send(SIGUSR2);
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  process.send(SIGTERM);
+  const auto outcome = process.wait();
+  EXPECT_EQ(outcome.status, 130);
+  EXPECT_TRUE(contains(outcome.err, "ampersand: fp32, seed 0: ") || contains(outcome.err, " of "))
+      << outcome.err;
+}
 
 TEST_F(Interrupt, KilledTrainingCanStillBeReported) {
   auto& process = started();

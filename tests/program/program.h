@@ -36,6 +36,7 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   void send(int signal) const;
+  pid_t id() const { return id_; }
   // Waits for its end; a failed test if that takes more than 100 seconds.
   Outcome wait();
 
