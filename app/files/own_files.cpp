@@ -100,9 +100,12 @@ std::vector<fs::path> files_of_checkpoint(const fs::path& folder) {
 
 // What file managers, network file systems and editors leave behind.
 bool is_harmless(const std::string& name) {
-  return name.starts_with('.') || name.ends_with('~') || name.ends_with(".bak") ||
-         name.ends_with(".orig") || name.ends_with(".tmp") || name.ends_with(".old") ||
-         name == "Thumbs.db" || name == "desktop.ini";
+  static const std::vector<std::string> kEndings = {"~",    ".bak", ".orig", ".rej", ".swp",
+                                                    ".swo", ".tmp", ".old",  "#"};
+  static const std::vector<std::string> kNames = {"Thumbs.db", "desktop.ini", "Icon\r", "@eaDir",
+                                                  "__MACOSX"};
+  return name.starts_with('.') || std::ranges::find(kNames, name) != kNames.end() ||
+         std::ranges::any_of(kEndings, [&](const auto& end) { return name.ends_with(end); });
 }
 
 bool holds_harmless_alone(const fs::path& folder) {

@@ -27,7 +27,7 @@ TEST_F(MovedRun, WorksFromAnyFolderAndWithItsData) {
   fs::create_directories(path("elsewhere"));
   EXPECT_EQ(loss_of(run_in("elsewhere", {"eval", "../project/runs/x"})), loss);
   EXPECT_EQ(loss_of(run_in("project/runs/x", {"eval", "."})), loss);
-  EXPECT_EQ(loss_of(run_in("project/runs/x/checkpoints/step-000000004", {"eval", "."})), loss);
+  EXPECT_EQ(loss_of(run_in("project/runs/x/checkpoints", {"eval", "step-000000004"})), loss);
   fs::create_directory_symlink(path("project/runs/x"), path("elsewhere/latest"));
   EXPECT_EQ(loss_of(run_in("elsewhere", {"eval", "latest/"})), loss);
 
@@ -84,7 +84,7 @@ TEST_F(MovedRun, ResumesWithTheSameDataByAnotherPath) {
 
 TEST_F(MovedRun, ATextIsKnownByItsContent) {
   const auto write = [&](const std::string& name, char last) {
-    std::ofstream(path(name)) << std::string(4000, 'a') + " quick brown foxes " + last + '\n';
+    std::ofstream(path(name)) << std::string(4000, 'a') << " quick brown foxes " << last << '\n';
   };
   write("text.txt", 'x');
   ASSERT_EQ(run({"train", "--model", "lstm", "--data", "text.txt", "--steps", "1", "--width", "8",
