@@ -17,6 +17,7 @@
 #include "app/commands/session.h"
 #include "app/models/model_error.h"
 #include "app/terminal/interrupt.h"
+#include "app/terminal/standard_streams.h"
 
 namespace {
 
@@ -59,9 +60,23 @@ int run(const Action& action) {
   }
 }
 
+// What was printed must have reached whom it was for; a run's own failure comes first.
+int checked(int status, bool is_answer) {
+  const auto why = standard_output_failure(is_answer);
+  if (why.empty() || status != kOk) return status;
+  return say(kFileOrData, "standard output: cannot be written (" + why + ")");
+}
+
+// Whether what the command gives is on standard output and nowhere else.
+bool answers_on_output(const CLI::App& app) {
+  if (app.got_subcommand("predict"))
+    return app.get_subcommand("predict")->get_option("--output")->empty();
+  return app.got_subcommand("eval") || app.got_subcommand("info") || app.got_subcommand("replay");
+}
+
 // CLI11 has exit codes of its own from 100 on.
 int parse_failure(const CLI::App& app, const CLI::ParseError& error) {
-  if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+  if (error.get_exit_code() == 0) return checked(app.exit(error), true);  // --help, --version
   const auto unknown = app.remaining();
   if (app.get_subcommands().empty() && !unknown.empty())
     return say(kUsage, "no such subcommand or option: " + unknown[0] + "; see ampersand --help");
@@ -75,12 +90,17 @@ int parse_failure(const CLI::App& app, const CLI::ParseError& error) {
 void wait_without_spinning(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
   setenv("OMP_WAIT_POLICY", "passive", 1);
+  // By its own path, for the kernel calls a process by what it was started from.
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (!error) execv(program.c_str(), argv);
   execv("/proc/self/exe", argv);  // returns only if it failed; then the default will do
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_standard_streams();
   CLI::App app("Automatic mixed-precision training: fp32, bf16 and fp16 with loss scaling",
                "ampersand");
   app.set_version_flag("--version", std::string("ampersand ") + amp::version());
@@ -104,5 +124,5 @@ int main(int argc, char** argv) {
   set_command_line(argc, argv);
   if (!app.got_subcommand("report") && !app.got_subcommand("replay")) wait_without_spinning(argv);
   take_signals();
-  return run(action);
+  return checked(run(action), answers_on_output(app));
 }

@@ -9,6 +9,7 @@
 #include "amp/error.h"
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
+#include "app/files/write_file.h"
 #include "app/models/gpt2_weights.h"
 #include "app/models/model.h"
 #include "app/training/run_state.h"
@@ -45,14 +46,11 @@ int run_export(const ExportOptions& options) {
   if (options.format != "safetensors" && options.format != "state_dict" && options.format != "gpt2")
     throw amp::InvalidArgument("--format must be safetensors, state_dict or gpt2, got '" +
                                options.format + "'");
-  const std::filesystem::path output =
+  const auto output = output_file(
       !options.output.empty()
           ? options.output
-          : "weights-" + options.dtype + (options.format == "state_dict" ? ".pt" : ".safetensors");
-  std::error_code error;
-  if (std::filesystem::exists(output, error) && !options.overwrite)
-    throw amp::InvalidArgument("--output " + output.string() +
-                               " is there already; pass --overwrite to replace it");
+          : "weights-" + options.dtype + (options.format == "state_dict" ? ".pt" : ".safetensors"),
+      options.overwrite);
   const auto checkpoint = find_checkpoint(options.where);
   auto own = stored_weights(checkpoint, options.ema);
   const auto weights =
@@ -62,8 +60,8 @@ int run_export(const ExportOptions& options) {
   } else {
     amp::save_safetensors(output, weights, {{"format", "pt"}});
   }
-  std::printf("%zu tensors of step %ld  %s\n", weights.size(), static_cast<long>(checkpoint.step()),
-              output.c_str());
+  std::fprintf(is_standard_output(output) ? stderr : stdout, "%zu tensors of step %ld  %s\n",
+               weights.size(), static_cast<long>(checkpoint.step()), output.c_str());
   return kOk;
 }
 
@@ -82,7 +80,7 @@ void add_export(CLI::App& app, Action& action) {
           "safetensors in GPT-2's layout, of a gpt")
       ->capture_default_str();
   command->add_option("--output", o->output,
-                      "The file (default: weights-DTYPE.safetensors or .pt)");
+                      "The file (default: weights-DTYPE.safetensors or .pt); -: standard output");
   command->add_flag("--ema", o->ema, "The moving average of the weights");
   command->add_flag("--overwrite", o->overwrite, "Replace the file if it is there");
   command->callback([=, &action] { action = [=] { return run_export(*o); }; });

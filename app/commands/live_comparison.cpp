@@ -10,6 +10,7 @@
 #include "amp/version.h"
 #include "app/commands/output_folder.h"
 #include "app/commands/session.h"
+#include "app/files/own_files.h"
 #include "app/files/write_file.h"
 #include "app/inspection/beside_fp32.h"
 #include "app/report/format.h"
@@ -115,8 +116,7 @@ std::string end_to_end_table(const json& calls) {
 LiveComparison::LiveComparison(std::filesystem::path folder, const Settings& settings,
                                std::int64_t every)
     : folder_(std::move(folder)), settings_(settings), every_(every) {
-  std::error_code ignored;
-  std::filesystem::remove(folder_ / "inspect.json", ignored);
+  remove_own_file(folder_, "inspect.json");
   all_ = {
       {"version", amp::version()}, {"command", the_command_line()},       {"created", timestamp()},
       {"every", every_},           {"settings", settings_json(settings)}, {"runs", json::array()}};

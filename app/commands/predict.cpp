@@ -1,6 +1,7 @@
 // ampersand predict: what a trained model says of each test sample, or how it goes on with a text.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include "amp/error.h"
@@ -15,21 +16,24 @@ namespace {
 struct PredictOptions {
   StoredRunOptions run;
   std::string output;
+  bool overwrite = false;
   bool continues = false;  // --prompt was given
   Continuation continuation;
 };
 
 int run_predict(const PredictOptions& options) {
+  const auto output = options.output.empty() ? std::filesystem::path("/dev/stdout")
+                                             : output_file(options.output, options.overwrite);
   const auto run = open_stored_run(options.run);
   const auto text = options.continues
                         ? run.task->continued(*run.model, run.recipe(), options.continuation) + "\n"
                         : run.task->predictions(*run.model, run.recipe());
   if (options.output.empty()) {
     std::fwrite(text.data(), 1, text.size(), stdout);
-  } else {
-    write_file(options.output, text);
-    std::printf("predictions  %s\n", options.output.c_str());
+    return kOk;
   }
+  write_file(output, text);
+  if (!is_standard_output(output)) std::printf("predictions  %s\n", output.c_str());
   return kOk;
 }
 
@@ -50,7 +54,8 @@ void add_predict(CLI::App& app, Action& action) {
   const auto o = std::make_shared<PredictOptions>();
   auto& how = o->continuation;
   add_stored_run_options(*command, o->run);
-  command->add_option("--output", o->output, "A file (default: standard output)");
+  command->add_option("--output", o->output, "A file; - or none: standard output");
+  command->add_flag("--overwrite", o->overwrite, "Replace the file if it is there");
   auto* prompt =
       command->add_option("--prompt", how.prompt,
                           "Continue this text; \"\": begin one (models of text); or translate it");

@@ -14,6 +14,7 @@
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/commands/session.h"
+#include "app/files/own_files.h"
 #include "app/results/metrics_file.h"
 #include "app/results/results.h"
 
@@ -60,6 +61,8 @@ json load_results(const fs::path& folder) {
 
 int run_report(const std::string& folder) {
   const auto results = load_results(folder);
+  keep_own_files(folder);
+  check_replaceable(fs::path(folder) / "report.html");
   try {
     std::printf("%s\n", write_report(folder, results).c_str());
   } catch (const amp::InvalidArgument& error) {

@@ -1,7 +1,12 @@
 // Going on with an earlier run.
 #include "app/commands/resumption.h"
 
+#include <nlohmann/json.hpp>
+
 #include "app/commands/training_options.h"
+#include "app/data/whereabouts.h"
+#include "app/models/model.h"
+#include "app/tasks/tasks.h"
 #include "app/training/run_state.h"
 
 namespace ampersand {
@@ -10,7 +15,13 @@ Resumption resume_run(const std::filesystem::path& run, const Settings& given, b
   Resumption resumption;
   auto& [plan, settings, task] = resumption;
   plan.resume = find_checkpoint(run);
-  const auto state = run_state_of(*plan.resume);
+  auto state = run_state_of(*plan.resume);
+  // The same under another name is the same.
+  if (given.is_given("--data") && !is_built_in_data(given.data) &&
+      is_same_data(state.task.value("data_at", nlohmann::json()), state.settings.data, given.data))
+    state.settings.data = given.data;
+  if (given.is_given("--model") && absolute_model(given.model) == state.settings.model)
+    state.settings.model = given.model;
   settings = resumed_settings(settings_json(state.settings), given);
   if (!given.is_given("--threads")) settings.threads = state.threads;
   plan.precision = state.precision;

@@ -8,6 +8,7 @@
 #include "amp/error.h"
 #include "amp/version.h"
 #include "app/commands/output_folder.h"
+#include "app/files/own_files.h"
 #include "app/files/write_file.h"
 #include "app/report/report.h"
 #include "app/results/machine.h"
@@ -27,10 +28,13 @@ std::string command_line = "ampersand";
 // them until they are complete.
 std::unique_ptr<MetricsFile> new_metrics(const fs::path& folder) {
   auto metrics = std::make_unique<MetricsFile>(folder / "metrics.jsonl");
+  for (const char* name : {"results.json", "report.html", "recipe.json", "vocabulary.json"})
+    remove_own_file(folder, name);
+  remove_checkpoints(folder / "checkpoints");
   std::error_code ignored;
-  for (const char* name : {"results.json", "report.html", "recipe.json"})
-    fs::remove(folder / name, ignored);
-  for (const char* name : {"checkpoints", "tensorboard"}) fs::remove_all(folder / name, ignored);
+  if (!fs::is_symlink(folder / "checkpoints", ignored))
+    fs::remove(folder / "checkpoints", ignored);  // only if it is empty
+  remove_own_folder(folder, "tensorboard");
   return metrics;
 }
 
@@ -119,10 +123,14 @@ Session::Session(const Settings& settings, const Task& task, std::int64_t step)
       task_(task),
       folder_(settings.resume),
       lock_(std::make_unique<FolderLock>(folder_)) {
+  keep_own_files(folder_);
+  for (const char* name :
+       {"metrics.jsonl", "results.json", "report.html", "recipe.json", "vocabulary.json"})
+    check_replaceable(folder_ / name);
   const auto events = events_until(folder_ / "metrics.jsonl", step);
   metrics_ = std::make_unique<MetricsFile>(folder_ / "metrics.jsonl", events);
-  std::error_code ignored;
-  for (const char* name : {"results.json", "report.html"}) fs::remove(folder_ / name, ignored);
+  for (const char* name : {"results.json", "report.html"}) remove_own_file(folder_, name);
+  remove_own_folder(folder_, "tensorboard");
   if (settings.tensorboard) tensorboard_ = std::make_unique<TensorBoard>(folder_ / "tensorboard");
   for (const auto& event : events) log(event);
   record({{"event", "resume"},

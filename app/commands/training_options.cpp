@@ -5,9 +5,11 @@
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include "amp/cpu_math.h"
@@ -182,9 +184,12 @@ void check_task(const Task& task, const Settings& settings) {
 }
 
 std::string text_of(const std::filesystem::path& file, const char* kind) {
+  errno = 0;
   std::ifstream stream(file, std::ios::binary);
-  if (!stream || std::filesystem::is_directory(file))
-    throw amp::IoError(file, std::string("cannot be read; give a ") + kind + " file");
+  const int reason = stream ? (std::filesystem::is_directory(file) ? EISDIR : 0) : errno;
+  if (reason != 0)
+    throw amp::IoError(file, "cannot be read (" + std::generic_category().message(reason) +
+                                 "); give a " + kind + " file");
   std::stringstream text;
   text << stream.rdbuf();
   return text.str();

@@ -33,7 +33,7 @@ int open_for_reading(const std::filesystem::path& path) {
   // Not waiting for the other end, should it be a pipe; map() refuses that.
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor >= 0) return descriptor;
-  if (errno == ENOENT || errno == ENOTDIR) throw amp::IoError(path, "no such file");
+  if (errno == ENOENT) throw amp::IoError(path, "no such file");
   fail(path, "cannot be opened");
 }
 

@@ -5,8 +5,10 @@
 
 #include <array>
 #include <bit>
+#include <cerrno>
 
 #include "amp/error.h"
+#include "app/files/own_files.h"
 
 namespace ampersand {
 namespace {
@@ -87,9 +89,13 @@ std::uint32_t masked_crc32c(std::string_view bytes) {
 EventFile::EventFile(const std::filesystem::path& folder, double wall_time)
     : path_(folder /
             ("events.out.tfevents." + std::to_string(static_cast<std::int64_t>(wall_time)) + "." +
-             host() + "." + std::to_string(::getpid()))),
-      stream_(path_, std::ios::binary | std::ios::trunc) {
-  if (!stream_) throw amp::IoError(path_, "cannot be written; choose another --output");
+             host() + "." + std::to_string(::getpid()))) {
+  note_own_file(path_);
+  errno = 0;
+  stream_.open(path_, std::ios::binary | std::ios::trunc);
+  if (!stream_)
+    throw amp::IoError(path_, "cannot be written (" + std::generic_category().message(errno) +
+                                  "); choose another --output");
   write(field(1, wall_time) + field(3, std::string_view("brain.Event:2")));
 }
 
@@ -101,9 +107,11 @@ void EventFile::scalar(std::string_view tag, std::int64_t step, float value, dou
 
 void EventFile::write(const std::string& event) {
   const std::string length = little_endian(std::uint64_t{event.size()});
+  errno = 0;
   stream_ << length << little_endian(masked_crc32c(length)) << event
           << little_endian(masked_crc32c(event)) << std::flush;
-  if (!stream_) throw amp::IoError(path_, "writing failed; is the disk full?");
+  if (!stream_)
+    throw amp::IoError(path_, "cannot be written (" + std::generic_category().message(errno) + ")");
 }
 
 }  // namespace ampersand

@@ -25,10 +25,7 @@ void add_scalar(EventFile& file, const char* tag, const json& event, const char*
 
 }  // namespace
 
-TensorBoard::TensorBoard(fs::path folder) : folder_(std::move(folder)) {
-  std::error_code ignored;
-  fs::remove_all(folder_, ignored);
-}
+TensorBoard::TensorBoard(fs::path folder) : folder_(std::move(folder)) {}
 
 void TensorBoard::add(const json& event) {
   if (!event.contains("run")) return;

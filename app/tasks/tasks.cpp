@@ -1,6 +1,7 @@
 // Which task a model and its data make.
 #include "app/tasks/tasks.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -144,6 +145,10 @@ std::unique_ptr<Task> task_of(Kind kind, const Settings& settings, const State&.
 }
 
 }  // namespace
+
+bool is_built_in_data(const std::string& name) {
+  return name.empty() || std::ranges::any_of(kData, [&](auto& data) { return data.first == name; });
+}
 
 void complete_settings(Settings& settings) {
   if (settings.data.empty()) settings.data = default_data(kind_of(settings));

@@ -4,18 +4,43 @@
 #include <ATen/Parallel.h>
 
 #include <cstdio>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "amp/cpu_math.h"
 #include "amp/error.h"
 #include "amp/version.h"
+#include "app/data/whereabouts.h"
+#include "app/tasks/tasks.h"
 
 namespace ampersand {
 namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+
+// LIBRARY.so:NAME is the file and what follows it; everything else is a file or a name.
+std::size_t file_length(const std::string& model) {
+  const auto mark = model.rfind(".so:");
+  return mark == std::string::npos ? model.size() : mark + 3;
+}
+
+bool is_path(const std::string& what) {
+  return what.find('/') != std::string::npos || what.find('.') != std::string::npos;
+}
+
+// As it is found now.
+Settings found_settings(const json& about, const fs::path& checkpoint) {
+  auto settings = settings_of(about.at("settings"));
+  const auto run = checkpoint / ".." / "..";
+  settings.data = found_again(about.value("data_at", json()), run, settings.data);
+  const auto length = file_length(settings.model);
+  settings.model =
+      found_again(about.value("model_at", json()), run, settings.model.substr(0, length)) +
+      settings.model.substr(length);
+  return settings;
+}
 
 }  // namespace
 
@@ -35,6 +60,10 @@ json run_state_json(const Settings& settings, const RunPlan& plan, const Task& t
                 {"cpu_fast_engine", engine_matters ? amp::cpu_fast_engine() : ""},
                 {"half_math", amp::cpu_half_math()},
                 {"bf16_math", amp::cpu_bf16_math()}};
+  const auto run = plan.checkpoints.parent_path();
+  if (!is_built_in_data(settings.data)) about["data_at"] = whereabouts(settings.data, run);
+  if (is_path(settings.model))
+    about["model_at"] = whereabouts(settings.model.substr(0, file_length(settings.model)), run);
   about.update(task.state());
   return about;
 }
@@ -43,7 +72,7 @@ RunState run_state_of(const amp::Checkpoint& checkpoint) {
   try {
     const auto about = json::parse(checkpoint.about());
     RunState state;
-    state.settings = settings_of(about.at("settings"));
+    state.settings = found_settings(about, checkpoint.path());
     state.task = about;
     state.precision = {about.at("precision"), amp::Recipe::from_json(about.at("recipe").dump())};
     state.seed = about.at("seed");
@@ -66,8 +95,13 @@ void take_over_cpu_math(const RunState& state) {
 
 amp::Checkpoint find_checkpoint(const fs::path& where) {
   std::error_code error;
-  if (!fs::is_directory(where, error))
-    throw amp::IoError(where, "no such folder; give one that `ampersand train` wrote");
+  if (!fs::is_directory(where, error)) {
+    constexpr const char* kRemedy = "; give one that `ampersand train` wrote";
+    if (!error) throw amp::IoError(where, std::string("not a folder") + kRemedy);
+    if (error == std::errc::no_such_file_or_directory)
+      throw amp::IoError(where, std::string("no such folder") + kRemedy);
+    throw amp::IoError(where, "cannot be opened (" + error.message() + ")" + kRemedy);
+  }
   if (fs::exists(where / "manifest.json", error)) return amp::Checkpoint::open(where);
   const auto inner = where / "checkpoints";
   const auto folder = fs::is_directory(inner, error) ? inner : where;

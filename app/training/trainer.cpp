@@ -131,6 +131,13 @@ class Training {
       if (step_ > saved_at_) save();
     }
     if (ending == Ending::finished && plan_.showpieces) show_samples();
+    if (ending == Ending::finished && !seen_enough_ && done_ > 0 && updates_ == 0) {
+      ending = Ending::stopped;
+      reason =
+          "every step was skipped for gradients that were not finite, so nothing was learned; "
+          "train "
+          "longer, or begin with a lower --loss-scale";
+    }
     return ending;
   }
 

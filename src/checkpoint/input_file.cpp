@@ -18,14 +18,14 @@ namespace amp::checkpoint {
 InputFile::InputFile(std::filesystem::path path) : path_(std::move(path)) {
   // Without O_NONBLOCK opening a named pipe would wait for its writer.
   const int descriptor = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+  if (descriptor < 0 && errno == ENOENT) {
     throw IoError(path_, "no such file");
   }
   if (descriptor < 0) {
     throw IoError(path_, "cannot be opened: " + std::generic_category().message(errno) +
                              "; check its permissions");
   }
-  struct stat status{};
+  struct stat status {};
   if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
     ::close(descriptor);
     throw IoError(path_, "not a regular file");

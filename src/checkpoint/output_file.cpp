@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -30,6 +32,60 @@ constexpr std::size_t kBuffer = std::size_t{1} << 18;  // small pieces do not co
   }
   throw IoError(path,
                 what + std::string(": ") + std::generic_category().message(reason) + "; " + remedy);
+}
+
+constexpr std::size_t kLongestName = 200;
+constexpr int kMostLinks = 40;
+
+// What a chain of links leads to, whether it is there or not: a link is written through.
+std::filesystem::path behind_links(std::filesystem::path path) {
+  std::error_code error;
+  for (int i = 0; i < kMostLinks; ++i) {
+    const auto target = std::filesystem::read_symlink(path, error);
+    if (error) break;
+    path = target.is_absolute() ? target : path.parent_path() / target;
+  }
+  return path;
+}
+
+// A file that cannot be replaced, because it is no plain file: a device, a pipe, one of this
+// process's descriptors. -1 for every other.
+int open_in_place(const std::filesystem::path& path) {
+  for (const char* folder : {"/dev/fd/", "/proc/self/fd/"}) {
+    const std::string& text = path.native();
+    if (!text.starts_with(folder)) continue;
+    int number = -1;
+    const char* end = text.data() + text.size();
+    const auto [at, error] =
+        std::from_chars(text.data() + std::string_view(folder).size(), end, number);
+    if (error == std::errc() && at == end) return ::dup(number);
+  }
+  if (path == "/dev/stdout") return ::dup(STDOUT_FILENO);
+  if (path == "/dev/stderr") return ::dup(STDERR_FILENO);
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status)) return -1;
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (descriptor < 0) refuse(path, "cannot be written", errno);
+  return descriptor;
+}
+
+void write_in_place(const std::filesystem::path& path, int descriptor,
+                    const std::function<void(const Sink&)>& write) {
+  struct Closing {
+    int descriptor;
+    ~Closing() { ::close(descriptor); }
+  } const closing{descriptor};
+  write([&](const void* bytes, std::size_t count) {
+    const char* from = static_cast<const char*>(bytes);
+    while (count > 0) {
+      const ssize_t written = ::write(descriptor, from, std::min(count, std::size_t{1} << 30));
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) refuse(path, "cannot be written", errno);
+      from += written;
+      count -= static_cast<std::size_t>(written);
+    }
+  });
 }
 
 }  // namespace
@@ -92,13 +148,20 @@ void move_into_place(const std::filesystem::path& from, const std::filesystem::p
   if (std::rename(from.c_str(), to.c_str()) != 0) refuse(to, "cannot be put in place", errno);
 }
 
-void write_file_atomically(const std::filesystem::path& path,
+void write_file_atomically(const std::filesystem::path& given,
                            const std::function<void(const Sink&)>& write) {
-  if (!path.has_filename()) throw InvalidArgument("write_file_atomically: a file needs a name");
+  if (!given.has_filename()) throw InvalidArgument("write_file_atomically: a file needs a name");
+  if (const int descriptor = open_in_place(given); descriptor >= 0) {
+    write_in_place(given, descriptor, write);
+    return;
+  }
+  const auto path = behind_links(given);
   const std::filesystem::path folder = path.parent_path();
-  remove_leftovers(folder, path.filename().string() + ".tmp-");
-  const TemporaryPath temporary(folder / temporary_name(path.filename().string()));
-  OutputFile file(temporary.path(), path);
+  // The mark and a process id need room in a name, too.
+  const std::string name = path.filename().string().substr(0, kLongestName);
+  remove_leftovers(folder, name + ".tmp-");
+  const TemporaryPath temporary(folder / temporary_name(name));
+  OutputFile file(temporary.path(), given);
   write([&](const void* bytes, std::size_t count) { file.write(bytes, count); });
   file.finish();
   move_into_place(temporary.path(), path);

@@ -1,6 +1,8 @@
 // Opens checkpoints, and notices every change.
 #include <algorithm>
+#include <array>
 #include <map>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -32,13 +34,25 @@ Manifest read_manifest(const fs::path& folder) {
   return decode_manifest(text, path);
 }
 
-// Refuses what the manifest does not name; links too, for their target is not the checkpoint's.
+// What file managers, network file systems and editors leave in a folder. No part has such a name.
+bool is_harmless(std::string_view name) {
+  static constexpr std::array<std::string_view, 9> kEndings = {
+      "~", ".bak", ".orig", ".rej", ".swp", ".swo", ".tmp", ".old", "#"};
+  static constexpr std::array<std::string_view, 5> kNames = {"Thumbs.db", "desktop.ini", "Icon\r",
+                                                             "@eaDir", "__MACOSX"};
+  return name.starts_with('.') || std::ranges::find(kNames, name) != kNames.end() ||
+         std::ranges::any_of(kEndings, [&](auto ending) { return name.ends_with(ending); });
+}
+
+// Refuses what the manifest does not name, harmless strangers aside; links too, for their target is
+// not the checkpoint's.
 void check_names(const fs::path& folder, const Manifest& manifest) {
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     if (name != kManifestName && !manifest.parts.contains(name)) {
+      if (is_harmless(name)) continue;
       throw IoError(folder, "holds " + shown(name) +
                                 ", which is no part of the checkpoint; move it elsewhere");
     }
@@ -51,9 +65,10 @@ void check_names(const fs::path& folder, const Manifest& manifest) {
 }
 
 void check_part(const fs::path& path, const PartRecord& record) {
-  std::error_code ignored;
-  if (!fs::exists(path, ignored)) {
-    throw IoError(path, "this part of the checkpoint is missing; use another checkpoint");
+  std::error_code error;
+  if (!fs::exists(path, error)) {
+    throw IoError(path, error ? "cannot be read: " + error.message()
+                              : "this part of the checkpoint is missing; use another checkpoint");
   }
   const InputFile file(path);
   if (file.size() != record.bytes) {
@@ -91,9 +106,13 @@ fs::path StoredCheckpoint::part_path(const std::string& name) const {
 StoredCheckpoint open_checkpoint(const fs::path& path) {
   std::error_code error;
   if (!fs::is_directory(path, error)) {
+    if (error && error != std::errc::no_such_file_or_directory)
+      throw IoError(path,
+                    "cannot be read: " + error.message() + "; give the folder of a checkpoint");
     throw IoError(path, "no such checkpoint; give the folder of one");
   }
   if (!fs::exists(path / kManifestName, error)) {
+    if (error) throw IoError(path / kManifestName, "cannot be read: " + error.message());
     throw IoError(path, "holds no manifest.json, so it is no whole checkpoint; use another one");
   }
   Manifest manifest = read_manifest(path);

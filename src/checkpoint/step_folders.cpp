@@ -12,6 +12,8 @@
 #include <tuple>
 
 #include "amp/error.h"
+#include "src/checkpoint/input_file.h"
+#include "src/checkpoint/manifest.h"
 #include "src/checkpoint/output_file.h"
 #include "src/checkpoint/temporary_name.h"
 
@@ -29,6 +31,41 @@ std::optional<std::int64_t> step_of(std::string_view name) {
   const auto [end, error] = std::from_chars(name.data() + 5, name.data() + name.size(), step);
   if (error != std::errc() || step < 0 || step_name(step) != name) return {};
   return step;
+}
+
+// The files that a checkpoint consists of; none for a folder that has no manifest of a checkpoint.
+std::vector<fs::path> files_of(const fs::path& checkpoint) {
+  try {
+    const InputFile file(checkpoint / kManifestName);
+    std::string text(static_cast<std::size_t>(file.size()), '\0');
+    file.read(0, text.data(), text.size());
+    std::vector<fs::path> files = {file.path()};  // first: without it the rest is no checkpoint
+    for (const auto& [name, record] : decode_manifest(text, file.path()).parts)
+      files.push_back(checkpoint / name);
+    return files;
+  } catch (const IoError&) {
+    return {};
+  }
+}
+
+// Removes a folder's files that are the checkpoint's, and the folder if nothing else is in it.
+// Returns whether it is gone.
+bool removed(const fs::path& checkpoint) {
+  std::error_code ignored;
+  for (const auto& file : files_of(checkpoint)) fs::remove(file, ignored);
+  return fs::remove(checkpoint, ignored);
+}
+
+// Gives a folder with files that are no checkpoint's a name where it is in nobody's way.
+void set_aside(const fs::path& folder, const fs::path& target) {
+  std::error_code error;
+  for (int number = 1; number < 1000; ++number) {
+    const fs::path aside =
+        target.string() + ".aside" + (number == 1 ? "" : "-" + std::to_string(number));
+    if (fs::exists(fs::symlink_status(aside, error))) continue;
+    fs::rename(folder, aside, error);
+    return;
+  }
 }
 
 // Both names at once, where the file system can.
@@ -64,27 +101,38 @@ void replace_folder(const fs::path& whole, const fs::path& target, bool exchange
   const fs::path aside = target.string() + kReplaced;
   if (exchange && exchanged(whole, target)) {
     sync_folder(target.parent_path());
-    std::error_code ignored;
-    fs::remove_all(whole, ignored);  // now the old one
+    if (!removed(whole)) set_aside(whole, target);  // now the old one
   } else if (std::error_code error; !fs::exists(fs::symlink_status(target, error))) {
     move_into_place(whole, target);
   } else {
-    if (fs::exists(fs::symlink_status(aside, error))) discard(aside);  // `target` is newer
+    if (fs::exists(fs::symlink_status(aside, error)) && !removed(aside))
+      set_aside(aside, target);  // `target` is newer
     move_into_place(target, aside);
     sync_folder(target.parent_path());
     move_into_place(whole, target);
   }
   sync_folder(target.parent_path());
-  if (std::error_code error; fs::exists(fs::symlink_status(aside, error))) discard(aside);
+  if (std::error_code error; fs::exists(fs::symlink_status(aside, error))) {
+    if (!removed(aside)) set_aside(aside, target);
+  }
 }
 
 void discard(const fs::path& checkpoint) {
+  const auto own = files_of(checkpoint);
+  std::error_code ignored;
+  std::size_t entries = 0;
+  for (fs::directory_iterator entry(checkpoint, ignored), end; !ignored && entry != end;
+       entry.increment(ignored))
+    ++entries;
+  if (own.empty()) return;  // somebody else's, or beyond recognition
+  if (entries > own.size()) {
+    removed(checkpoint);
+    return;
+  }
   const fs::path hidden =
       checkpoint.parent_path() / temporary_name(checkpoint.filename().string() + ".old");
-  std::error_code ignored;
-  fs::remove_all(hidden, ignored);
   fs::rename(checkpoint, hidden, ignored);
-  fs::remove_all(hidden, ignored);
+  removed(ignored ? checkpoint : hidden);
 }
 
 }  // namespace amp::checkpoint

@@ -61,12 +61,13 @@ TEST(EventFile, AFullDiskIsNoticed) {
   std::filesystem::remove(path);
   std::filesystem::create_symlink("/dev/full", path);
   EXPECT_EQ(error_of([&] { EventFile(folder.path(), 1); }),
-            path.string() + ": writing failed; is the disk full?");
-  EXPECT_THAT(error_of([&] { EventFile(folder.path() / "no", 1); }),
-              testing::HasSubstr("cannot be written; choose another --output"));
+            path.string() + ": cannot be written (No space left on device)");
+  EXPECT_THAT(
+      error_of([&] { EventFile(folder.path() / "no", 1); }),
+      testing::HasSubstr("cannot be written (No such file or directory); choose another --output"));
 }
 
-TEST(TensorBoard, HasAFolderForEachRunAndReplacesAnOlderTraining) {
+TEST(TensorBoard, HasAFolderForEachRunAndKeepsWhatIsThere) {
   const TemporaryFolder folder;
   const auto root = folder.path() / "tensorboard";
   std::filesystem::create_directories(root / "old");
@@ -85,7 +86,7 @@ TEST(TensorBoard, HasAFolderForEachRunAndReplacesAnOlderTraining) {
              {"step", 1},
              {"test_loss", 0.5},
              {"test_accuracy", 0.25}});
-  EXPECT_FALSE(std::filesystem::exists(root / "old"));
+  EXPECT_TRUE(std::filesystem::exists(root / "old"));
   std::string all;
   for (const auto& entry : std::filesystem::directory_iterator(root / "fp16-seed3")) {
     std::ifstream stream(entry.path(), std::ios::binary);

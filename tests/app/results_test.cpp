@@ -163,7 +163,7 @@ TEST_F(MetricsFileTest, AnEmptyFileHasNoEvents) { EXPECT_TRUE(read_metrics(write
 TEST_F(MetricsFileTest, AMissingFileIsNamed) {
   const auto path = folder_.path() / "none.jsonl";
   EXPECT_EQ(error_of([&] { read_metrics(path); }),
-            path.string() + ": cannot be read; give a folder that train or compare wrote");
+            path.string() + ": cannot be read (No such file or directory); give a folder that train or compare wrote");
   const auto unreachable = folder_.path() / "none" / "metrics.jsonl";
   EXPECT_EQ(error_of([&] { MetricsFile file(unreachable); }),
             unreachable.string() + ": cannot be written; choose another --output");

@@ -172,6 +172,36 @@ TEST_F(Container, KeepsTheNewestWholeOnes) {
   EXPECT_THAT(names_in(parent_), ElementsAre("step-000000001"));
 }
 
+TEST_F(Container, HarmlessStrangersArePassedOver) {
+  const fs::path path = write(parent_, 1);
+  for (const char* name : {".DS_Store", ".nfs0001", "model.bin~", "model.bin.orig", "Thumbs.db"})
+    put(path / name, "x");
+  fs::create_symlink("nowhere", path / ".#model.bin");
+  EXPECT_NO_THROW(open_checkpoint(path));
+}
+
+// What others put into a checkpoint's folder, or under a checkpoint's name, is never removed.
+TEST_F(Container, OthersFilesOutliveTheirCheckpoint) {
+  for (std::int64_t step : {1, 2}) write(parent_, step);
+  put(parent_ / "step-000000001" / "notes.txt", "mine");
+  put(parent_ / "step-000000002" / ".DS_Store", "mine");
+  fs::create_directory(parent_ / "step-000000000");
+  put(parent_ / "step-000000000" / "model.bin", "mine");
+  for (std::int64_t step : {3, 4, 5}) write(parent_, step);
+  EXPECT_THAT(names_in(parent_ / "step-000000000"), ElementsAre("model.bin"));
+  EXPECT_THAT(names_in(parent_ / "step-000000001"), ElementsAre("notes.txt"));
+  EXPECT_THAT(names_in(parent_ / "step-000000002"), ElementsAre(".DS_Store"));
+  EXPECT_FALSE(fs::exists(parent_ / "step-000000003"));
+
+  write(parent_, 0);  // in the way: it gets another name
+  EXPECT_NO_THROW(open_checkpoint(parent_ / "step-000000000"));
+  EXPECT_EQ(content_of(parent_ / "step-000000000.aside" / "model.bin"), "mine");
+  put(parent_ / "step-000000000" / "notes.txt", "mine");
+  write(parent_, 0);
+  EXPECT_NO_THROW(open_checkpoint(parent_ / "step-000000000"));
+  EXPECT_THAT(names_in(parent_ / "step-000000000.aside-2"), ElementsAre("notes.txt"));
+}
+
 TEST_F(Container, TheNewestWholeOneIsTaken) {
   EXPECT_FALSE(newest_checkpoint(parent_).checkpoint);
   for (std::int64_t step : {9, 1000000000, 1000000001}) write(parent_, step, 9);

@@ -107,5 +107,27 @@ TEST_F(NonFinite, DynamicScalingHalvesTheScaleAtEachSkip) {
   EXPECT_EQ(json_of(path("results/results.json"))["runs"][0]["final_scale"], 16384);
 }
 
+// Nothing was learned, so it is no success; what there is can be looked at and gone on with.
+TEST_F(NonFinite, ARunOfSkippedStepsAloneIsNoSuccess) {
+  const auto outcome = run(small("train", "results", {"--precision", "fp16-scale-1e38"}));
+  EXPECT_EQ(outcome.status, 4);
+  EXPECT_EQ(outcome.err.substr(outcome.err.find("ampersand: ")),
+            "ampersand: training in fp16-scale-1e38 went non-finite at step 4: every step was "
+            "skipped for "
+            "gradients that were not finite, so nothing was learned; train longer, or begin with a "
+            "lower --loss-scale\n");
+  const auto run_of = json_of(path("results/results.json"))["runs"][0];
+  EXPECT_EQ(run_of["skipped_steps"], 4);
+  EXPECT_EQ(run_of["ending"], "stopped");
+  EXPECT_TRUE(std::filesystem::exists(path("results/checkpoints/step-000000004")));
+  // With micro-batches that make one step of four.
+  EXPECT_EQ(run(small("train", "window", {"--precision", "fp16-scale-1e38", "--accumulation", "4"}))
+                .status,
+            4);
+  // One step that was taken is enough.
+  EXPECT_EQ(
+      run(small("train", "falling", {"--precision", "fp16", "--loss-scale", "dynamic"})).status, 0);
+}
+
 }  // namespace
 }  // namespace ampersand::tests

@@ -117,7 +117,7 @@ TEST_F(Train, ABadPolicyFileIsOneLine) {
                       file.string() + ": OpPolicy: there is no rule 'fp3'");
   expect_refusal_like(with("{"), 3, file.string() + ": OpPolicy: a policy must be a JSON object");
   expect_refusal_like(run(small("train", "no", {"--policy", path("none.json").string()})), 3,
-                      path("none.json").string() + ": cannot be read; give a policy file");
+                      path("none.json").string() + ": cannot be read (No such file or directory); give a policy file");
   EXPECT_FALSE(std::filesystem::exists(path("no")));
 }
 

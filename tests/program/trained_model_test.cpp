@@ -171,7 +171,7 @@ TEST_F(TrainedModel, BadRecipesAreRefused) {
   expect_refusal(run(small("train", "x", {"--recipe", "r.json"})), 3,
                  "r.json: Recipe: the text is not JSON");
   expect_refusal(run(small("train", "x", {"--recipe", "none.json"})), 3,
-                 "none.json: cannot be read; give a recipe file");
+                 "none.json: cannot be read (No such file or directory); give a recipe file");
   expect_refusal(run(small("train", "x", {"--recipe", "r.json", "--precision", "fp16"})), 2,
                  "--precision and --recipe both say how to train; give one");
 }
