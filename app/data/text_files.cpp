@@ -23,15 +23,21 @@ constexpr std::size_t kMostMappings = 1024;  // of the 65,530 that Linux grants 
 
 using Files = std::vector<MappedFile>;
 
-// All files below `folder`, by path. What is neither file nor folder is refused, and so is a link
+// All files below `folder`, by path, but those that are hidden, which editors, versioning and file
+// managers leave there. What is neither file nor folder is refused, and so is a link
 // to a folder: it may lead out, or round in circles.
 std::vector<fs::path> files_below(const fs::path& folder) {
-  std::vector<fs::path> files;
+  std::vector<fs::path> files, hidden;
   std::error_code error;
   fs::recursive_directory_iterator entry(folder, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
     std::error_code unknown;
     const auto type = entry->status(unknown).type();
+    if (entry->path().filename().native().starts_with('.')) {
+      hidden.push_back(entry->path());
+      if (type == fs::file_type::directory) entry.disable_recursion_pending();
+      continue;
+    }
     if (type == fs::file_type::regular) {
       files.push_back(entry->path());
     } else if (type != fs::file_type::directory || entry->is_symlink(unknown)) {
@@ -43,6 +49,8 @@ std::vector<fs::path> files_below(const fs::path& folder) {
   if (error) throw amp::IoError(folder, "cannot be examined: " + error.message());
   std::ranges::sort(
       files, {}, [](const fs::path& path) -> const auto& { return path.native(); });
+  std::ranges::sort(hidden);
+  tell_passed_over(folder, hidden);
   return files;
 }
 
@@ -52,7 +60,8 @@ MappedFile join(const std::vector<fs::path>& paths) {
   for (const auto& path : paths) {
     const MappedFile file(path);
     check_utf8(file.bytes(), path);
-    whole.write(file.bytes().data(), file.bytes().size());
+    const auto text = without_mark(file.bytes());
+    whole.write(text.data(), text.size());
   }
   return whole.map();
 }
@@ -82,7 +91,8 @@ TextFiles named(std::string name, Files files, const fs::path& path) {
   auto owner = std::make_shared<Files>(std::move(files));
   TextFiles text{.name = std::move(name), .pieces = {}, .owner = owner};
   for (const auto& file : *owner) {
-    if (!file.bytes().empty()) text.pieces.push_back(file.bytes());
+    const auto piece = without_mark(file.bytes());
+    if (!piece.empty()) text.pieces.push_back(piece);
   }
   if (text.pieces.empty()) throw amp::IoError(path, "holds no text; give a text with some");
   return text;

@@ -10,6 +10,7 @@
 #include "amp/cpu_math.h"
 #include "amp/error.h"
 #include "amp/version.h"
+#include "app/data/utf8.h"
 
 namespace ampersand {
 namespace {
@@ -22,19 +23,19 @@ using nlohmann::json;
 json run_state_json(const Settings& settings, const RunPlan& plan, const Task& task,
                     std::int64_t updates) {
   auto stored = settings_json(settings);
-  stored["model"] = absolute_model(settings.model);
+  stored["model"] = escaped_name(absolute_model(settings.model));
   const bool engine_matters = amp::cpu_half_math() || amp::cpu_bf16_math() ||
                               amp::cpu_fp32_engine() == amp::CpuFp32Engine::fastest;
   json about = {{"ampersand", amp::version()},
-          {"settings", stored},
-          {"precision", plan.precision.name},
-          {"recipe", json::parse(plan.precision.recipe.to_json())},
-          {"seed", plan.seed},
-          {"updates", updates},
-          {"threads", at::get_num_threads()},
-          {"cpu_fast_engine", engine_matters ? amp::cpu_fast_engine() : ""},
-          {"half_math", amp::cpu_half_math()},
-          {"bf16_math", amp::cpu_bf16_math()}};
+                {"settings", stored},
+                {"precision", plan.precision.name},
+                {"recipe", json::parse(plan.precision.recipe.to_json())},
+                {"seed", plan.seed},
+                {"updates", updates},
+                {"threads", at::get_num_threads()},
+                {"cpu_fast_engine", engine_matters ? amp::cpu_fast_engine() : ""},
+                {"half_math", amp::cpu_half_math()},
+                {"bf16_math", amp::cpu_bf16_math()}};
   about.update(task.state());
   return about;
 }

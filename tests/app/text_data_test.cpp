@@ -59,6 +59,22 @@ TEST_F(TextDataTest, CutsBeforeTheLastLineOrCharacterWhereThereIsNoNext) {
   EXPECT_EQ(held_out_of("12345\U0001f600\U0001f600", 0.5), "\U0001f600");  // 7: in the first
 }
 
+TEST_F(TextDataTest, AMarkIsNoText) {
+  const std::string mark = "\xef\xbb\xbf";
+  write("marked/a.txt", mark + "one\n");
+  write("marked/b.txt", mark);
+  write("marked/c.txt", mark + "two\n");
+  write("marked/.DS_Store", "\xff\xff");
+  write("marked/.git/x", "\xff");
+  ::testing::internal::CaptureStderr();
+  const auto data = load_text((folder_.path() / "marked").string(), {.held_out = 0.5});
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "ampersand: " + (folder_.path() / "marked").string() +
+                ": passed over 2 files that are not of the data set, such as .DS_Store\n");
+  EXPECT_EQ(text_of(data.train, data.vocabulary), "one\n");
+  EXPECT_EQ(text_of(data.test, data.vocabulary), "two\n");
+}
+
 TEST_F(TextDataTest, LosesNoByte) {
   for (const auto& part : hard_texts()) {
     const std::string text = part + "end";
