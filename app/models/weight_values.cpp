@@ -61,9 +61,9 @@ at::Tensor narrowed(const std::string& who, const std::string& name, const at::T
   const auto values = tensor.masked_select(lost);
   const auto value = values[values.abs().argmax()].item<double>();
   throw amp::InvalidArgument(who + ": tensor '" + name + "' holds " + shown(value) + " (" +
-                             std::to_string(count) + " values beyond " + shown(largest) +
-                             "), which would be Inf in " + format + "; " +
-                             holders(std::abs(value)));
+                             std::to_string(count) + (count == 1 ? " value" : " values") +
+                             " beyond " + shown(largest) + "), which would be Inf in " + format +
+                             "; " + holders(std::abs(value)));
 }
 
 amp::NamedTensors narrowed(const std::string& who, const amp::NamedTensors& weights,

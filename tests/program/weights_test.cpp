@@ -109,7 +109,7 @@ TEST_F(Weights, BeyondTheRangeOfADtypeAreRefusedOrSaturated) {
   ASSERT_EQ(begin_with("big.safetensors", {"--lr", "1e-30"}).status, 0);
   expect_refusal(run({"export", "x", "--dtype", "fp16"}), 2,
                  "export --dtype fp16: tensor '" + weight.name +
-                     "' holds -100000 (1 values beyond 65504), which would be Inf in fp16; bf16 "
+                     "' holds -100000 (1 value beyond 65504), which would be Inf in fp16; bf16 "
                      "and fp32 hold it; choose such a --dtype, or pass --saturate");
   EXPECT_FALSE(std::filesystem::exists(path("weights-fp16.safetensors")));
   EXPECT_EQ(run({"export", "x", "--dtype", "bf16"}).status, 0);
