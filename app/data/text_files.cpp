@@ -23,21 +23,15 @@ constexpr std::size_t kMostMappings = 1024;  // of the 65,530 that Linux grants 
 
 using Files = std::vector<MappedFile>;
 
-// All files below `folder`, by path, but those that are hidden, which editors, versioning and file
-// managers leave there. What is neither file nor folder is refused, and so is a link
+// All files below `folder`, by path. What is neither file nor folder is refused, and so is a link
 // to a folder: it may lead out, or round in circles.
 std::vector<fs::path> files_below(const fs::path& folder) {
-  std::vector<fs::path> files, hidden;
+  std::vector<fs::path> files;
   std::error_code error;
   fs::recursive_directory_iterator entry(folder, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
     std::error_code unknown;
     const auto type = entry->status(unknown).type();
-    if (entry->path().filename().native().starts_with('.')) {
-      hidden.push_back(entry->path());
-      if (type == fs::file_type::directory) entry.disable_recursion_pending();
-      continue;
-    }
     if (type == fs::file_type::regular) {
       files.push_back(entry->path());
     } else if (type != fs::file_type::directory || entry->is_symlink(unknown)) {
@@ -49,8 +43,6 @@ std::vector<fs::path> files_below(const fs::path& folder) {
   if (error) throw amp::IoError(folder, "cannot be examined: " + error.message());
   std::ranges::sort(
       files, {}, [](const fs::path& path) -> const auto& { return path.native(); });
-  std::ranges::sort(hidden);
-  tell_passed_over(folder, hidden);
   return files;
 }
 
