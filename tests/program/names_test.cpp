@@ -94,6 +94,14 @@ TEST_F(Names, AComparisonOnAFileOfAnyName) {
   expect_utf8("c\xff");
 }
 
+TEST_F(Names, AnExaminationOfAFileOfAnyName) {
+  for (const std::string command : {"doctor", "advise"}) {
+    const auto outcome = run(tiny(command, {"--output", command + "\xff"}));
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    expect_utf8(command + "\xff");
+  }
+}
+
 TEST_F(Names, ARefusalIsUtf8) {
   expect_refusal_like(run({"train", "--model", "lstm", "--data", "no\xff"}), 3,
                       "no\\xff: no such file");
