@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -15,6 +14,7 @@
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/commands/session.h"
+#include "app/data/utf8.h"
 #include "app/models/model_error.h"
 #include "app/terminal/interrupt.h"
 #include "app/terminal/standard_streams.h"
@@ -23,10 +23,9 @@ namespace {
 
 using namespace ampersand;
 
-// One line, also where a file's name or LibTorch's message has several.
-int say(ExitStatus status, std::string message) {
-  std::replace(message.begin(), message.end(), '\n', ' ');
-  std::fprintf(stderr, "ampersand: %s\n", message.c_str());
+// One line of UTF-8, also where a file's name has other bytes or LibTorch's message several lines.
+int say(ExitStatus status, const std::string& message) {
+  std::fprintf(stderr, "ampersand: %s\n", readable_line(message).c_str());
   return status;
 }
 

@@ -8,6 +8,7 @@
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/commands/stored_run.h"
+#include "app/data/utf8.h"
 #include "app/tasks/evaluation.h"
 
 namespace ampersand {
@@ -33,7 +34,7 @@ int run_eval(const StoredRunOptions& options, bool as_json) {
   const auto batches = run.task->test_batches(run.recipe().compute_dtype);
   const auto result = run.task->evaluate(*run.model, *batches, run.recipe());
   if (as_json) {
-    nlohmann::json object = {{"checkpoint", run.checkpoint.path().string()},
+    nlohmann::json object = {{"checkpoint", escaped_name(run.checkpoint.path().string())},
                              {"step", run.checkpoint.step()},
                              {"precision", dtype_name(run.recipe().compute_dtype)},
                              {"ema", options.ema},

@@ -12,6 +12,7 @@
 #include "app/files/write_file.h"
 #include "app/models/gpt2_weights.h"
 #include "app/models/model.h"
+#include "app/models/weight_values.h"
 #include "app/training/run_state.h"
 
 namespace ampersand {
@@ -24,6 +25,7 @@ struct ExportOptions {
   std::string output;
   bool ema = false;
   bool overwrite = false;
+  bool saturate = false;
 };
 
 // The matrices of a gpt as GPT-2's files have them.
@@ -41,6 +43,16 @@ amp::NamedTensors in_gpt2_layout(const amp::Checkpoint& checkpoint, const amp::N
   return gpt2_weights(dynamic_cast<const Gpt&>(*model->module()));
 }
 
+amp::NamedTensors fitted(const amp::NamedTensors& weights, c10::ScalarType dtype,
+                         const ExportOptions& options) {
+  try {
+    return narrowed("export --dtype " + options.dtype, weights, dtype, options.saturate);
+  } catch (const amp::InvalidArgument& error) {
+    throw amp::InvalidArgument(std::string(error.what()) +
+                               "; choose such a --dtype, or pass --saturate");
+  }
+}
+
 int run_export(const ExportOptions& options) {
   const auto dtype = parse_dtype("--dtype", options.dtype);
   if (options.format != "safetensors" && options.format != "state_dict" && options.format != "gpt2")
@@ -54,7 +66,7 @@ int run_export(const ExportOptions& options) {
   const auto checkpoint = find_checkpoint(options.where);
   auto own = stored_weights(checkpoint, options.ema);
   const auto weights =
-      amp::converted(options.format == "gpt2" ? in_gpt2_layout(checkpoint, own) : own, dtype);
+      fitted(options.format == "gpt2" ? in_gpt2_layout(checkpoint, own) : own, dtype, options);
   if (options.format == "state_dict") {
     amp::save_state_dict(output, weights);
   } else {
@@ -82,6 +94,9 @@ void add_export(CLI::App& app, Action& action) {
   command->add_option("--output", o->output,
                       "The file (default: weights-DTYPE.safetensors or .pt); -: standard output");
   command->add_flag("--ema", o->ema, "The moving average of the weights");
+  command->add_flag(
+      "--saturate", o->saturate,
+      "Write values beyond the dtype's range as its largest; without it they are refused");
   command->add_flag("--overwrite", o->overwrite, "Replace the file if it is there");
   command->callback([=, &action] { action = [=] { return run_export(*o); }; });
 }

@@ -7,13 +7,14 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 
 #include "amp/version.h"
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/results/machine.h"
 #include "app/results/speed.h"
+#include "app/settings/processors.h"
+#include "app/terminal/table.h"
 
 namespace ampersand {
 namespace {
@@ -52,10 +53,14 @@ std::string cuda() {
 void print(const json& info) {
   std::printf("ampersand %s, LibTorch %s\n", info["version"].get<std::string>().c_str(),
               info["libtorch"].get<std::string>().c_str());
-  std::printf("processor  %s, %ld cores, %ld threads in use, %.1f GB of memory\n",
-              info["cpu"].get<std::string>().c_str(), info["cores"].get<long>(),
-              info["threads"].get<long>(), 1e-9 * info["memory_bytes"].get<double>());
-  std::printf("features   %s\n", joined(info["features"]).c_str());
+  char counts[128];
+  std::snprintf(counts, sizeof counts, "%ld cores, %ld threads in use, %.1f GB of memory",
+                info["cores"].get<long>(), info["threads"].get<long>(),
+                1e-9 * info["memory_bytes"].get<double>());
+  const auto processor = "processor  " + info["cpu"].get<std::string>() + ", " + counts;
+  std::printf("%s\n", wrapped(processor, output_width(), 11).c_str());
+  std::printf("%s\n",
+              wrapped("features   " + joined(info["features"]), output_width(), 11).c_str());
   std::printf("CUDA       %s\n\n", cuda().c_str());
   std::printf("%-7s %-27s %-9s %8s\n", "format", "engine", "native", "GFLOP/s");
   for (const auto& row : info["formats"]) {
@@ -64,16 +69,16 @@ void print(const json& info) {
                 row["gflops"].get<double>());
   }
   std::printf(
-      "\nmemory copy %.0f GB/s (read and written). Products: 1024 x 1024 x 1024, median of nine.\n",
+      "\nmemory copy %.0f GB/s (read and written).\nProducts: 1024 x 1024 x 1024, median of "
+      "nine.\n",
       info["copy_gb_per_second"].get<double>());
 }
 
 int run_info(bool as_json, std::int64_t threads) {
-  const auto cores = static_cast<std::int64_t>(std::thread::hardware_concurrency());
-  at::set_num_threads(static_cast<int>(threads > 0 ? threads : cores));
+  at::set_num_threads(static_cast<int>(threads > 0 ? threads : usable_processors()));
   const auto info = measured();
   if (as_json) {
-    std::printf("%s\n", info.dump(1).c_str());
+    std::printf("%s\n", info.dump(1, ' ', false, json::error_handler_t::replace).c_str());
   } else {
     print(info);
   }
@@ -88,7 +93,7 @@ void add_info(CLI::App& app, Action& action) {
   const auto as_json = std::make_shared<bool>(false);
   const auto threads = std::make_shared<std::int64_t>(0);
   command->add_flag("--json", *as_json, "Print JSON");
-  command->add_option("--threads", *threads, "CPU threads; 0: one per core")
+  command->add_option("--threads", *threads, "CPU threads; 0: as many as processors may be used")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
   command->callback([=, &action] { action = [=] { return run_info(*as_json, *threads); }; });

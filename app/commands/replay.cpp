@@ -67,22 +67,21 @@ void print(const json& answer) {
   std::printf("run %ld: %s, %s loss scaling, %ld steps\n\n", answer["run"].get<long>(),
               answer["precision"].get<std::string>().c_str(),
               answer["loss_scaling"].get<std::string>().c_str(), answer["steps"].get<long>());
-  std::printf("%-11s %10s %7s %8s %9s %8s %10s %11s\n", "", "init scale", "growth", "backoff",
+  std::printf("%-10s %10s %7s %8s %9s %8s %10s %11s\n", "", "init scale", "growth", "backoff",
               "interval", "skipped", "uncertain", "final scale");
   for (const auto& [key, name] : {std::pair{"recorded", "as it was"}, std::pair{"asked", "asked"},
                                   std::pair{"suggested", "suggested"}}) {
     const auto& row = answer.at(key);
     const auto& s = row.at("settings");
     const auto uncertain = row.contains("uncertain") ? row["uncertain"].dump() : "-";
-    std::printf("%-11s %10g %7g %8g %9ld %8ld %10s %11g\n", name, s["init_scale"].get<double>(),
+    std::printf("%-10s %10g %7g %8g %9ld %8ld %10s %11g\n", name, s["init_scale"].get<double>(),
                 s["growth_factor"].get<double>(), s["backoff_factor"].get<double>(),
                 s["growth_interval"].get<long>(), row["skipped"].get<long>(), uncertain.c_str(),
                 row["final_scale"].get<double>());
   }
   std::printf(
-      "\nuncertain: steps at a scale of which the trace does not tell; they count as clean. Train "
-      "with\n"
-      "--gradient-range N to know more.\n");
+      "\nuncertain: steps at a scale of which the trace does not tell; they count as\n"
+      "clean. Train with --gradient-range N to know more.\n");
 }
 
 int run_replay(const ReplayOptions& options) {

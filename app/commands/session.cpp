@@ -9,6 +9,7 @@
 #include "amp/version.h"
 #include "app/commands/output_folder.h"
 #include "app/files/own_files.h"
+#include "app/data/utf8.h"
 #include "app/files/write_file.h"
 #include "app/report/report.h"
 #include "app/results/machine.h"
@@ -76,7 +77,7 @@ std::string details_of(const json& event, double rate, double tokens) {
 // Line ends shown as a mark, and other control characters, which a terminal would obey, left out.
 std::string in_one_line(const std::string& text) {
   std::string line;
-  for (const char c : text) {
+  for (const char c : valid_utf8(text)) {
     if (c == '\n') {
       line += " / ";
     } else if (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) {
@@ -92,7 +93,7 @@ const std::string& the_command_line() { return command_line; }
 
 void set_command_line(int argc, const char* const* argv) {
   command_line = "ampersand";
-  for (int i = 1; i < argc; ++i) command_line += std::string(" ") + argv[i];
+  for (int i = 1; i < argc; ++i) command_line.append(" ").append(escaped_name(argv[i]));
 }
 
 fs::path write_report(const fs::path& folder, const json& results) {
@@ -173,18 +174,22 @@ json Session::finish(bool interrupted) {
   write_file(folder_ / "results.json",
              results.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
   const auto page = write_report(folder_, results);
-  std::printf("\n%s\n", results_table(results).c_str());
+  const auto width = output_width();
+  std::printf("\n%s\n", results_table(results, width).c_str());
   for (const auto& sentence : results.at("verdict"))
-    std::printf("%s\n", sentence.get<std::string>().c_str());
+    std::printf("%s\n", wrapped(sentence.get<std::string>(), width).c_str());
   for (const auto& run : results.at("runs")) {
     if (!run.contains("inspection")) continue;
     for (const auto& sentence : run.at("inspection").at("sentences"))
-      std::printf("\ninspect  %s: %s", run.at("precision").get<std::string>().c_str(),
-                  sentence.get<std::string>().c_str());
+      std::printf("\n%s", wrapped("inspect  " + run.at("precision").get<std::string>() + ": " +
+                                      sentence.get<std::string>(),
+                                  width, 9)
+                              .c_str());
     std::printf("\n");
   }
-  for (const auto& text : samples_) std::printf("\nsample   %s\n", in_one_line(text).c_str());
-  if (!casts_.is_null()) std::printf("\n%s", cast_listing(casts_).c_str());
+  for (const auto& text : samples_)
+    std::printf("\n%s\n", wrapped("sample   " + in_one_line(text), width, 9).c_str());
+  if (!casts_.is_null()) std::printf("\n%s", wrapped(cast_listing(casts_), width, 33).c_str());
   std::printf("\nresults  %s\nreport   %s\n", (folder_ / "results.json").c_str(), page.c_str());
   return results;
 }

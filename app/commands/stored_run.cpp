@@ -19,7 +19,8 @@ void add_stored_run_options(CLI::App& command, StoredRunOptions& o) {
                      "fp32, bf16 or fp16: compute under autocast (default: as it was trained)");
   command.add_flag("--ema", o.ema, "Take the moving average of the weights");
   command.add_option("--device", o.device, "cpu or cuda")->capture_default_str();
-  command.add_option("--threads", o.threads, "CPU threads; 0: one per core")->capture_default_str();
+  command.add_option("--threads", o.threads, "CPU threads; 0: as many as processors may be used")
+      ->capture_default_str();
 }
 
 StoredRun open_stored_run(const StoredRunOptions& options) {

@@ -10,14 +10,16 @@
 #include <sstream>
 #include <string>
 #include <system_error>
-#include <thread>
 
 #include "amp/cpu_math.h"
 #include "amp/error.h"
+#include "app/data/utf8.h"
 #include "app/files/write_file.h"
 #include "app/models/initial_weights.h"
 #include "app/models/model.h"
 #include "app/models/model_error.h"
+#include "app/models/weight_values.h"
+#include "app/settings/processors.h"
 #include "app/tasks/tasks.h"
 #include "app/training/optimizers.h"
 
@@ -133,7 +135,8 @@ void add_scaling_options(CLI::App& command, Settings& s) {
 
 void add_machine_options(CLI::App& command, Settings& s) {
   command.add_option("--device", s.device, "cpu or cuda")->capture_default_str();
-  command.add_option("--threads", s.threads, "CPU threads; 0: one per core")->capture_default_str();
+  command.add_option("--threads", s.threads, "CPU threads; 0: as many as processors may be used")
+      ->capture_default_str();
   command
       .add_option("--cpu-fp32-engine", s.cpu_fp32_engine,
                   "stock (LibTorch's choice) or fastest (that or oneDNN, measured here)")
@@ -172,7 +175,7 @@ void set_engine(const std::string& name) {
 }
 
 // What only the data can tell. It has to come before anything on disk is replaced.
-void check_task(const Task& task, const Settings& settings) {
+void check_task(const Task& task, const Settings& settings, bool examines) {
   if (settings.batch_size > task.training_samples()) {
     throw amp::InvalidArgument("--batch-size " + std::to_string(settings.batch_size) +
                                " is larger than the " + std::to_string(task.training_samples()) +
@@ -181,6 +184,10 @@ void check_task(const Task& task, const Settings& settings) {
   const auto model = task.make_model();
   task.check_model(*model);
   if (!settings.init.empty()) load_initial_weights(*model, settings.init);
+  // An examination finds out what such weights do.
+  if (!examines)
+    check_finite(*model,
+                 settings.init.empty() ? std::filesystem::path(settings.model) : settings.init);
 }
 
 std::string text_of(const std::filesystem::path& file, const char* kind) {
@@ -192,7 +199,8 @@ std::string text_of(const std::filesystem::path& file, const char* kind) {
                                  "); give a " + kind + " file");
   std::stringstream text;
   text << stream.rdbuf();
-  return text.str();
+  check_utf8(text.str(), file);
+  return std::string(without_mark(text.str()));
 }
 
 template <typename Value>
@@ -240,7 +248,7 @@ Precision chosen_precision(const std::string& name, Settings& settings) {
   } else {
     if (settings.is_given("--precision"))
       throw amp::InvalidArgument("--precision and --recipe both say how to train; give one");
-    precision = {settings.recipe.stem().string(),
+    precision = {escaped_name(settings.recipe.stem().string()),
                  read_json<amp::Recipe>(settings.recipe, "recipe")};
     const auto& recipe = precision.recipe;
     if (!settings.is_given("--accumulation")) settings.accumulation = recipe.accumulation;
@@ -269,8 +277,7 @@ void check_device(const std::string& device) {
 }
 
 void set_threads(std::int64_t threads) {
-  const auto cores = static_cast<std::int64_t>(std::thread::hardware_concurrency());
-  at::set_num_threads(static_cast<int>(threads > 0 ? threads : cores));
+  at::set_num_threads(static_cast<int>(threads > 0 ? threads : usable_processors()));
 }
 
 std::unique_ptr<Task> prepare(const Settings& settings, const nlohmann::json& state,
@@ -283,7 +290,7 @@ std::unique_ptr<Task> prepare(const Settings& settings, const nlohmann::json& st
   check_model_name(settings.model);
   auto task = state.is_null() ? make_task(settings) : stored_task(settings, state);
   try {
-    check_task(*task, settings);
+    check_task(*task, settings, examines);
   } catch (const ModelError&) {
     if (!examines) throw;
   }

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "amp/error.h"
+#include "app/data/files.h"
 
 namespace ampersand {
 namespace {
@@ -78,6 +79,16 @@ bool begins_as_gzip(PlainSource& file) {
   return gzip;
 }
 
+void refuse_pointer(PlainSource& file) {
+  std::array<std::uint8_t, 64> first{};
+  const auto count = file.read(first);
+  file.rewind();
+  if (is_pointer({reinterpret_cast<const char*>(first.data()), count}))
+    throw amp::IoError(
+        file.path(),
+        "is a Git LFS pointer that stands for the file; get the file itself with `git lfs pull`");
+}
+
 // The bytes that a gzip file's members unpack to, each member's CRC-32 and length verified. The end
 // is reported only once the last member is complete and nothing follows it.
 class GzipSource final : public ByteSource {
@@ -122,17 +133,29 @@ class GzipSource final : public ByteSource {
     stream_.avail_in = static_cast<uInt>(file_.read(packed_));
   }
 
+  // Zero bytes after a member, to the end, are padding, as tar and block devices leave it.
+  void skip_padding() {
+    refill_if_empty();
+    while (stream_.avail_in > 0 && *stream_.next_in == 0) {
+      ++stream_.next_in;
+      --stream_.avail_in;
+      refill_if_empty();
+    }
+  }
+
   void begin_next_member() {
     refill_if_empty();
+    const bool is_padded = stream_.avail_in > 0 && *stream_.next_in == 0;
+    const auto end = position();
+    skip_padding();
     if (stream_.avail_in == 0) {
       ended_ = true;
       return;
     }
     const auto second = stream_.avail_in > 1 ? std::optional(stream_.next_in[1]) : file_.peek();
-    if (stream_.next_in[0] != 0x1f || second != 0x8b) {
-      throw amp::IoError(file_.path(), "gzip stream ends at byte " + position() +
-                                           " but the file goes on; remove what follows, or fetch "
-                                           "the file again");
+    if (is_padded || stream_.next_in[0] != 0x1f || second != 0x8b) {
+      throw amp::IoError(file_.path(), "gzip stream ends at byte " + end +
+                                           " but the file goes on; remove what follows");
     }
     inflateReset(&stream_);
   }
@@ -161,6 +184,7 @@ class GzipSource final : public ByteSource {
 
 std::unique_ptr<ByteSource> open_bytes(const std::filesystem::path& path) {
   PlainSource file(path);
+  refuse_pointer(file);
   if (begins_as_gzip(file)) return std::make_unique<GzipSource>(std::move(file));
   return std::make_unique<PlainSource>(std::move(file));
 }

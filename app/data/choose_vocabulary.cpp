@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "amp/error.h"
+#include "app/data/files.h"
 
 namespace ampersand {
 namespace {
@@ -51,7 +52,7 @@ Vocabulary choose_vocabulary(const std::string& name, const std::optional<Vocabu
   if (name == "bytes") return Vocabulary::bytes();
   if (const auto size = byte_pair_size(name))
     return Vocabulary::train(sample(texts, kStretches, kStretchBytes), *size);
-  if (name.ends_with(".json")) return Vocabulary::load(name);
+  if (has_extension(name, ".json")) return Vocabulary::load(name);
   throw amp::InvalidArgument(
       "vocabulary: must be bytes, bpe-N (N tokens) or a vocabulary's FILE.json, got " +
       (name.empty() ? "nothing" : name));

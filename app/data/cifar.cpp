@@ -69,7 +69,7 @@ void append_file(ImageSet& set, const fs::path& path) {
       throw amp::IoError(path, "label " + std::to_string(record[0]) + " of image " +
                                    std::to_string(records) + " must be below " +
                                    std::to_string(kClasses) +
-                                   ", the number of classes; fetch the file again");
+                                   ", the number of classes of CIFAR-10; give its binary files");
     }
     set.labels.push_back(record[0]);
     set.pixels.insert(set.pixels.end(), record.begin() + 1, record.end());
@@ -110,7 +110,12 @@ bool holds_cifar(const fs::path& folder) {
 }
 
 ImageData load_cifar_folder(const fs::path& folder) {
-  return load(folder, "give --data a folder of CIFAR-10's binary files");
+  auto data = load(folder, "give --data a folder of CIFAR-10's binary files");
+  const auto inner = folder_of_files(folder);
+  auto read = training_files(inner, "");
+  read.push_back(require_file(inner, {kTestFile}, ""));
+  count_passed_over(inner, read, {"batches.meta.txt", "readme.html"});  // the archive's own
+  return data;
 }
 
 ImageData load_cifar_10() {

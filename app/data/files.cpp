@@ -1,10 +1,14 @@
 // Looking for the files of a data set in a folder.
 #include "app/data/files.h"
 
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
+#include <set>
 #include <system_error>
 
 #include "amp/error.h"
+#include "app/data/utf8.h"
 
 namespace ampersand {
 
@@ -30,7 +34,63 @@ std::optional<std::filesystem::path> find_file(const std::filesystem::path& fold
       if (error) throw amp::IoError(path, "cannot be examined: " + error.message());
     }
   }
+  std::error_code error;
+  if (!std::filesystem::is_directory(folder, error)) return std::nullopt;
+  const auto entries = entries_of(folder);
+  for (const char* packing : {"", ".gz"}) {
+    for (const std::string& name : names) {
+      const auto is_it = [&, wanted = lower_case(name + packing)](const auto& path) {
+        return lower_case(path.filename().string()) == wanted;
+      };
+      if (const auto found = std::ranges::find_if(entries, is_it); found != entries.end())
+        return *found;
+    }
+  }
   return std::nullopt;
+}
+
+std::string lower_case(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+
+bool has_extension(const std::filesystem::path& path, std::string_view extension) {
+  return lower_case(path.extension().string()) == extension;
+}
+
+std::vector<std::filesystem::path> entries_of(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> entries;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator();
+       entry.increment(error))
+    entries.push_back(entry->path());
+  if (error) throw amp::IoError(folder, "cannot be examined: " + error.message());
+  std::ranges::sort(
+      entries, {}, [](const fs::path& path) -> const auto& { return path.native(); });
+  return entries;
+}
+
+void tell_passed_over(const std::filesystem::path& folder,
+                      const std::vector<std::filesystem::path>& strangers) {
+  static std::set<std::filesystem::path> told;
+  if (strangers.empty() || !told.insert(std::filesystem::absolute(folder)).second) return;
+  const bool is_one = strangers.size() == 1;
+  const auto line = folder.string() + ": passed over " + std::to_string(strangers.size()) +
+                    (is_one ? " file that is" : " files that are") + " not of the data set, " +
+                    (is_one ? "" : "such as ") + strangers[0].filename().string();
+  std::fprintf(stderr, "ampersand: %s\n", readable_line(line).c_str());
+}
+
+void count_passed_over(const std::filesystem::path& folder,
+                       const std::vector<std::filesystem::path>& read,
+                       const std::vector<std::string>& known) {
+  std::set<std::string> names(known.begin(), known.end());
+  for (const auto& path : read) names.insert(path.filename().string());
+  auto entries = entries_of(folder);
+  std::erase_if(entries,
+                [&](const auto& path) { return names.contains(path.filename().string()); });
+  tell_passed_over(folder, entries);
 }
 
 std::filesystem::path require_file(const std::filesystem::path& folder,
@@ -41,6 +101,10 @@ std::filesystem::path require_file(const std::filesystem::path& folder,
   for (const std::string& name : names) looked_for += (looked_for.empty() ? "" : ", ") + name;
   throw amp::IoError(folder,
                      "looked for " + looked_for + ", plain or .gz, and found none; " + remedy);
+}
+
+bool is_pointer(std::string_view bytes) {
+  return bytes.starts_with("version https://git-lfs.github.com/spec/");
 }
 
 std::string folder_name(const std::filesystem::path& folder) {

@@ -71,7 +71,7 @@ void check_labels(const ImageSet& set, const std::filesystem::path& path) {
   throw amp::IoError(path, "label " + std::to_string(*wrong) + " at index " +
                                std::to_string(wrong - set.labels.begin()) + " must be below " +
                                std::to_string(set.classes) +
-                               ", the number of classes; fetch the data set again");
+                               ", the number of classes; give the labels of this data set");
 }
 
 ImageData load_files(const ImageFiles& files, std::optional<int> classes) {
@@ -147,7 +147,7 @@ ImageSet load_image_set(const std::filesystem::path& images_path,
   if (set.count == 0) throw amp::IoError(images_path, "holds no images; give a set with some");
   if (set.height == 0 || set.width == 0) {
     throw amp::IoError(images_path, "image height and width must be at least 1, got " +
-                                        size_name(set) + "; fetch the file again");
+                                        size_name(set) + "; give images with pixels");
   }
   set.classes = std::max(2, *std::ranges::max_element(set.labels) + 1);
   return set;
@@ -164,8 +164,10 @@ bool holds_idx(const std::filesystem::path& folder) {
 }
 
 ImageData load_idx_folder(const std::filesystem::path& folder) {
-  ImageData data =
-      load_files(find_files(folder, "give --data a folder of IDX files"), std::nullopt);
+  const auto files = find_files(folder, "give --data a folder of IDX files");
+  ImageData data = load_files(files, std::nullopt);
+  count_passed_over(folder,
+                    {files.train_images, files.train_labels, files.test_images, files.test_labels});
   data.name = folder_name(folder);
   return data;
 }

@@ -9,6 +9,7 @@
 
 #include "amp/error.h"
 #include "app/data/choose_vocabulary.h"
+#include "app/data/files.h"
 #include "app/data/held_out.h"
 #include "app/data/mapped_file.h"
 #include "app/data/number_words.h"
@@ -48,7 +49,8 @@ std::vector<std::string_view> lines_of(std::string_view text) {
 std::shared_ptr<const MappedFile> open_lines(const fs::path& path) {
   auto file = std::make_shared<const MappedFile>(path);
   check_utf8(file->bytes(), path);
-  if (file->bytes().empty()) throw amp::IoError(path, "holds no lines; give a file with some");
+  if (without_mark(file->bytes()).empty())
+    throw amp::IoError(path, "holds no lines; give a file with some");
   return file;
 }
 
@@ -79,8 +81,8 @@ std::vector<LinePair> pairs_in_tsv(std::string_view text, const fs::path& path) 
 PairFile read_two_files(const fs::path& source_path, const fs::path& target_path) {
   auto source_file = open_lines(source_path);
   auto target_file = open_lines(target_path);
-  const auto sources = lines_of(source_file->bytes());
-  const auto targets = lines_of(target_file->bytes());
+  const auto sources = lines_of(without_mark(source_file->bytes()));
+  const auto targets = lines_of(without_mark(target_file->bytes()));
   if (sources.size() != targets.size()) {
     throw amp::IoError(source_path, "has " + std::to_string(sources.size()) + " lines, but " +
                                         target_path.string() + " has " +
@@ -107,15 +109,27 @@ PairFile write_numbers() {
   return {.name = "numbers", .pairs = pairs_in_tsv(*text, "numbers"), .owner = text};
 }
 
+// The file of the same name with another extension, in whatever case.
+fs::path companion(const fs::path& path, const char* extension) {
+  const auto expected = fs::path(path).replace_extension(extension);
+  const auto folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  std::error_code error;
+  if (fs::exists(expected, error) || !fs::is_directory(folder, error)) return expected;
+  for (const auto& entry : entries_of(folder)) {
+    if (entry.stem() == path.stem() && has_extension(entry, extension)) return entry;
+  }
+  return expected;
+}
+
 PairFile read_pairs(const std::string& what) {
   if (what == "numbers") return write_numbers();
   const fs::path path = what;
-  if (path.extension() == ".src" || path.extension() == ".tgt") {
-    return read_two_files(fs::path(path).replace_extension(".src"),
-                          fs::path(path).replace_extension(".tgt"));
-  }
+  if (has_extension(path, ".src")) return read_two_files(path, companion(path, ".tgt"));
+  if (has_extension(path, ".tgt")) return read_two_files(companion(path, ".src"), path);
   const auto file = open_lines(path);
-  return {.name = path.stem().string(), .pairs = pairs_in_tsv(file->bytes(), path), .owner = file};
+  return {.name = path.stem().string(),
+          .pairs = pairs_in_tsv(without_mark(file->bytes()), path),
+          .owner = file};
 }
 
 // From the begin of one line to the end of another in the same text.
@@ -160,8 +174,8 @@ std::span<const std::int32_t> PairSet::text(std::int64_t k) const {
 }
 
 bool names_parallel_text(const std::string& what) {
-  return what == "numbers" || what.ends_with(".src") || what.ends_with(".tgt") ||
-         what.ends_with(".tsv");
+  return what == "numbers" || has_extension(what, ".src") || has_extension(what, ".tgt") ||
+         has_extension(what, ".tsv");
 }
 
 ParallelText load_parallel_text(const std::string& what, const ParallelOptions& options) {

@@ -2,6 +2,7 @@
 #include "app/data/recordings.h"
 
 #include <algorithm>
+#include <map>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -42,7 +43,7 @@ std::string read_transcript(const fs::path& path, const fs::path& sound) {
                                  "; write what is said in it, or list it in " + kList);
   const MappedFile file(path);
   check_utf8(file.bytes(), path);
-  auto text = tidy(file.bytes());
+  auto text = tidy(without_mark(file.bytes()));
   if (text.empty())
     throw amp::IoError(path, "the transcript must not be empty; write what is said");
   return text;
@@ -68,7 +69,7 @@ std::vector<Recording> in_list(const fs::path& list) {
   check_utf8(file.bytes(), list);
   std::vector<Recording> recordings;
   std::size_t number = 0;
-  for (auto text = file.bytes(); !text.empty();) {
+  for (auto text = without_mark(file.bytes()); !text.empty();) {
     const auto end = std::min(text.find('\n'), text.size());
     recordings.push_back(listed(text.substr(0, end), ++number, list));
     text.remove_prefix(std::min(end + 1, text.size()));
@@ -76,47 +77,62 @@ std::vector<Recording> in_list(const fs::path& list) {
   return recordings;
 }
 
-std::vector<fs::path> sounds_in(const fs::path& folder) {
-  std::vector<fs::path> sounds;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator();
-       entry.increment(error)) {
-    if (entry->path().extension() == ".wav") sounds.push_back(entry->path());
+bool is_list(const fs::path& path) { return lower_case(path.filename().string()) == kList; }
+bool is_sound(const fs::path& path) { return has_extension(path, ".wav"); }
+
+// Each sound with the transcript beside it, NAME.txt for NAME.wav.
+std::vector<Recording> in_pairs(const std::vector<fs::path>& entries) {
+  std::map<fs::path, fs::path> transcripts;  // by the name without its extension
+  for (const auto& entry : entries) {
+    if (has_extension(entry, ".txt"))
+      transcripts.emplace(fs::path(entry).replace_extension(), entry);
   }
-  if (error) throw amp::IoError(folder, "cannot be examined: " + error.message());
-  std::ranges::sort(
-      sounds, {}, [](const fs::path& path) -> const auto& { return path.native(); });
-  return sounds;
+  std::vector<Recording> recordings;
+  for (const auto& sound : entries) {
+    if (!is_sound(sound)) continue;
+    const auto found = transcripts.find(fs::path(sound).replace_extension());
+    const auto transcript =
+        found != transcripts.end() ? found->second : fs::path(sound).replace_extension(".txt");
+    recordings.push_back({sound, transcript, read_transcript(transcript, sound)});
+  }
+  return recordings;
 }
 
 std::vector<Recording> in_folder(const fs::path& folder) {
   check_folder(folder, kRemedy);
-  std::error_code error;
-  std::vector<Recording> recordings;
-  if (fs::exists(folder / kList, error)) {
-    recordings = in_list(folder / kList);
-  } else {
-    for (const auto& sound : sounds_in(folder)) {
-      const auto transcript = fs::path(sound).replace_extension(".txt");
-      recordings.push_back({sound, transcript, read_transcript(transcript, sound)});
-    }
-  }
+  const auto entries = entries_of(folder);
+  const auto list = std::ranges::find_if(entries, is_list);
+  auto recordings = list != entries.end() ? in_list(*list) : in_pairs(entries);
   if (recordings.empty())
     throw amp::IoError(folder, std::string("holds no recordings; ") + kRemedy);
   return recordings;
 }
 
+// A listed sound may lie in a folder within the folder, which is then no stranger.
+void count_strangers(const fs::path& folder, const std::vector<Recording>& recordings) {
+  std::vector<fs::path> read;
+  for (const auto& recording : recordings) {
+    read.push_back(*recording.sound.lexically_relative(folder).begin());
+    read.push_back(recording.transcript);
+  }
+  count_passed_over(folder, read);
+}
+
 }  // namespace
 
 std::vector<Recording> find_recordings(const std::string& what) {
-  return in_folder(what == "spoken-digits" ? make_spoken_digits() : fs::path(what));
+  if (what == "spoken-digits") return in_folder(make_spoken_digits());
+  auto recordings = in_folder(what);
+  count_strangers(what, recordings);
+  return recordings;
 }
 
 bool names_recordings(const std::string& what) {
   if (what == "spoken-digits") return true;
   std::error_code error;
   if (!fs::is_directory(what, error)) return false;
-  return fs::exists(fs::path(what) / kList, error) || !sounds_in(what).empty();
+  const auto entries = entries_of(what);
+  return std::ranges::any_of(entries, is_list) || std::ranges::any_of(entries, is_sound);
 }
 
 }  // namespace ampersand

@@ -52,7 +52,8 @@ MappedFile join(const std::vector<fs::path>& paths) {
   for (const auto& path : paths) {
     const MappedFile file(path);
     check_utf8(file.bytes(), path);
-    whole.write(file.bytes().data(), file.bytes().size());
+    const auto text = without_mark(file.bytes());
+    whole.write(text.data(), text.size());
   }
   return whole.map();
 }
@@ -82,7 +83,8 @@ TextFiles named(std::string name, Files files, const fs::path& path) {
   auto owner = std::make_shared<Files>(std::move(files));
   TextFiles text{.name = std::move(name), .pieces = {}, .owner = owner};
   for (const auto& file : *owner) {
-    if (!file.bytes().empty()) text.pieces.push_back(file.bytes());
+    const auto piece = without_mark(file.bytes());
+    if (!piece.empty()) text.pieces.push_back(piece);
   }
   if (text.pieces.empty()) throw amp::IoError(path, "holds no text; give a text with some");
   return text;

@@ -1,11 +1,15 @@
-// Is it UTF-8?
+// Is it UTF-8, and what is written where it is not.
 #include "app/data/utf8.h"
 
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <cstdint>
 #include <cstring>
 #include <string>
 
 #include "amp/error.h"
+#include "app/data/files.h"
 
 namespace ampersand {
 namespace {
@@ -27,6 +31,33 @@ Form form_of(std::uint8_t first) {
   if (first < 0xf4) return {3, 0x80, 0xbf};
   if (first == 0xf4) return {3, 0x80, 0x8f};  // above: more than U+10FFFF
   return {-1, 0, 0};
+}
+
+// \xHH
+std::string escape_of(char byte) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  const auto value = static_cast<unsigned char>(byte);
+  return std::string("\\x") + digits[value >> 4] + digits[value & 0xf];
+}
+
+// The name of a wider encoding that begins so; nothing for others. Without a mark, Latin letters tell
+// by where their zero bytes are: in UTF-8 text there are hardly any.
+const char* wide_encoding(std::string_view text) {
+  using std::string_view_literals::operator""sv;
+  if (text.starts_with("\xff\xfe\0\0"sv)) return "UTF-32LE";
+  if (text.starts_with("\0\0\xfe\xff"sv)) return "UTF-32BE";
+  if (text.starts_with("\xff\xfe"sv)) return "UTF-16LE";
+  if (text.starts_with("\xfe\xff"sv)) return "UTF-16BE";
+  text = text.substr(0, 4096);
+  if (text.size() < 8 || text.size() % 2 != 0) return nullptr;
+  std::array<std::size_t, 4> zeros{};
+  for (std::size_t i = 0; i < text.size(); ++i) zeros[i % 4] += text[i] == '\0' ? 1 : 0;
+  const auto most = [&](std::size_t place) { return 10 * zeros[place] >= text.size() / 4 * 9; };
+  if (text.size() % 4 == 0 && most(2) && most(3) && !most(0)) return "UTF-32LE";
+  if (text.size() % 4 == 0 && most(0) && most(1) && !most(3)) return "UTF-32BE";
+  if (most(1) && most(3) && !most(0) && !most(2)) return "UTF-16LE";
+  if (most(0) && most(2) && !most(1) && !most(3)) return "UTF-16BE";
+  return nullptr;
 }
 
 bool is_ascii(const char* eight_bytes) {
@@ -57,13 +88,68 @@ std::optional<std::size_t> find_invalid_utf8(std::string_view text) {
   return std::nullopt;
 }
 
+std::string valid_utf8(std::string_view text) {
+  std::string valid;
+  while (const auto invalid = find_invalid_utf8(text)) {
+    valid.append(text.substr(0, *invalid)).append("\xef\xbf\xbd");
+    text.remove_prefix(*invalid + 1);
+  }
+  return valid.append(text);
+}
+
+std::string readable_line(std::string_view message) {
+  std::string line;
+  while (const auto invalid = find_invalid_utf8(message)) {
+    line.append(message.substr(0, *invalid)).append(escape_of(message[*invalid]));
+    message.remove_prefix(*invalid + 1);
+  }
+  line.append(message);
+  std::ranges::replace(line, '\n', ' ');
+  return line;
+}
+
+std::string escaped_name(std::string_view name) {
+  std::string escaped;
+  while (!name.empty()) {
+    const auto invalid = find_invalid_utf8(name).value_or(name.size());
+    for (std::size_t i = 0; i < invalid; ++i) {
+      const bool looks_escaped = name[i] == '\\' && i + 1 < name.size() && name[i + 1] == 'x';
+      escaped += looks_escaped ? escape_of(name[i]) : std::string(1, name[i]);
+    }
+    if (invalid < name.size()) escaped += escape_of(name[invalid]);
+    name.remove_prefix(std::min(invalid + 1, name.size()));
+  }
+  return escaped;
+}
+
+std::string unescaped_name(std::string_view text) {
+  std::string name;
+  while (!text.empty()) {
+    unsigned value = 0;
+    const bool is_escape =
+        text.size() >= 4 && text.starts_with("\\x") &&
+        std::from_chars(text.data() + 2, text.data() + 4, value, 16).ptr == text.data() + 4;
+    name += is_escape ? static_cast<char>(value) : text[0];
+    text.remove_prefix(is_escape ? 4 : 1);
+  }
+  return name;
+}
+
 void check_utf8(std::string_view text, const std::filesystem::path& path) {
+  if (is_pointer(text))
+    throw amp::IoError(
+        path,
+        "is a Git LFS pointer that stands for the file; get the file itself with `git lfs pull`");
+  if (const auto* encoding = wide_encoding(text)) {
+    const std::string name = encoding;
+    throw amp::IoError(path, "text must be UTF-8, got " + name + "; convert the file (iconv -f " +
+                                 name + " -t UTF-8)");
+  }
   const auto invalid = find_invalid_utf8(text);
   if (!invalid) return;
-  constexpr std::string_view digits = "0123456789abcdef";
-  const auto byte = static_cast<unsigned char>(text[*invalid]);
-  throw amp::IoError(path, "text must be UTF-8, got the byte 0x" + std::string{digits[byte >> 4]} +
-                               digits[byte & 0xf] + " at byte " + std::to_string(*invalid) +
+  throw amp::IoError(path, "text must be UTF-8, got the byte 0x" +
+                               escape_of(text[*invalid]).substr(2) + " at byte " +
+                               std::to_string(*invalid) +
                                ", where no character begins or one is cut short; convert the file "
                                "(iconv -t UTF-8), or remove it");
 }

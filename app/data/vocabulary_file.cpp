@@ -116,7 +116,9 @@ void Vocabulary::save(const std::filesystem::path& path) const {
 
 Vocabulary Vocabulary::load(const std::filesystem::path& path) {
   const MappedFile mapped(path);
-  const auto file = amp::checkpoint::parse_strictly(mapped.bytes(), path, "the vocabulary", kDepth);
+  check_utf8(mapped.bytes(), path);
+  const auto file =
+      amp::checkpoint::parse_strictly(without_mark(mapped.bytes()), path, "the vocabulary", kDepth);
   check_header(file, path);
   Vocabulary vocabulary = read_vocabulary(file, path);
   const auto fingerprint = file.value("fingerprint", nlohmann::json());

@@ -115,6 +115,13 @@ Sound decoded(std::string_view data, const Format& format, const fs::path& path)
   return sound;
 }
 
+// Who writes to a pipe does not know the sizes yet: 0, 0xFFFFFFFF, or near 2 GiB (sox, espeak-ng).
+bool is_unknown_size(std::size_t size, std::string_view bytes) {
+  constexpr std::size_t kNearTwoGiB = 0x7fff'0000;
+  if (size >= kNearTwoGiB) return true;
+  return size == 0 && number_at<std::uint32_t>(bytes, 4) + kChunkHeader != bytes.size();
+}
+
 }  // namespace
 
 Sound parse_wav(std::string_view bytes, const fs::path& path) {
@@ -123,8 +130,10 @@ Sound parse_wav(std::string_view bytes, const fs::path& path) {
   Format format;
   for (std::size_t at = 12; bytes.size() - at >= kChunkHeader;) {
     const auto name = bytes.substr(at, 4);
-    const std::size_t size = number_at<std::uint32_t>(bytes, at + 4);
+    std::size_t size = number_at<std::uint32_t>(bytes, at + 4);
     at += kChunkHeader;
+    const auto rest = bytes.size() - at;
+    if (name == "data" && (size == 0 || size > rest) && is_unknown_size(size, bytes)) size = rest;
     if (size > bytes.size() - at)
       throw amp::IoError(path, "is cut short: a chunk should have " + std::to_string(size) +
                                    " bytes, and " + std::to_string(bytes.size() - at) +

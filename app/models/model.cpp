@@ -63,14 +63,19 @@ struct Trial {
 
 Trial trial_of(const amp::ModelShape& shape) {
   if (shape.is_text())
-    return {"tokens", at::zeros({2, shape.context}, c10::kLong), {2, shape.context, shape.vocabulary},
+    return {"tokens",
+            at::zeros({2, shape.context}, c10::kLong),
+            {2, shape.context, shape.vocabulary},
             "2 texts, " + std::to_string(shape.context) + " tokens, vocabulary of " +
                 std::to_string(shape.vocabulary)};
-  return {"images", at::zeros({2, shape.channels, shape.height, shape.width}), {2, shape.classes},
+  return {"images",
+          at::zeros({2, shape.channels, shape.height, shape.width}),
+          {2, shape.classes},
           "2 images, " + std::to_string(shape.classes) + " classes"};
 }
 
-[[noreturn]] void throw_failed(const std::string& what, const Trial& trial, const std::string& why) {
+[[noreturn]] void throw_failed(const std::string& what, const Trial& trial,
+                               const std::string& why) {
   throw amp::InvalidArgument("model " + what + ": given " + trial.noun + " of shape " +
                              sizes(trial.inputs.sizes()) + " it failed: " + why);
 }
@@ -126,6 +131,7 @@ std::unique_ptr<Model> model_of(amp::RegisteredModel model) {
 
 void check_model_name(const std::string& what) {
   const auto names = builtin_model_names();
+  if (is_path(what) && !is_plug_in(what)) check_script_file(what);
   if (is_path(what) || std::find(names.begin(), names.end(), what) != names.end()) return;
   std::string list;
   for (const auto& name : names) list += name + ", ";

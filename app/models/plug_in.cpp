@@ -12,6 +12,8 @@
 #include "amp/error.h"
 #include "amp/inspect/thrown.h"
 #include "amp/model_registry.h"
+#include "app/data/files.h"
+#include "app/models/file_kind.h"
 
 namespace ampersand {
 namespace {
@@ -24,7 +26,7 @@ struct Parts {
 };
 
 Parts split(const std::string& what) {
-  const auto end = what.rfind(".so");
+  const auto end = lower_case(what).rfind(".so");
   const auto colon = what.find(':', end);
   if (colon == std::string::npos) return {what, ""};
   return {what.substr(0, colon), what.substr(colon + 1)};
@@ -61,13 +63,16 @@ std::string listed(const std::vector<std::string>& names) {
 
 }  // namespace
 
-bool is_plug_in(const std::string& what) { return split(what).file.extension() == ".so"; }
+bool is_plug_in(const std::string& what) { return has_extension(split(what).file, ".so"); }
 
 std::string load_plug_in(const std::string& what) {
   static std::map<fs::path, std::vector<std::string>> loaded;
   const auto [file, name] = split(what);
   std::error_code error;
   if (!fs::exists(file, error)) throw amp::IoError(file, "no such file; give --model a plug-in");
+  if (const auto matter = matter_of(file);
+      matter.kind == FileKind::pointer || matter.kind == FileKind::page)
+    throw amp::IoError(file, matter.words);
   const auto key = fs::weakly_canonical(file, error);
   if (!loaded.contains(key)) loaded[key] = registered_by(file);
   const auto& names = loaded[key];

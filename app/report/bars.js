@@ -3,7 +3,7 @@
 "use strict";
 
 const AmpersandBars = (() => {
-  const { look, number, known, meanOf, grouped, axisTitle } = AmpersandPlot;
+  const { look, number, known, meanOf, grouped, amount, tickText, axisTitle } = AmpersandPlot;
   const PARTS = [
     ["weights", "Weights"],
     ["copies", "Low-precision copies"],
@@ -39,7 +39,7 @@ const AmpersandBars = (() => {
       stacked: true,
       beginAtZero: true,
       title: axisTitle(unit),
-      ticks: { maxRotation: 0, maxTicksLimit: 6, autoSkipPadding: 12, callback: (value) => grouped(value) },
+      ticks: { maxRotation: 0, maxTicksLimit: 6, autoSkipPadding: 12, callback: tickText },
     };
     return {
       type: "bar",
@@ -70,7 +70,7 @@ const AmpersandBars = (() => {
     const data = shown.map(speedOf);
     const colors = shown.map(({ slot }) => theme.slots[look(slot).color]);
     const chart = barChart(shown, [{ data, backgroundColor: colors, borderRadius: 3, barPercentage: 0.72 }], {
-      texts: shown.map((one) => grouped(speedOf(one)) + times(one)),
+      texts: shown.map((one) => amount(speedOf(one)) + times(one)),
       unit: "Samples per second",
       label: ({ parsed }) => `${grouped(parsed.x, 1)} samples/s`,
       theme,
@@ -95,9 +95,9 @@ const AmpersandBars = (() => {
       return sizes.reduce((sum, size) => sum + size, 0);
     };
     const chart = barChart(shown, datasets, {
-      texts: shown.map(total).map((value) => `${grouped(value)} MB`),
+      texts: shown.map(total).map((value) => `${amount(value)} MB`),
       unit: "MB",
-      label: ({ dataset, parsed }) => `${dataset.label}: ${grouped(parsed.x, 1)} MB`,
+      label: ({ dataset, parsed }) => `${dataset.label}: ${amount(parsed.x)} MB`,
       theme,
     });
     const keys = datasets.map(({ label, backgroundColor }) => [label, backgroundColor]);

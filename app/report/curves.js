@@ -3,7 +3,7 @@
 "use strict";
 
 const AmpersandCurves = (() => {
-  const { number, known, mean, grouped, short, axisTitle, lineStyle } = AmpersandPlot;
+  const { number, known, mean, grouped, short, tickText, axisTitle, lineStyle } = AmpersandPlot;
 
   // The points {x: step, y} of one run at which `read` finds a number in the history.
   function curve(run, read) {
@@ -102,7 +102,13 @@ const AmpersandCurves = (() => {
       min: 0,
       max: steps.reduce((left, right) => Math.max(left, right)),
       title: axisTitle("Training step"),
-      ticks: { maxRotation: 0, maxTicksLimit: 8, autoSkipPadding: 12, callback: (value) => grouped(value) },
+      ticks: {
+        precision: 0,  // there are no fractions of a step
+        maxRotation: 0,
+        maxTicksLimit: 8,
+        autoSkipPadding: 12,
+        callback: (value) => grouped(value),
+      },
     };
     return {
       type: "line",
@@ -126,7 +132,8 @@ const AmpersandCurves = (() => {
     for (let power = Math.floor(Math.log10(axis.min)); power <= Math.log10(axis.max); ++power) {
       ticks.push(...factors.map((factor) => ({ value: factor * 10 ** power })));
     }
-    axis.ticks = ticks.filter(({ value }) => value >= axis.min && value <= axis.max);
+    const inside = ticks.filter(({ value }) => value >= axis.min && value <= axis.max);
+    if (inside.length >= 2) axis.ticks = inside;  // else the chart's own tell more
   }
 
   // Eight markers along a line, shifted per slot, so that equal lines show theirs side by side.
@@ -153,7 +160,7 @@ const AmpersandCurves = (() => {
     const y = log
       ? { type: "logarithmic", min: low * 0.9, max: high * 1.1, afterBuildTicks: logTicks }
       : { type: "linear", beginAtZero: true };
-    y.ticks = { callback: short };
+    y.ticks = { callback: log ? short : tickText };
     y.title = axisTitle(log ? "Train loss (logarithmic)" : "Train loss");
     return { chart: lineChart(datasets, y, short), switchable, logarithmic: log };
   }
@@ -169,12 +176,15 @@ const AmpersandCurves = (() => {
     const datasets = lines(series, theme, read, nestedMarkers);
     if (!datasets.length) return null;
     const title = axisTitle(perplexity ? "Test perplexity" : "Test accuracy (%)");
-    const y = { grace: "8%", ticks: { callback: short }, title };
+    const y = { grace: "8%", ticks: { callback: tickText }, title };
     if (perplexity) {
       const values = datasets.flatMap(({ data }) => data.map((point) => point.y)).filter(known);
       const high = Math.max(...values), low = Math.min(...values);
       // A run that departs would press the others into one line.
-      if (high / low > 5) Object.assign(y, { type: "logarithmic", afterBuildTicks: logTicks, grace: undefined });
+      if (high / low > 5) {
+        Object.assign(y, { type: "logarithmic", afterBuildTicks: logTicks, grace: undefined });
+        y.ticks = { callback: short };
+      }
     }
     const show = (value) => grouped(value, 2) + (perplexity ? "" : " %");
     return { chart: lineChart(datasets, y, show) };
@@ -187,7 +197,7 @@ const AmpersandCurves = (() => {
     const read = (entry) => 100 * number(entry.activations?.lost_scaled);
     const datasets = lines(runs, theme, read, nestedMarkers);
     if (!datasets.length) return null;
-    const y = { min: 0, suggestedMax: 10, ticks: { callback: short }, title: axisTitle("Gradients lost (%)") };
+    const y = { min: 0, suggestedMax: 10, ticks: { callback: tickText }, title: axisTitle("Gradients lost (%)") };
     return { chart: lineChart(datasets, y, (value) => `${grouped(value, 2)} %`) };
   }
 

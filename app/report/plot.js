@@ -21,6 +21,23 @@ const AmpersandPlot = (() => {
   const grouped = (value, digits = 0) =>
     value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   const short = (value) => String(Number(value.toPrecision(4)));
+  // An amount with three digits, or all those before the point.
+  const amount = (value) =>
+    Math.abs(value) >= 100 || value === 0
+      ? grouped(value)
+      : value.toLocaleString("en-US", { maximumSignificantDigits: 3 });
+
+  // The text of a tick of a linear axis: as many digits as tell it from its neighbours.
+  function tickText(value, _, ticks) {
+    const gaps = ticks.slice(1).map((tick, i) => Math.abs(tick.value - ticks[i].value));
+    const gap = Math.min(...gaps.filter((one) => one > 0));
+    if (!Number.isFinite(gap)) return short(value);
+    let digits = Math.min(12, Math.max(0, -Math.floor(Math.log10(gap) + 1e-9)));
+    const scaled = gap * 10 ** digits;
+    if (Math.abs(scaled - Math.round(scaled)) > 1e-6) digits += 1;  // of 2.5
+    return grouped(value, digits);
+  }
+
   const axisTitle = (text) => ({ display: true, text });
 
   // The look of slot 0, 1, ...: a precision keeps its slot, and with it its look, in every chart. Colours come
@@ -55,5 +72,5 @@ const AmpersandPlot = (() => {
     };
   }
 
-  return { COLORS, look, number, known, mean, meanOf, grouped, short, axisTitle, lineStyle };
+  return { COLORS, look, number, known, mean, meanOf, grouped, short, amount, tickText, axisTitle, lineStyle };
 })();

@@ -1,7 +1,10 @@
 // Putting the parts of a page into its frame.
 #include "app/report/template.h"
 
+#include <algorithm>
 #include <cstddef>
+
+#include "app/data/utf8.h"
 
 namespace ampersand::report {
 
@@ -20,7 +23,24 @@ std::string json_for_script(std::string_view json) {
   return escaped;
 }
 
-// Replaces each {{name}} in one pass, so that what is put in is never searched again.
+namespace {
+
+// Line by line, for a name with other bytes is of one line.
+std::string in_utf8(const std::string& page) {
+  if (!find_invalid_utf8(page)) return page;
+  std::string text;
+  for (std::size_t begin = 0; begin < page.size();) {
+    const auto end = std::min(page.find('\n', begin), page.size());
+    text += readable_line(std::string_view(page).substr(begin, end - begin));
+    if (end < page.size()) text += '\n';
+    begin = end + 1;
+  }
+  return text;
+}
+
+}  // namespace
+
+// In UTF-8, whatever names it has. Replaces each {{name}} in one pass, so that what is put in is never searched again.
 std::string fill(std::string_view page, const Parts& parts) {
   std::string filled;
   std::size_t position = 0;
@@ -33,7 +53,7 @@ std::string fill(std::string_view page, const Parts& parts) {
     position = close + 2;
   }
   filled += page.substr(position);
-  return filled;
+  return in_utf8(filled);
 }
 
 // "2026-11-23T07:00:00Z" as "2026-11-23 07:00 UTC"; anything else as it is.

@@ -9,10 +9,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
-#include <thread>
 #include <utility>
 
 #include "amp/cpu_math.h"
+#include "app/settings/processors.h"
 
 namespace ampersand {
 namespace {
@@ -64,7 +64,7 @@ std::int64_t memory_bytes() {
 nlohmann::json machine_json() {
   const bool fastest = amp::cpu_fp32_engine() == amp::CpuFp32Engine::fastest;
   return {{"cpu", cpu_name()},
-          {"cores", std::thread::hardware_concurrency()},
+          {"cores", usable_processors()},
           {"threads", at::get_num_threads()},
           {"memory_bytes", memory_bytes()},
           {"features", cpu_features()},

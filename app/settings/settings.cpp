@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "amp/error.h"
+#include "app/data/utf8.h"
 
 namespace ampersand {
 namespace {
@@ -18,6 +19,25 @@ void require(bool holds, const char* option, const char* rule, const Value& valu
   std::ostringstream message;
   message << option << " must be " << rule << ", got " << value;
   throw amp::InvalidArgument(message.str());
+}
+
+// Texts may be names of files, which may have any bytes; JSON has UTF-8.
+template <typename Value>
+nlohmann::json in_json(const Value& value) {
+  if constexpr (std::is_same_v<Value, std::string>) {
+    return escaped_name(value);
+  } else {
+    return value;
+  }
+}
+
+template <typename Value>
+Value from_json(const nlohmann::json& value) {
+  if constexpr (std::is_same_v<Value, std::string>) {
+    return unescaped_name(value.get<std::string>());
+  } else {
+    return value.get<Value>();
+  }
 }
 
 // Larger ones are slips of the hand, or what remains of a number that 64 bits cannot hold.
@@ -45,8 +65,8 @@ void check_settings(const Settings& s) {
           "finite and >= 0 (0: off)", s.max_grad_norm);
   require(s.max_consecutive_skips >= 0, "--max-consecutive-skips", ">= 0 (0: never stop)",
           s.max_consecutive_skips);
-  require(s.threads >= 0 && s.threads <= 1024, "--threads", "between 0 and 1024 (0: one per core)",
-          s.threads);
+  require(s.threads >= 0 && s.threads <= 1024, "--threads",
+          "between 0 and 1024 (0: as many as processors may be used)", s.threads);
   require(s.seed >= 0 && s.seed <= kLargestSeed, "--seed", "between 0 and 1e15", s.seed);
   require(s.schedule == "constant" || s.schedule == "cosine" || s.schedule == "linear",
           "--schedule", "constant, cosine or linear", s.schedule);
@@ -64,11 +84,13 @@ void check_settings(const Settings& s) {
   require(s.context >= 1 && s.context <= kLargestContext, "--context", "between 1 and 1e6",
           s.context);
   require(s.held_out > 0 && s.held_out < 1, "--held-out", "above 0 and below 1", s.held_out);
-  for (const auto& [option, size] :
-       {std::pair{"--layers", s.sizes.layers}, {"--width", s.sizes.width},
-        {"--heads", s.sizes.heads}, {"--embedding", s.sizes.embedding},
-        {"--projection", s.sizes.projection}})
-    require(size >= 0 && size <= kLargestSize, option, "between 0 (the model's own) and 65536", size);
+  for (const auto& [option, size] : {std::pair{"--layers", s.sizes.layers},
+                                     {"--width", s.sizes.width},
+                                     {"--heads", s.sizes.heads},
+                                     {"--embedding", s.sizes.embedding},
+                                     {"--projection", s.sizes.projection}})
+    require(size >= 0 && size <= kLargestSize, option, "between 0 (the model's own) and 65536",
+            size);
   require(s.sizes.dropout >= 0 && s.sizes.dropout < 1, "--dropout", "at least 0 and below 1",
           s.sizes.dropout);
   require(s.train_samples >= 0, "--train-samples", ">= 0 (0: all)", s.train_samples);
@@ -77,15 +99,17 @@ void check_settings(const Settings& s) {
 
 nlohmann::json settings_json(const Settings& settings) {
   auto object = nlohmann::json::object();
-  visit_settings(settings,
-                 [&](const char*, const char* name, const auto& value) { object[name] = value; });
+  visit_settings(settings, [&](const char*, const char* name, const auto& value) {
+    object[name] = in_json(value);
+  });
   return object;
 }
 
 Settings settings_of(const nlohmann::json& object) {
   Settings settings;
   visit_settings(settings, [&](const char*, const char* name, auto& value) {
-    if (const auto found = object.find(name); found != object.end()) found->get_to(value);
+    if (const auto found = object.find(name); found != object.end())
+      value = from_json<std::remove_reference_t<decltype(value)>>(*found);
   });
   return settings;
 }
@@ -113,7 +137,7 @@ Settings resumed_settings(const nlohmann::json& earlier, const Settings& now) {
   Settings result = now;
   visit_settings(result, [&](const char* option, const char* name, auto& value) {
     using Value = std::remove_reference_t<decltype(value)>;
-    const auto before = whole.at(name).template get<Value>();
+    const auto before = from_json<Value>(whole.at(name));
     if (!now.is_given(option)) {
       value = before;
     } else if (value != before && !kChangeable.contains(option)) {

@@ -3,12 +3,14 @@
 
 #include <string>
 
+#include "app/data/utf8.h"
+
 namespace ampersand {
 
-// In quotes, with those inside doubled. Source: RFC 4180, section 2.
+// UTF-8 in quotes, with those inside doubled. Source: RFC 4180, section 2.
 inline std::string csv_field(const std::string& text) {
   std::string field = "\"";
-  for (const char c : text) field += c == '"' ? std::string("\"\"") : std::string(1, c);
+  for (const char c : valid_utf8(text)) field += c == '"' ? std::string("\"\"") : std::string(1, c);
   return field + '"';
 }
 

@@ -2,6 +2,8 @@
 #include "app/tasks/speech_task.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <map>
 #include <span>
 #include <sstream>
 #include <utility>
@@ -9,6 +11,7 @@
 #include "amp/error.h"
 #include "app/data/held_out.h"
 #include "app/data/recordings.h"
+#include "app/data/utf8.h"
 #include "app/models/speech.h"
 #include "app/tasks/csv.h"
 #include "app/tasks/spectrogram.h"
@@ -21,6 +24,7 @@ using nlohmann::json;
 
 constexpr std::int64_t kTestBatch = 32;
 constexpr std::size_t kShowpieces = 3;
+constexpr std::int64_t kHighestBand = 7600;  // Hz, of spectrogram()
 
 Alphabet alphabet_of(const std::vector<Recording>& recordings) {
   std::vector<std::string> texts;
@@ -35,9 +39,31 @@ std::int64_t rows_needed(const std::vector<std::int32_t>& labels) {
   return rows;
 }
 
-Spoken heard(const Recording& recording, const Alphabet& alphabet) {
+using Rates = std::map<std::int64_t, std::int64_t>;  // samples a second: recordings
+
+// Spectrograms have the same bands whatever the rate, but those above half of it are empty, which a
+// model would take for a difference in what is said.
+void check_rates(const Rates& rates, const std::string& data) {
+  if (rates.size() < 2) return;
+  std::string counts;
+  for (const auto& [rate, count] : rates)
+    counts += (counts.empty() ? "" : ", ") + std::to_string(count) + " of " + std::to_string(rate) +
+              " Hz";
+  if (rates.begin()->first < 2 * kHighestBand)
+    throw amp::IoError(data, "must have one sampling rate, or rates of " +
+                                 std::to_string(2 * kHighestBand) + " Hz or more, got " + counts +
+                                 "; resample the recordings, such as with sox -r or ffmpeg -ar");
+  std::fprintf(stderr,
+               "ampersand: %s: recordings of several sampling rates (%s), each heard at its own in "
+               "the same bands up to %ld Hz\n",
+               readable_line(data).c_str(), counts.c_str(), static_cast<long>(kHighestBand));
+}
+
+Spoken heard(const Recording& recording, const Alphabet& alphabet, Rates& rates) {
   Spoken spoken{.frames = {}, .labels = alphabet.encode(recording.text, recording.transcript)};
-  spoken.frames = spectrogram(read_wav(recording.sound));
+  const auto sound = read_wav(recording.sound);
+  ++rates[sound.rate];
+  spoken.frames = spectrogram(sound);
   const auto rows = Speech::output_length(spoken.frames.size(0)),
              needed = rows_needed(spoken.labels);
   if (rows >= needed) return spoken;
@@ -55,9 +81,10 @@ std::span<const Recording> first(std::span<const Recording> recordings, std::int
   return recordings.first(std::min(recordings.size(), static_cast<std::size_t>(limit)));
 }
 
-std::vector<Spoken> all_heard(std::span<const Recording> recordings, const Alphabet& alphabet) {
+std::vector<Spoken> all_heard(std::span<const Recording> recordings, const Alphabet& alphabet,
+                              Rates& rates) {
   std::vector<Spoken> set;
-  for (const auto& recording : recordings) set.push_back(heard(recording, alphabet));
+  for (const auto& recording : recordings) set.push_back(heard(recording, alphabet, rates));
   return set;
 }
 
@@ -81,9 +108,12 @@ SpeechTask::SpeechTask(const Settings& settings, std::optional<Alphabet> alphabe
                                           " in all; give more, or another --held-out");
   const auto all = std::span(recordings);
   const auto test = first(all.subspan(training), settings.test_samples);
-  train_ = all_heard(first(all.first(training), settings.train_samples), *alphabet_);
-  test_ = all_heard(test, *alphabet_);
-  for (const auto& recording : test) test_names_.push_back(recording.sound.filename().string());
+  Rates rates;
+  train_ = all_heard(first(all.first(training), settings.train_samples), *alphabet_, rates);
+  test_ = all_heard(test, *alphabet_, rates);
+  check_rates(rates, settings.data);
+  for (const auto& recording : test)
+    test_names_.push_back(escaped_name(recording.sound.filename().string()));
 }
 
 SpeechTask::SpeechTask(const Settings& settings)

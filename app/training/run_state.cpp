@@ -13,6 +13,7 @@
 #include "amp/version.h"
 #include "app/data/whereabouts.h"
 #include "app/tasks/tasks.h"
+#include "app/data/utf8.h"
 
 namespace ampersand {
 namespace {
@@ -47,7 +48,7 @@ Settings found_settings(const json& about, const fs::path& checkpoint) {
 json run_state_json(const Settings& settings, const RunPlan& plan, const Task& task,
                     std::int64_t updates) {
   auto stored = settings_json(settings);
-  stored["model"] = absolute_model(settings.model);
+  stored["model"] = escaped_name(absolute_model(settings.model));
   const bool engine_matters = amp::cpu_half_math() || amp::cpu_bf16_math() ||
                               amp::cpu_fp32_engine() == amp::CpuFp32Engine::fastest;
   json about = {{"ampersand", amp::version()},

@@ -15,6 +15,7 @@
 #include "app/models/initial_weights.h"
 #include "app/models/model.h"
 #include "app/models/model_error.h"
+#include "app/models/weight_values.h"
 #include "app/tasks/task.h"
 #include "app/terminal/interrupt.h"
 #include "app/training/batch_loader.h"
@@ -70,6 +71,7 @@ class Training {
     model_ = task.make_model();
     if (!settings.init.empty() && !plan.resume.has_value())
       load_initial_weights(*model_, settings.init);
+    if (!plan.resume.has_value()) check_range(*model_, recipe_.model_dtype);
     model_->to(device_);
     optimizer_ = make_optimizer(settings, model_->parameters());
     train_step_ = model_->train_step(*optimizer_, recipe_);
@@ -460,7 +462,8 @@ class Training {
   void save() {
     if (plan_.checkpoints.empty()) return;
     amp::CheckpointExtras extras;
-    extras.about = run_state_json(settings_, plan_, task_, updates_).dump();
+    extras.about = run_state_json(settings_, plan_, task_, updates_)
+                       .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     if (ema_.has_value()) extras.tensors["ema"] = ema_->average();
     amp::save_checkpoint(plan_.checkpoints, *train_step_, step_, extras);
     saved_at_ = step_;

@@ -20,6 +20,17 @@ constexpr std::array<std::pair<std::string_view, std::uint64_t>, 10> kSizes = {{
                                                                                 {"U8", 1},
                                                                                 {"BOOL", 1}}};
 
+constexpr std::array<std::pair<std::string_view, std::uint64_t>, 9> kReadSizes = {
+    {{"F8_E4M3", 1},
+     {"F8_E5M2", 1},
+     {"F8_E8M0", 1},
+     {"F8_E4M3FNUZ", 1},
+     {"F8_E5M2FNUZ", 1},
+     {"U16", 2},
+     {"U32", 4},
+     {"U64", 8},
+     {"C64", 8}}};
+
 }  // namespace
 
 std::optional<std::uint64_t> element_size(std::string_view dtype) {
@@ -27,6 +38,13 @@ std::optional<std::uint64_t> element_size(std::string_view dtype) {
     if (name == dtype) return size;
   }
   return {};
+}
+
+std::optional<std::uint64_t> read_element_size(std::string_view dtype) {
+  for (const auto& [name, size] : kReadSizes) {
+    if (name == dtype) return size;
+  }
+  return element_size(dtype);
 }
 
 std::string known_dtypes() {

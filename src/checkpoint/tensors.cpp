@@ -4,6 +4,7 @@
 #include <ATen/ops/resolve_neg.h>
 
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "amp/checkpoint.h"
@@ -28,6 +29,15 @@ constexpr std::array<std::pair<const char*, c10::ScalarType>, 10> kDtypes = {
      {"U8", c10::ScalarType::Byte},
      {"BOOL", c10::ScalarType::Bool}}};
 
+// Those that are read, and not written.
+constexpr std::array<std::pair<const char*, c10::ScalarType>, 6> kReadDtypes = {
+    {{"F8_E4M3", c10::ScalarType::Float8_e4m3fn},
+     {"F8_E5M2", c10::ScalarType::Float8_e5m2},
+     {"U16", c10::ScalarType::UInt16},
+     {"U32", c10::ScalarType::UInt32},
+     {"U64", c10::ScalarType::UInt64},
+     {"C64", c10::ScalarType::ComplexFloat}}};
+
 const char* name_of(const std::string& tensor, c10::ScalarType dtype) {
   for (const auto& [name, known] : kDtypes) {
     if (known == dtype) return name;
@@ -36,11 +46,15 @@ const char* name_of(const std::string& tensor, c10::ScalarType dtype) {
                         ", which the format has no name for; convert it");
 }
 
-c10::ScalarType dtype_of(const std::string& name) {
+// None for a dtype that LibTorch does not have.
+std::optional<c10::ScalarType> dtype_of(const std::string& name) {
   for (const auto& [known, dtype] : kDtypes) {
     if (name == known) return dtype;
   }
-  throw InvalidArgument("safetensors: unknown dtype " + name);
+  for (const auto& [known, dtype] : kReadDtypes) {
+    if (name == known) return dtype;
+  }
+  return std::nullopt;
 }
 
 void check_kind(const std::string& name, const at::Tensor& tensor) {
@@ -75,7 +89,10 @@ NamedTensors read_tensors(const std::filesystem::path& path) {
   const SafetensorsFile file(path);
   NamedTensors tensors;
   for (const auto& entry : file.entries()) {
-    auto tensor = at::empty(entry.shape, dtype_of(entry.dtype));
+    // A tensor of another kind may be one that the model does not use; where it does, it is missing.
+    const auto dtype = dtype_of(entry.dtype);
+    if (!dtype) continue;
+    auto tensor = at::empty(entry.shape, *dtype);
     file.read(entry, tensor.mutable_data_ptr());
     tensors.emplace_back(entry.name, std::move(tensor));
   }

@@ -125,7 +125,8 @@ TEST_F(CifarTest, RefusesAnEmptyFile) {
 
 TEST_F(CifarTest, RefusesALabelAboveNine) {
   EXPECT_EQ(file_refusal(joined(cifar_record(9, 0, 0, 0), cifar_record(10, 0, 0, 0))),
-            "label 10 of image 1 must be below 10, the number of classes; fetch the file again");
+            "label 10 of image 1 must be below 10, the number of classes of CIFAR-10; give its "
+            "binary files");
 }
 
 TEST_F(CifarTest, RefusesADamagedGzipFile) {

@@ -23,6 +23,19 @@ TEST(ImageFolder, IsOfIdxFiles) {
   EXPECT_EQ(data.train.pixels, (Bytes{0, 1, 2, 3}));
 }
 
+TEST(ImageFolder, TakesNamesInAnyCaseAndCountsTheRest) {
+  const TemporaryFolder folder;
+  write_idx(folder);
+  std::filesystem::rename(folder.path() / "train-images-idx3-ubyte",
+                          folder.path() / "TRAIN-IMAGES.IDX3-UBYTE");
+  folder.write("cat.png", {1});
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(load_image_folder(folder.path()).train.count, 2U);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "ampersand: " + folder.path().string() +
+                ": passed over 1 file that is not of the data set, cat.png\n");
+}
+
 TEST(ImageFolder, IsOfCifarFiles) {
   const TemporaryFolder folder;
   write_cifar(folder, 2);

@@ -106,7 +106,7 @@ TEST_F(ImageSetTest, RefusesImagesWithoutPixels) {
     EXPECT_EQ(error_of([&] { load_image_set(images, path("train-labels-idx1-ubyte")); }),
               images.string() + ": image height and width must be at least 1, got " +
                   std::to_string(height) + " x " + std::to_string(width) +
-                  "; fetch the file again");
+                  "; give images with pixels");
   }
 }
 
@@ -184,7 +184,7 @@ TEST_F(ImageSetTest, RefusesATestLabelBeyondTheClasses) {
   write("t10k-labels-idx1-ubyte", {2}, {3, 4});
   EXPECT_EQ(folder_refusal(), path("t10k-labels-idx1-ubyte") +
                                   ": label 4 at index 1 must be below 4, the number of classes; "
-                                  "fetch the data set again");
+                                  "give the labels of this data set");
 }
 
 TEST_F(ImageSetTest, ADamagedFileIsNamed) {
@@ -202,7 +202,8 @@ TEST_F(ImageSetTest, FashionMnistHasTenClassesWhateverItsLabels) {
 
 TEST_F(ImageSetTest, FashionMnistRefusesLabelTenInEitherHalf) {
   const ScopedVariable variable(kVariable, folder_.path().c_str());
-  const std::string end = " must be below 10, the number of classes; fetch the data set again";
+  const std::string end =
+      " must be below 10, the number of classes; give the labels of this data set";
   write("t10k-labels-idx1-ubyte", {2}, {10, 9});
   EXPECT_EQ(error_of([] { load_fashion_mnist(); }),
             path("t10k-labels-idx1-ubyte") + ": label 10 at index 0" + end);

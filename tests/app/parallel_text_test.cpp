@@ -39,6 +39,19 @@ class ParallelTextTest : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+TEST_F(ParallelTextTest, TakesMarksAndExtensionsInAnyCase) {
+  const std::string mark = "\xef\xbb\xbf";
+  write("m.SRC", mark + "one\ntwo\n");
+  write("m.Tgt", mark + "un\ndeux\n");
+  for (const auto& path : {(folder_.path() / "m.SRC").string(), (folder_.path() / "m.Tgt").string(),
+                           write("m.TSV", mark + "one\tun\ntwo\tdeux\n")}) {
+    EXPECT_TRUE(names_parallel_text(path));
+    const auto text = load_parallel_text(path, {.held_out = 0.5});
+    EXPECT_THAT(pairs_of(text.train, text.vocabulary), ElementsAre(Pair("one", "un"))) << path;
+    EXPECT_THAT(pairs_of(text.test, text.vocabulary), ElementsAre(Pair("two", "deux"))) << path;
+  }
+}
+
 TEST_F(ParallelTextTest, ReadsPairsFromOneFile) {
   for (const std::string end : {"\n", "\r\n"}) {
     const auto path =

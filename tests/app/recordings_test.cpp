@@ -43,6 +43,33 @@ TEST_F(Recordings, LieBesideTheirTranscripts) {
   EXPECT_TRUE(names_recordings(folder_.path().string()));
 }
 
+TEST_F(Recordings, HaveExtensionsInAnyCaseAndMarksBeforeTheirText) {
+  write("a.WAV", "");
+  write("a.Txt",
+        "\xef\xbb\xbf"
+        "one");
+  write("b.wav", "");
+  write("b.TXT", "two");
+  write("notes.md", "");
+  write("c.mp3", "");
+  ::testing::internal::CaptureStderr();
+  const auto recordings = found();
+  const auto line = ::testing::internal::GetCapturedStderr();
+  ASSERT_EQ(recordings.size(), 2u);
+  EXPECT_EQ(recordings[0].sound, where("a.WAV"));
+  EXPECT_EQ(recordings[0].text, "one");
+  EXPECT_EQ(recordings[1].text, "two");
+  EXPECT_EQ(line, "ampersand: " + folder_.path().string() +
+                      ": passed over 2 files that are not of the data set, such as c.mp3\n");
+  EXPECT_TRUE(names_recordings(folder_.path().string()));
+}
+
+TEST_F(Recordings, AListMayBeginWithAMark) {
+  write("x.wav", "");
+  write("Transcripts.TSV", "\xef\xbb\xbfx.wav\tone\n");
+  EXPECT_EQ(found().at(0).sound, where("x.wav"));
+}
+
 TEST_F(Recordings, AreThoseOfAList) {
   write("x.wav", "");
   write("y.wav", "");

@@ -11,6 +11,7 @@
 #include <numeric>
 
 #include "amp/autocast.h"
+#include "amp/checkpoint.h"
 #include "app/models/model.h"
 #include "tests/app/errors.h"
 #include "tests/app/idx_files.h"
@@ -102,7 +103,7 @@ TEST_P(Scripted, OneModuleRunsInEachPrecision) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Scripted, testing::Values("convnet", "rows", "attention"),
+INSTANTIATE_TEST_SUITE_P(Models, Scripted, testing::Values("convnet", "rows", "attention", "tied"),
                          [](const auto& param) { return std::string(param.param); });
 
 TEST(ScriptedModel, ItsOwnLossIsUsed) {
@@ -113,6 +114,45 @@ TEST(ScriptedModel, ItsOwnLossIsUsed) {
   // Cross entropy is log(1 + 3 e^-3) = 0.13912; smoothing by 0.1 adds 0.1 x 3 x 3 / 4.
   EXPECT_NEAR(plain->loss(logits, {label}).item<double>(), 0.13912, 1e-4);
   EXPECT_NEAR(model->loss(logits, {label}).item<double>(), 0.13912 + 0.225, 1e-4);
+}
+
+TEST(ScriptedModel, LoadsWithoutCountsOfBatches) {
+  const auto model = make_model(script("convnet"), kShape);
+  auto weights = amp::named_weights(*model->script_module());
+  const auto all = weights.size();
+  std::erase_if(weights, [](const auto& w) { return w.first.ends_with("num_batches_tracked"); });
+  ASSERT_EQ(weights.size(), all - 1);
+  model->load(weights);
+  weights.pop_back();
+  EXPECT_NE(error_of<amp::InvalidArgument>([&] { model->load(weights); }).find("is missing"),
+            std::string::npos);
+}
+
+// 64 x 64 weights that both layers have, two biases of 64, and a layer of 4 x 64 and 4.
+TEST(ScriptedModel, ATiedWeightIsOne) {
+  const auto model = make_model(script("tied"), kShape);
+  const auto parameters = model->parameters();
+  ASSERT_EQ(parameters.size(), 5u);
+  std::int64_t values = 0;
+  for (const auto& parameter : parameters) values += parameter.numel();
+  EXPECT_EQ(values, 64 * 64 + 2 * 64 + 4 * 64 + 4);
+  model->loss(model->forward({Data().images}), {Data().labels}).backward();
+  for (const auto& parameter : parameters) EXPECT_TRUE(parameter.grad().defined());
+}
+
+TEST(ScriptedModel, OtherDtypesBecomeFp32AndSaySo) {
+  for (const auto& [name, words] :
+       {std::pair{"half", "in Half)"}, {"double", "in Double)"}, {"bf16", "in BFloat16)"}}) {
+    ::testing::internal::CaptureStderr();
+    const auto model = make_model(script(name), kShape);
+    const auto line = ::testing::internal::GetCapturedStderr();
+    EXPECT_NE(line.find("of the model are not in fp32"), std::string::npos) << line;
+    EXPECT_NE(line.find(words), std::string::npos) << line;
+    for (const auto& parameter : model->parameters())
+      EXPECT_EQ(parameter.scalar_type(), c10::kFloat);
+    const auto all = losses(name, amp::Recipe::fp32(), 60);
+    EXPECT_LT(all.back(), 0.6 * all.front()) << name;
+  }
 }
 
 TEST(ScriptedModel, FilesThatAreNoneAreRefused) {
@@ -129,11 +169,14 @@ TEST(ScriptedModel, FilesThatAreNoneAreRefused) {
 TEST(ScriptedModel, AModelThatDoesNotFitTheDataSaysBothShapes) {
   const auto model = make_model(script("convnet"), kShape);
   EXPECT_EQ(
-      error_of<amp::InvalidArgument>([&] { check_model(*model, "m.pt", {1, 8, 8, 10}); }),
+      error_of<amp::InvalidArgument>([&] {
+        check_model(*model, "m.pt", {1, 8, 8, 10});
+      }),
       "model m.pt: for images of shape [2, 1, 8, 8] it must return logits of shape [2, 10] (2 "
       "images, 10 classes), got [2, 4] of Float");
-  const auto message =
-      error_of<amp::InvalidArgument>([&] { check_model(*model, "m.pt", {3, 8, 8, 4}); });
+  const auto message = error_of<amp::InvalidArgument>([&] {
+    check_model(*model, "m.pt", {3, 8, 8, 4});
+  });
   EXPECT_EQ(message.find("model m.pt: given images of shape [2, 3, 8, 8] it failed: "), 0U)
       << message;
 }

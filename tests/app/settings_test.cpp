@@ -17,7 +17,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::int64_t kHuge = std::numeric_limits<std::int64_t>::max();
 
 template <class Value>
-void expect_accepted(Value Settings::* field, std::initializer_list<Value> values) {
+void expect_accepted(Value Settings::*field, std::initializer_list<Value> values) {
   for (const auto value : values) {
     Settings settings;
     settings.*field = value;
@@ -27,7 +27,7 @@ void expect_accepted(Value Settings::* field, std::initializer_list<Value> value
 
 // rule: what follows the option's name, up to the value.
 template <class Value>
-void expect_refused(Value Settings::* field, const std::string& rule,
+void expect_refused(Value Settings::*field, const std::string& rule,
                     std::initializer_list<std::pair<Value, const char*>> values) {
   for (const auto& [value, shown] : values) {
     Settings settings;
@@ -95,7 +95,8 @@ TEST(Settings, ConsecutiveSkips) {
 
 TEST(Settings, Threads) {
   expect_accepted(&Settings::threads, {0L, 1024L});
-  expect_refused(&Settings::threads, "--threads must be between 0 and 1024 (0: one per core)",
+  expect_refused(&Settings::threads,
+                 "--threads must be between 0 and 1024 (0: as many as processors may be used)",
                  {{-1L, "-1"}, {1025L, "1025"}});
 }
 

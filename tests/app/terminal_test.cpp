@@ -1,6 +1,9 @@
 // What the terminal shows: the table of results and times.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <sstream>
+
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -47,6 +50,46 @@ TEST(Table, ComparesPrecisions) {
             "2.0      1.00    70.0     0        1      ok\n"
             "fp16       89.12 % +- 0.23  -1.00 points, more than noise  0.3750  -          -       "
             "1.0      0.50    55.0     1.5      49152  ok\n");
+}
+
+std::size_t longest_line(const std::string& text) {
+  std::size_t longest = 0;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) longest = std::max(longest, line.size());
+  return longest;
+}
+
+TEST(Table, FitsTheTerminal) {
+  json run = {{"precision", "fp16-unscaled"}, {"train_loss", 0.25},  {"samples_per_second", 2000.0},
+              {"activation_bytes", 2e9},      {"skipped_steps", 0},  {"final_scale", 65536.0},
+              {"peak_memory_bytes", 7e9},     {"ending", "finished"}};
+  const json entry = {{"precision", "fp16-unscaled"}, {"mean", 0.8912},
+                      {"deviation", 0.0023},          {"difference", -0.01},
+                      {"within_noise", false},        {"speed_ratio", 1.0},
+                      {"activation_ratio", 0.5}};
+  const json results = {{"runs", {run}}, {"summary", {entry}}};
+  const auto whole = results_table(results);
+  EXPECT_GT(longest_line(whole), 110U);
+  EXPECT_EQ(results_table(results, 200), whole);
+  for (const std::size_t width : {40U, 80U, 110U}) {
+    const auto table = results_table(results, width);
+    EXPECT_LE(longest_line(table), width) << table;
+    for (const std::string part : {"against fp32", "-1.00 points, more than noise", "65536", "ok"})
+      EXPECT_NE(table.find(part), std::string::npos) << part;
+  }
+  const auto table = results_table(results, 80);
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 5);  // two tables, an empty line between
+}
+
+TEST(Table, LinesBreakBetweenWords) {
+  EXPECT_EQ(wrapped("one two three", 8), "one two\nthree");
+  EXPECT_EQ(wrapped("one two three\n", 7, 2), "one two\n  three\n");
+  EXPECT_EQ(wrapped("one two", 7), "one two");
+  EXPECT_EQ(wrapped("incomprehensible two", 5), "incomprehensible\ntwo");
+  EXPECT_EQ(wrapped("one two three", 0), "one two three");
+  EXPECT_EQ(wrapped("\u00e9\u00e9\u00e9 \u00e9\u00e9\u00e9", 7),
+            "\u00e9\u00e9\u00e9 \u00e9\u00e9\u00e9");
+  EXPECT_EQ(wrapped("", 5), "");
 }
 
 // The last column of the only row.

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "app/data/utf8.h"
 #include "tests/app/errors.h"
 #include "tests/app/text_samples.h"
 
@@ -59,9 +60,19 @@ TEST_F(TextDataTest, CutsBeforeTheLastLineOrCharacterWhereThereIsNoNext) {
   EXPECT_EQ(held_out_of("12345\U0001f600\U0001f600", 0.5), "\U0001f600");  // 7: in the first
 }
 
+TEST_F(TextDataTest, AMarkIsNoText) {
+  const std::string mark = "\xef\xbb\xbf";
+  write("marked/a.txt", mark + "one\n");
+  write("marked/b.txt", mark);
+  write("marked/c.txt", mark + "two\n");
+  const auto data = load_text((folder_.path() / "marked").string(), {.held_out = 0.5});
+  EXPECT_EQ(text_of(data.train, data.vocabulary), "one\n");
+  EXPECT_EQ(text_of(data.test, data.vocabulary), "two\n");
+}
+
 TEST_F(TextDataTest, LosesNoByte) {
   for (const auto& part : hard_texts()) {
-    const std::string text = part + "end";
+    const std::string text = std::string(without_mark(part)) + "end";
     for (const double share : {0.2, 0.5, 0.8}) held_out_of("ab" + text + "cd", share);
     for (const double share : {0.0, 1.0}) {
       EXPECT_EQ(held_out_of(text, share), share == 0 ? "" : text);

@@ -80,5 +80,60 @@ TEST(Utf8, SaysWhereAFileCeasesToBeText) {
             "begins or one is cut short; convert the file (iconv -t UTF-8), or remove it");
 }
 
+TEST(Utf8, OtherBytesOfATextAreReplaced) {
+  EXPECT_EQ(valid_utf8("plain \xc3\xa9"), "plain \xc3\xa9");
+  EXPECT_EQ(valid_utf8("a\xff"
+                       "b\xe2\x82"),
+            "a\xef\xbf\xbd"
+            "b\xef\xbf\xbd\xef\xbf\xbd");
+  EXPECT_EQ(valid_utf8(""), "");
+}
+
+TEST(Utf8, NamesOfAnyBytesGoThereAndBack) {
+  EXPECT_EQ(escaped_name("caf\xe9.txt"), "caf\\xe9.txt");
+  EXPECT_EQ(escaped_name("caf\xc3\xa9.txt"), "caf\xc3\xa9.txt");
+  EXPECT_EQ(escaped_name("a\\b"), "a\\b");
+  EXPECT_EQ(escaped_name("a\\xe9"), "a\\x5cxe9");
+  for (const std::string name : {"caf\xe9", "a\\xe9", "\\\\x41",
+                                 "\\\xff"
+                                 "x41",
+                                 "\\x", "x\\", "\xff\xfe", "\\x5cxe9"})
+    EXPECT_EQ(unescaped_name(escaped_name(name)), name);
+  EXPECT_EQ(unescaped_name("\\xg1 \\x4"), "\\xg1 \\x4");
+}
+
+TEST(Utf8, AMessageIsOneLine) {
+  EXPECT_EQ(readable_line("caf\xe9: no\nsuch \\xe9"), "caf\\xe9: no such \\xe9");
+}
+
+TEST(Utf8, WiderEncodingsAreRefusedByName) {
+  const auto refusal = [](const std::string& bytes) {
+    return error_of([&] { check_utf8(bytes, "x.txt"); });
+  };
+  const auto wide = [](const std::string& text, std::size_t before, std::size_t after) {
+    std::string bytes;
+    for (const char c : text) bytes += std::string(before, '\0') + c + std::string(after, '\0');
+    return bytes;
+  };
+  const std::string text = "the cat sat on";
+  const std::string zeros(2, '\0');
+  const std::vector<std::pair<std::string, std::string>> encodings = {
+      {"UTF-16LE", wide(text, 0, 1)},
+      {"UTF-16BE", wide(text, 1, 0)},
+      {"UTF-32LE", wide(text, 0, 3)},
+      {"UTF-32BE", wide(text, 3, 0)},
+      {"UTF-16LE", "\xff\xfe" + wide(text, 0, 1)},
+      {"UTF-16BE", "\xfe\xff" + wide(text, 1, 0)},
+      {"UTF-32LE", "\xff\xfe" + zeros + wide(text, 0, 3)},
+      {"UTF-32BE", zeros + "\xfe\xff" + wide(text, 3, 0)}};
+  for (const auto& [name, bytes] : encodings)
+    EXPECT_EQ(refusal(bytes), "x.txt: text must be UTF-8, got " + name +
+                                  "; convert the file (iconv -f " + name + " -t UTF-8)");
+  check_utf8("\xef\xbb\xbfthe cat", "x.txt");
+  check_utf8(std::string(64, '\0'), "x.txt");
+  EXPECT_EQ(without_mark("\xef\xbb\xbfthe cat"), "the cat");
+  EXPECT_EQ(without_mark("the \xef\xbb\xbf"), "the \xef\xbb\xbf");
+}
+
 }  // namespace
 }  // namespace ampersand::tests

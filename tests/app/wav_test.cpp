@@ -119,12 +119,30 @@ TEST(Wav, EveryCutIsRefused) {
 
 TEST(Wav, SizesBeyondTheEndAreRefused) {
   auto bytes = wav(wav_format(1, 1, 8000, 16), "12345678");
-  for (const std::size_t offset : {16u, 40u}) {  // the sizes of fmt and data
-    auto huge = bytes;
-    huge.replace(offset, 4, "\xff\xff\xff\xff");
-    EXPECT_NE(refusal(huge).find("x.wav: is cut short: a chunk should have 4294967295 bytes"),
-              std::string::npos);
+  auto huge = bytes;
+  huge.replace(16, 4, "\xff\xff\xff\xff");  // the size of fmt
+  EXPECT_NE(refusal(huge).find("x.wav: is cut short: a chunk should have 4294967295 bytes"),
+            std::string::npos);
+  bytes.replace(40, 4, little_endian(9, 4));  // of data, which a writer knew
+  EXPECT_NE(refusal(bytes).find("x.wav: is cut short: a chunk should have 9 bytes"),
+            std::string::npos);
+}
+
+// As ffmpeg, sox, espeak-ng and others leave the sizes when they write to a pipe.
+TEST(Wav, ASizeThatTheWriterDidNotKnowGoesToTheEnd) {
+  const auto whole = wav(wav_format(1, 1, 8000, 16), "12345678");
+  const auto samples = parse_wav(whole, "x.wav").samples;
+  for (const std::uint64_t size : {0xffffffffu, 0x7ffff000u, 0x7fffffffu, 0x80000000u, 0u}) {
+    for (const std::uint64_t outer : {0xffffffffu, 0x7ffff024u, 0u, 36u}) {
+      auto streamed = whole;
+      streamed.replace(4, 4, little_endian(outer, 4));
+      streamed.replace(40, 4, little_endian(size, 4));
+      EXPECT_EQ(parse_wav(streamed, "x.wav").samples, samples) << size << " " << outer;
+      EXPECT_EQ(parse_wav(streamed + "9", "x.wav").samples, samples) << "half a sample";
+    }
   }
+  EXPECT_NE(refusal(wav(wav_format(1, 1, 8000, 16), "")).find("holds no samples"),
+            std::string::npos);
 }
 
 TEST(Wav, IsReadFromAFile) {

@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 
+#include "amp/checkpoint.h"
 #include "tests/app/errors.h"
 #include "tests/checkpoint/parts.h"
 #include "tests/support/temporary_folder.h"
@@ -140,9 +141,30 @@ TEST_F(Safetensors, RefusesSizesThatDoNotFit) {
   EXPECT_THAT(with("F32", "[1]", "[9223372036854775808,9223372036854775812]"),
               HasSubstr("integers from 0"));
   EXPECT_THAT(with("F32", "{}", "[0,4]"), HasSubstr("shape must be a list"));
-  EXPECT_THAT(with("F8_E4M3", "[4]", "[0,4]"), HasSubstr("got \"F8_E4M3\""));
+  EXPECT_THAT(with("F8_E4M3", "[3]", "[0,4]"), HasSubstr(wrong_span));
+  EXPECT_THAT(with("U16", "[4]", "[0,4]"), HasSubstr(wrong_span));
+  EXPECT_THAT(with("F4", "[8]", "[0,5]"), HasSubstr("promises 5 bytes of data"));
   EXPECT_THAT(with("F32", "[[[[[[1]]]]]]", "[0,4]"), HasSubstr("deeper than 3"));
   EXPECT_THAT(with("F32", "[1e999]", "[0,4]"), HasSubstr("beyond double's range"));
+}
+
+// A file of somebody else's may have more than is written here; what is not known is passed over.
+TEST_F(Safetensors, ReadsOtherDtypesAndPassesOverUnknownOnes) {
+  const auto entry = [](const std::string& dtype, const std::string& offsets) {
+    return R"({"dtype":")" + dtype + R"(","shape":[2],"data_offsets":)" + offsets + "}";
+  };
+  put(path_, file_of("{\"a\":" + entry("F8_E4M3", "[0,2]") + ",\"b\":" + entry("F4", "[2,3]") +
+                         ",\"c\":" + entry("U16", "[3,7]") + "}",
+                     std::string("\x38\x40"
+                                 "x"
+                                 "\1\0\2\0",
+                                 7)));
+  const auto tensors = load_safetensors(path_);
+  ASSERT_EQ(tensors.size(), 2U);
+  EXPECT_EQ(tensors[0].second.scalar_type(), c10::kFloat8_e4m3fn);
+  EXPECT_EQ(tensors[0].second.to(c10::kFloat)[1].item<float>(), 2);  // 1 and 2 in e4m3
+  EXPECT_EQ(tensors[1].first, "c");
+  EXPECT_EQ(tensors[1].second.to(c10::kLong)[1].item<std::int64_t>(), 2);
 }
 
 TEST_F(Safetensors, RefusesGapsOverlapsAndRemainders) {

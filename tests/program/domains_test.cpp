@@ -95,6 +95,25 @@ TEST_F(Domains, SpeechIsTrainedAndTested) {
                  "alphabet, ' ab'; write it with these");
 }
 
+TEST_F(Domains, RecordingsOfSeveralRatesAreCounted) {
+  write_recordings();
+  auto other = tone(0.6);
+  other.replace(24, 4, little_endian(16000, 4));
+  write("sounds/4.wav", other);
+  expect_refused(train("speech", "sounds"), 3,
+                 "sounds: must have one sampling rate, or rates of 15200 Hz or more, got 9 of 8000 "
+                 "Hz, 1 of 16000 Hz; resample");
+  for (int i = 0; i < 10; ++i) {
+    auto sound = tone(2, i);
+    sound.replace(24, 4, little_endian(i < 3 ? 22050 : 16000, 4));
+    write("sounds/" + std::to_string(i) + ".WAV", sound);
+    std::filesystem::remove(path("sounds/" + std::to_string(i) + ".wav"));
+  }
+  const auto outcome = train("speech", "sounds");
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_TRUE(contains(outcome.err, "several sampling rates (7 of 16000 Hz, 3 of 22050 Hz)"));
+}
+
 TEST_F(Domains, ParallelFilesMustHaveAsManyLines) {
   write("x.src", "one\ntwo\nthree\n");
   write("x.tgt", "eins\nzwei\n");

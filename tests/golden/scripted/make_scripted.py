@@ -57,6 +57,21 @@ class Attention(nn.Module):
         return nn.functional.cross_entropy(outputs, targets, label_smoothing=0.1)
 
 
+class Tied(nn.Module):
+    """One weight with two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(64, 64)
+        self.second = nn.Linear(64, 64)
+        self.second.weight = self.first.weight
+        self.out = nn.Linear(64, 4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.second(torch.relu(self.first(images.flatten(1)))))
+        return self.out(x)
+
+
 def without_debug_records(path: pathlib.Path) -> None:
     """Drops the names and paths of the sources, which no loader needs."""
     with zipfile.ZipFile(path) as archive:
@@ -69,10 +84,13 @@ def without_debug_records(path: pathlib.Path) -> None:
 
 def main() -> None:
     folder = pathlib.Path(__file__).parent
-    for name, model in (("convnet", ConvNet), ("rows", Rows), ("attention", Attention)):
+    for name, model, dtype in (("convnet", ConvNet, torch.float), ("rows", Rows, torch.float),
+                               ("attention", Attention, torch.float), ("tied", Tied, torch.float),
+                               ("half", ConvNet, torch.half), ("double", Rows, torch.double),
+                               ("bf16", Tied, torch.bfloat16)):
         torch.manual_seed(1)
         path = folder / f"{name}.pt"
-        torch.jit.script(model().train()).save(str(path))
+        torch.jit.script(model().train().to(dtype)).save(str(path))
         without_debug_records(path)
 
 
