@@ -11,9 +11,9 @@
 #include "amp/cpu_math.h"
 #include "amp/error.h"
 #include "amp/version.h"
+#include "app/data/utf8.h"
 #include "app/data/whereabouts.h"
 #include "app/tasks/tasks.h"
-#include "app/data/utf8.h"
 
 namespace ampersand {
 namespace {
