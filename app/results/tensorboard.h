@@ -15,7 +15,7 @@ namespace ampersand {
 // train/loss_scale, train/gradient_norm, train/skipped_steps, test/loss, test/accuracy by step.
 class TensorBoard {
  public:
-  // Removes what an earlier training has left there.
+  // What is there already stays: who wants it gone removes it before (own_files.h).
   explicit TensorBoard(std::filesystem::path folder);
 
   void add(const nlohmann::json& event);
