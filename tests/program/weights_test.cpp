@@ -61,6 +61,15 @@ class Weights : public ProgramTest {
     for (int i = 0; i < 4; ++i) weight.bytes[4 * index + i] = static_cast<char>(bits >> (8 * i));
   }
 
+  // Whether one of the fp16 numbers of a file, which begin at even bytes, has these two.
+  bool has_half(const std::string& name, const std::string& two) const {
+    const auto bytes = text_of(path(name));
+    for (std::size_t i = 0; i + 1 < bytes.size(); i += 2) {
+      if (bytes.compare(i, 2, two) == 0) return true;
+    }
+    return false;
+  }
+
   std::vector<Weight> weights_;
 };
 
@@ -115,8 +124,8 @@ TEST_F(Weights, BeyondTheRangeOfADtypeAreRefusedOrSaturated) {
   EXPECT_EQ(run({"export", "x", "--dtype", "bf16"}).status, 0);
   ASSERT_EQ(run({"export", "x", "--dtype", "fp16", "--saturate"}).status, 0);
   // -65504 in fp16 is 0xfbff; -Inf would be 0xfc00.
-  EXPECT_TRUE(contains(text_of(path("weights-fp16.safetensors")), "\xff\xfb"));
-  EXPECT_FALSE(contains(text_of(path("weights-fp16.safetensors")), std::string("\x00\xfc", 2)));
+  EXPECT_TRUE(has_half("weights-fp16.safetensors", "\xff\xfb"));
+  EXPECT_FALSE(has_half("weights-fp16.safetensors", std::string("\x00\xfc", 2)));
   EXPECT_TRUE(contains(begin_with("big.safetensors", {"--precision", "O2"}).err,
                        "initial weights: tensor '" + weight.name + "' holds -100000"));
 }
