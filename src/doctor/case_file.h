@@ -90,6 +90,9 @@ Remedy with_dynamic_scale(const Recipe& recipe);
 Remedy with_initial_scale(const Recipe& recipe, double scale);
 Remedy with_scale(const Recipe& recipe, double scale);
 Remedy with_learning_rate(double factor);
+// The largest tenth, hundredth and so on of the learning rate with which the loss does not grow from the step on; 0.1 if
+// there is none.
+double calm_rate(CaseFile& file, std::int64_t step);
 Remedy with_clipping(const Recipe& recipe, double norm);
 
 }  // namespace amp::doctor

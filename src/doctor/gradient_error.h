@@ -31,6 +31,7 @@ struct Stuck {
   // The parameter that moves least beside fp32, by less than a tenth, of those that bring a tenth of the fall
   // that the best one brings.
   std::string parameter;
+  bool is_fault() const { return lost >= 0.5 || !parameter.empty(); }
 };
 Stuck stuck_weights(const NamedTensors& own, const NamedTensors& fp32,
                     const NamedTensors& gradients);

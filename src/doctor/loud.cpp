@@ -183,8 +183,9 @@ class LoudFault {
                            inspect::shown(growth().loss) + "-fold and the largest weight " +
                            inspect::shown(growth().weight) + "-fold";
     }
-    file_.result.remedies = {with_learning_rate(0.1), with_learning_rate(0.01),
-                             with_learning_rate(0.001), with_clipping(file_.recipe, 1)};
+    const double calm = calm_rate(file_, first_step());
+    file_.result.remedies = {with_learning_rate(calm), with_learning_rate(calm / 10),
+                             with_clipping(file_.recipe, 1)};
     if (const double loss = evidence_.loss.value_or(0); loss < -1e4)
       file_.result.notes.push_back(
           "the loss falls below every bound: is its sign right, and is it bounded from below?");

@@ -32,6 +32,19 @@ class Precision : public SilentTraining {
   }
 
  private:
+  // Near a minimum updates are small in a healthy training, too.
+  bool stood_still_early() {
+    if (first() == last()) return true;
+    const auto before = file_.result.replays;
+    const auto own = file_.play(first(), {.steps = 20, .same_batch = true, .keep_gradients = true});
+    const auto fp32 = file_.play(
+        first(), {.wide = c10::kFloat, .steps = 20, .same_batch = true, .keep_gradients = true});
+    file_.result.replays = before + 2;
+    if (!own.is_finite() || !fp32.is_finite()) return true;
+    return stuck_weights(own.moves, fp32.moves, fp32.gradients).is_fault() ||
+           is_worse_than_fp32(file_);
+  }
+
   // Rounding that is a fault is one from the start; near a minimum gradients are small sums of large terms, and
   // rounding takes a large share of them in a healthy training.
   double early_error() {
@@ -112,7 +125,7 @@ class Precision : public SilentTraining {
         file_.recipe.model_dtype != c10::kFloat && !file_.recipe.master_weights;
     if (!has_low_weights) return false;
     const auto stuck = stuck_weights(own.moves, fp32.moves, fp32.gradients);
-    if (stuck.lost < 0.5 && stuck.parameter.empty()) return false;
+    if (!stuck.is_fault() || !stood_still_early()) return false;
     const auto which = stuck.lost < 0.5 ? "the weight " + stuck.parameter + " hardly moves"
                                         : std::string("the weights hardly move");
     conclude(Verdict::precision_loss, last(), false,

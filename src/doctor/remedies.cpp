@@ -197,6 +197,21 @@ Remedy with_learning_rate(double factor) {
               inspect::shown(factor) + " * group.options().get_lr());"};
 }
 
+double calm_rate(CaseFile& file, std::int64_t step) {
+  constexpr std::int64_t kSteps = 30;
+  const auto before = file.result.replays;
+  double found = 0;
+  for (double factor = 0.1; factor > 1e-9 && found == 0; factor /= 10) {
+    const auto outcome = file.play(step, {.learning_rate = factor, .steps = kSteps});
+    if (outcome.is_finite() && !outcome.losses.empty() &&
+        late_mean(outcome.losses) <=
+            outcome.losses.front() + 0.1 * std::abs(outcome.losses.front()))
+      found = factor;
+  }
+  file.result.replays = before + 1;
+  return found == 0 ? 0.1 : found;
+}
+
 Remedy with_clipping(const Recipe& recipe, double norm) {
   const auto text = inspect::shown(norm);
   return changed(recipe, "clip the gradients to a norm of " + text,

@@ -147,6 +147,7 @@ class Standstill : public SilentTraining {
     if (vanished.share <= 0.3) return false;
     const auto early = file_.play(first(), {.wide = c10::kFloat, .keep_gradients = true});
     if (vanished_parameters(early.gradients).share <= 0.3) return false;
+    if (vanished.ratio == 0 && falls_steadily()) return false;
     if (vanished.ratio == 0) {
       conclude(Verdict::not_learning, last(), true,
                "the gradient of " + vanished.smallest + " is exactly 0, in fp32 too" +

@@ -163,16 +163,21 @@ TEST_F(MetricsFileTest, AnEmptyFileHasNoEvents) { EXPECT_TRUE(read_metrics(write
 TEST_F(MetricsFileTest, AMissingFileIsNamed) {
   const auto path = folder_.path() / "none.jsonl";
   EXPECT_EQ(error_of([&] { read_metrics(path); }),
-            path.string() + ": cannot be read (No such file or directory); give a folder that train or compare wrote");
+            path.string() +
+                ": cannot be read (No such file or directory); give a folder that train or compare "
+                "wrote");
   const auto unreachable = folder_.path() / "none" / "metrics.jsonl";
   EXPECT_EQ(error_of([&] { MetricsFile file(unreachable); }),
-            unreachable.string() + ": cannot be written; choose another --output");
+            unreachable.string() +
+                ": cannot be written (No such file or directory); choose another --output");
 }
 
 TEST_F(MetricsFileTest, AFullDiskIsNoticed) {
   MetricsFile file("/dev/full");
-  EXPECT_EQ(error_of([&] { file.write({{"event", "step"}}); }),
-            "/dev/full: writing failed; is the disk full?");
+  EXPECT_EQ(error_of([&] {
+              file.write({{"event", "step"}});
+            }),
+            "/dev/full: cannot be written (No space left on device)");
 }
 
 }  // namespace

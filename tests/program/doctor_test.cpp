@@ -101,7 +101,7 @@ TEST_F(Doctor, WithoutAReferenceTheVerdictOfALoudFaultIsTheSame) {
 TEST_F(Doctor, ALearningRateFarTooLarge) {
   const auto diagnosis = examined("rate", {"--lr", "1e4", "--steps", "30"});
   EXPECT_EQ(diagnosis["verdict"], "divergence");
-  EXPECT_TRUE(contains(diagnosis["remedy"], "lower the learning rate")) << diagnosis["remedy"];
+  EXPECT_TRUE(contains(diagnosis["remedy"], "divide the learning rate by")) << diagnosis["remedy"];
 }
 
 TEST_F(Doctor, ANumberThatNoFormatHas) {

@@ -19,7 +19,10 @@ TEST_F(LiveComparison, ShowsEachOpLayerAndGradient) {
     SCOPED_TRACE(one["precision"]);
     EXPECT_EQ(one["format"], one["precision"]);
     EXPECT_EQ(one["steps"], Json({1, 4}));
-    EXPECT_EQ(one["sentences"].size(), 2U);
+    EXPECT_EQ(one["sentences"].size(), 3U);
+    EXPECT_TRUE(contains(one["sentences"][2], "from the model's inputs on")) << one["sentences"][2];
+    ASSERT_FALSE(one["end_to_end"].empty());
+    EXPECT_LT(one["end_to_end"].back()["relative_error"], 0.5);
     EXPECT_TRUE(one["first_departure"].is_null());
     std::set<std::string> forward, backward;
     for (const auto& layer : one["layers"]) {
