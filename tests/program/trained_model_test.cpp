@@ -178,8 +178,12 @@ TEST_F(TrainedModel, BadRecipesAreRefused) {
 
 // A step that was skipped does not move the schedule.
 TEST_F(TrainedModel, TheScheduleWaitsForTheOptimizer) {
-  train("run",
-        {"--precision", "fp16", "--loss-scale", "1e30", "--schedule", "linear", "--epochs", "1"});
+  // No step is taken, which is no success.
+  const auto outcome =
+      run(small("train", "run",
+                {"--optimizer", "adam", "--lr", "0.003", "--precision", "fp16", "--loss-scale",
+                 "1e30", "--schedule", "linear", "--epochs", "1"}));
+  EXPECT_EQ(outcome.status, 4) << outcome.err;
   for (const auto& step : events_of(path("run/metrics.jsonl"), "step")) {
     EXPECT_EQ(step["skipped"], true);
     EXPECT_EQ(step["lr"], 0.003);
