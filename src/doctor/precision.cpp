@@ -8,6 +8,8 @@ namespace {
 
 using inspect::shown;
 
+constexpr std::int64_t kSteps = 20;  // that tell whether weights and averages move
+
 class Precision : public SilentTraining {
  public:
   Precision(CaseFile& file, const Outcome& fp32) : SilentTraining(file), fp32_(fp32) {}
@@ -35,11 +37,7 @@ class Precision : public SilentTraining {
   // Near a minimum updates are small in a healthy training, too.
   bool stood_still_early() {
     if (first() == last()) return true;
-    const auto before = file_.result.replays;
-    const auto own = file_.play(first(), {.steps = 20, .same_batch = true, .keep_gradients = true});
-    const auto fp32 = file_.play(
-        first(), {.wide = c10::kFloat, .steps = 20, .same_batch = true, .keep_gradients = true});
-    file_.result.replays = before + 2;
+    const auto [own, fp32] = beside_fp32(first(), kSteps);
     if (!own.is_finite() || !fp32.is_finite()) return true;
     return stuck_weights(own.moves, fp32.moves, fp32.gradients).is_fault() ||
            is_worse_than_fp32(file_);
@@ -50,10 +48,9 @@ class Precision : public SilentTraining {
   double early_error() {
     early_ = error_.relative;
     if (first() == last()) return early_;
-    const auto low = file_.play(first(), {.keep_gradients = true});
-    const auto fp32 = file_.play(first(), {.wide = c10::kFloat, .keep_gradients = true});
-    if (!low.is_finite() || !fp32.is_finite()) return early_;
-    early_ = gradient_error(low.gradients, fp32.gradients).relative;
+    const auto early = beside_fp32(first());
+    if (!early.is_finite()) return early_;
+    early_ = early.gradients_apart();
     file_.result.trials.push_back({"gradients of the first micro-batch beside fp32's",
                                    percent(early_) + " apart", early_ < suspicious() / 2});
     return early_;
@@ -102,11 +99,7 @@ class Precision : public SilentTraining {
 
   // Weights and averages in low precision that stand still where fp32's move.
   bool explain_stale_values() {
-    const auto before = file_.result.replays;
-    const auto own = file_.play(last(), {.steps = 20, .same_batch = true, .keep_gradients = true});
-    const auto fp32 = file_.play(
-        last(), {.wide = c10::kFloat, .steps = 20, .same_batch = true, .keep_gradients = true});
-    file_.result.replays = before + 2;
+    const auto [own, fp32] = beside_fp32(last(), kSteps);
     if (!own.is_finite() || !fp32.is_finite()) return false;
     const auto stale = stale_buffer({own.buffers_before, own.buffers},
                                     {fp32.buffers_before, fp32.buffers}, own.low_buffers);

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "src/doctor/case_file.h"
@@ -54,6 +55,24 @@ class SilentTraining {
     d.sentence = sentence;
     d.amax = std::nan("");
     d.loss_scale = file_.evidence.steps.back().loss_scale;
+  }
+
+  // The state before a step played as it was and in fp32: one micro-batch, or some steps on that same one.
+  struct Beside {
+    Outcome own, fp32;
+    bool is_finite() const { return own.is_finite() && fp32.is_finite(); }
+    double gradients_apart() const {
+      return gradient_error(own.gradients, fp32.gradients).relative;
+    }
+  };
+  Beside beside_fp32(std::int64_t step, std::int64_t steps = 0) {
+    const auto before = file_.result.replays;
+    Variation variation{.steps = steps, .same_batch = true, .keep_gradients = true};
+    auto own = file_.play(step, variation);
+    variation.wide = c10::kFloat;
+    auto fp32 = file_.play(step, variation);
+    file_.result.replays = before + 2;
+    return {std::move(own), std::move(fp32)};
   }
 
   // From here on gradients are further from fp32's than a healthy model's products bring about.
