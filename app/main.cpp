@@ -14,6 +14,7 @@
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/commands/session.h"
+#include "app/data/mappings.h"
 #include "app/data/utf8.h"
 #include "app/models/model_error.h"
 #include "app/terminal/interrupt.h"
@@ -39,7 +40,9 @@ int say_unforeseen(const std::exception_ptr& error) {
 
 int run(const Action& action) {
   try {
-    return action();
+    const int status = action();
+    check_mappings();
+    return status;
   } catch (const Interrupted&) {
     return say(kInterrupted, "interrupted");
   } catch (const ModelError& error) {

@@ -12,6 +12,7 @@
 #include "app/commands/live_comparison.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
+#include "app/data/mappings.h"
 #include "app/models/model_error.h"
 #include "app/tasks/tasks.h"
 #include "app/training/precision.h"
@@ -42,13 +43,16 @@ std::vector<std::uint64_t> chosen_seeds(const Settings& settings, std::int64_t c
   return seeds;
 }
 
-// What the model throws in one precision leaves the others as they are.
+// What the model throws in one precision leaves the others as they are; data that are lost end them all.
 Ending run_or_fail(Session& session, const RunPlan& plan, std::vector<ModelError>& failures) {
   try {
     return session.run(plan);
   } catch (const ModelError& error) {
     failures.push_back(error);
     return Ending::failed;
+  } catch (const LostData&) {
+    session.finish(false);
+    throw;
   }
 }
 

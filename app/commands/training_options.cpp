@@ -13,6 +13,7 @@
 
 #include "amp/cpu_math.h"
 #include "amp/error.h"
+#include "app/data/mappings.h"
 #include "app/data/utf8.h"
 #include "app/files/write_file.h"
 #include "app/models/initial_weights.h"
@@ -294,6 +295,7 @@ std::unique_ptr<Task> prepare(const Settings& settings, const nlohmann::json& st
   } catch (const ModelError&) {
     if (!examines) throw;
   }
+  check_mappings();
   return task;
 }
 

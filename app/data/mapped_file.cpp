@@ -55,15 +55,22 @@ std::string_view open_and_map(const std::filesystem::path& path) {
 
 }  // namespace
 
-MappedFile::MappedFile(const std::filesystem::path& path) : bytes_(open_and_map(path)) {}
+MappedFile::MappedFile(const std::filesystem::path& path) : MappedFile(open_and_map(path), path) {}
 
 MappedFile::MappedFile(int descriptor, const std::filesystem::path& path)
-    : bytes_(map(descriptor, path)) {}
+    : MappedFile(map(descriptor, path), path) {}
 
-MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+MappedFile::MappedFile(std::string_view bytes, const std::filesystem::path& path)
+    : bytes_(bytes),
+      mapping_(bytes.empty() ? nullptr : know_mapping(path, bytes.data(), bytes.size())) {}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : bytes_(std::exchange(other.bytes_, {})), mapping_(std::exchange(other.mapping_, nullptr)) {}
 
 MappedFile::~MappedFile() {
-  if (!bytes_.empty()) munmap(const_cast<char*>(bytes_.data()), bytes_.size());
+  if (mapping_ == nullptr) return;
+  forget_mapping(mapping_);
+  munmap(const_cast<char*>(bytes_.data()), bytes_.size());
 }
 
 TemporaryFile::TemporaryFile() : folder_(environment("TMPDIR").value_or("/var/tmp")) {

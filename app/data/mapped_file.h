@@ -6,10 +6,13 @@
 #include <string_view>
 #include <vector>
 
+#include "app/data/mappings.h"
+
 namespace ampersand {
 
 // The bytes of a regular file, mapped: pages are read when they are touched and given up when
-// memory is short. The file must not be shortened meanwhile (SIGBUS).
+// memory is short. Where the file is shortened meanwhile, what is gone reads as zeros, and check_mappings()
+// throws.
 class MappedFile {
  public:
   // Throws amp::IoError for what is no regular file or cannot be read.
@@ -23,7 +26,10 @@ class MappedFile {
   std::string_view bytes() const { return bytes_; }
 
  private:
+  MappedFile(std::string_view bytes, const std::filesystem::path& path);
+
   std::string_view bytes_;
+  Mapping* mapping_ = nullptr;  // null: nothing is mapped
 };
 
 // A file without a name in TMPDIR, or where that is unset in /var/tmp: what is written is gone with

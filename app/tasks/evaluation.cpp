@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 
+#include "app/data/mappings.h"
 #include "app/terminal/interrupt.h"
 
 namespace ampersand {
@@ -47,6 +48,7 @@ void for_each_output(Model& model, const Batches& batches, const amp::Recipe& re
   for (std::int64_t i = 0; i < batches.batches(); ++i) {
     stop_if_interrupted();
     const auto batch = batches.get(i).to(device);
+    check_mappings();
     const auto outputs = model.forward(batch.inputs).to(c10::kFloat);
     visit(outputs, batch, model.loss(outputs, batch.targets).item<double>());
   }

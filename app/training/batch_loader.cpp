@@ -1,6 +1,8 @@
 // Batches in the order of the training, made ahead.
 #include "app/training/batch_loader.h"
 
+#include "app/data/mappings.h"
+
 namespace ampersand {
 
 void BatchLoader::begin_epoch(std::uint64_t seed, std::uint64_t epoch, std::int64_t first) {
@@ -17,7 +19,12 @@ void BatchLoader::make_ahead() {
 }
 
 Batch BatchLoader::next() {
-  if (threads_ == 0) return batches_.get(next_++);
+  auto batch = threads_ == 0 ? batches_.get(next_++) : next_of_those_ahead();
+  check_mappings();
+  return batch;
+}
+
+Batch BatchLoader::next_of_those_ahead() {
   make_ahead();
   auto batch = made_.front().get();
   made_.pop_front();

@@ -20,11 +20,13 @@ class BatchLoader {
   // The batches to come are those of this epoch from the first-th on.
   void begin_epoch(std::uint64_t seed, std::uint64_t epoch, std::int64_t first);
 
-  // The next batch of the epoch. Throws what making it threw.
+  // The next batch of the epoch. Throws what making it threw, and LostData where the files that it is read
+  // from are no longer what they were.
   Batch next();
 
  private:
   void make_ahead();
+  Batch next_of_those_ahead();
 
   Batches& batches_;
   std::int64_t threads_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "app/data/mappings.h"
 #include "app/models/model_error.h"
 
 namespace ampersand {
@@ -48,6 +49,8 @@ json failure_json(const std::exception_ptr& failure) {
     std::rethrow_exception(failure);
   } catch (const ModelError& error) {
     return {{"reason", error.what()}, {"thrown", thrown_json(error.thrown())}};
+  } catch (const LostData& error) {
+    return {{"reason", error.what()}};
   }
 }
 

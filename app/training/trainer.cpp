@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "amp/amp.h"
+#include "app/data/mappings.h"
 #include "app/models/initial_weights.h"
 #include "app/models/model.h"
 #include "app/models/model_error.h"
@@ -95,6 +96,8 @@ class Training {
     try {
       ending = train_to_an_end(reason);
     } catch (const ModelError&) {
+      failure = std::current_exception();
+    } catch (const LostData&) {
       failure = std::current_exception();
     } catch (...) {  // memory runs out wherever it does
       const auto error = std::current_exception();

@@ -1,6 +1,9 @@
 // Models of text as their users run them: trained, continued, exported, refused.
+#include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "tests/program/program.h"
 
@@ -75,6 +78,48 @@ TEST_F(Text, ResumesToTheSameWeights) {
   };
   EXPECT_EQ(loss("parts"), loss("whole"));
 }
+
+// 120 lines of text, of which the training and the evaluation read the mapped file itself, are cut while it trains.
+class LostText : public Text {
+ protected:
+  // A training that would take hours.
+  void expect_end(const std::string& command) {
+    Process process(folder_.path(),
+                    {command, "--model", "gpt", "--heads", "2", "--data", "text.txt", "--context",
+                     "16", "--layers", "1", "--width", "16", "--threads", "1", "--steps", "1000000",
+                     "--output", "run"});
+    const auto steps = [&] { return events_of(path("run/metrics.jsonl"), "step").size(); };
+    for (int i = 0; i < 5000 && steps() < 20; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    const auto size = std::filesystem::file_size(path("text.txt"));
+    std::filesystem::resize_file(path("text.txt"), size / 2);
+    const auto outcome = process.wait();
+    const std::string line = "text.txt: was shortened from " + std::to_string(size) + " to " +
+                             std::to_string(size / 2) +
+                             " bytes while it was read; restore it and begin again";
+    EXPECT_EQ(outcome.status, 3);
+    EXPECT_EQ(outcome.err, "ampersand: " + line + "\n");
+    const auto run = json_of(path("run/results.json"))["runs"][0];
+    EXPECT_EQ(run["ending"], "failed");
+    EXPECT_EQ(run["stopped"], line);
+    EXPECT_GT(run["failed_at_step"], 20);
+    EXPECT_TRUE(contains(outcome.out, "failed at step")) << outcome.out;
+  }
+};
+
+TEST_F(LostText, EndsATrainingThatKeepsWhatItHasLearned) {
+  const auto whole = text_of(path("text.txt"));
+  expect_end("train");
+  const auto failed = json_of(path("run/results.json"))["runs"][0]["failed_at_step"].get<int>();
+  write("text.txt", whole);
+  const auto steps = std::to_string(failed + 2);
+  const auto resumed = run({"train", "--resume", "run", "--steps", steps});
+  EXPECT_EQ(resumed.status, 0) << resumed.err;
+  const auto from = events_of(path("run/metrics.jsonl"), "resume").at(0)["step"].get<int>();
+  EXPECT_EQ(from, failed - 1);
+}
+
+TEST_F(LostText, EndsAComparison) { expect_end("compare"); }
 
 TEST_F(Text, WeightsGoOutAndComeIn) {
   ASSERT_EQ(run(gpt("run")).status, 0);
