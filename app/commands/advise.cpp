@@ -13,7 +13,7 @@
 #include "app/commands/output_folder.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
-#include "app/files/folder_lock.h"
+#include "src/files/folder_lock.h"
 #include "app/files/write_file.h"
 #include "app/inspection/determinism.h"
 #include "app/inspection/reference.h"
@@ -70,7 +70,7 @@ class Advising {
     plan_.seed = static_cast<std::uint64_t>(settings_.seed);
     task_ = prepare(settings_);
     folder_ = output_folder("advise", given, {"advise.json"});
-    lock_ = std::make_unique<FolderLock>(folder_);
+    lock_ = std::make_unique<amp::files::FolderLock>(folder_);
   }
 
   int run() {
@@ -226,7 +226,7 @@ class Advising {
   RunPlan plan_;
   std::unique_ptr<Task> task_;
   std::filesystem::path folder_;
-  std::unique_ptr<FolderLock> lock_;
+  std::unique_ptr<amp::files::FolderLock> lock_;
   ResultsBuilder results_;
   std::int64_t run_ = 0;
 };

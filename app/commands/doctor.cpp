@@ -17,7 +17,7 @@
 #include "app/commands/resumption.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
-#include "app/files/folder_lock.h"
+#include "src/files/folder_lock.h"
 #include "app/files/write_file.h"
 #include "app/inspection/determinism.h"
 #include "app/inspection/reference.h"
@@ -302,7 +302,7 @@ int run_doctor(const DoctorOptions& options) {
     throw amp::InvalidArgument("--every must be >= 1, got " + std::to_string(options.every));
   auto patient = options.run.empty() ? new_patient(options) : known_patient(options);
   const auto folder = output_folder("doctor", options.settings, {"doctor.json"});
-  const FolderLock lock(folder);
+  const amp::files::FolderLock lock(folder);
   const auto deterministic = is_deterministic(patient.plan, patient.settings, *patient.task);
   WatchOptions watching = {.steps = patient.steps, .every = options.every, .examines = true};
   if (!options.no_reference) watching.reference = reference_of(patient);

@@ -107,7 +107,7 @@ Session::Session(std::string kind, const Settings& settings, const Task& task,
     : settings_(settings),
       task_(task),
       folder_(output_folder(kind, settings, {"metrics.jsonl", "results.json"})),
-      lock_(std::make_unique<FolderLock>(folder_)),
+      lock_(std::make_unique<amp::files::FolderLock>(folder_)),
       metrics_(new_metrics(folder_)) {
   if (settings.tensorboard) tensorboard_ = std::make_unique<TensorBoard>(folder_ / "tensorboard");
   record({{"event", "start"},
@@ -123,7 +123,7 @@ Session::Session(const Settings& settings, const Task& task, std::int64_t step)
     : settings_(settings),
       task_(task),
       folder_(settings.resume),
-      lock_(std::make_unique<FolderLock>(folder_)) {
+      lock_(std::make_unique<amp::files::FolderLock>(folder_)) {
   keep_own_files(folder_);
   for (const char* name :
        {"metrics.jsonl", "results.json", "report.html", "recipe.json", "vocabulary.json"})

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "app/files/folder_lock.h"
+#include "src/files/folder_lock.h"
 #include "app/results/metrics_file.h"
 #include "app/results/results.h"
 #include "app/results/tensorboard.h"
@@ -49,7 +49,7 @@ class Session {
   const Settings& settings_;
   const Task& task_;
   std::filesystem::path folder_;
-  std::unique_ptr<FolderLock> lock_;
+  std::unique_ptr<amp::files::FolderLock> lock_;
   std::unique_ptr<MetricsFile> metrics_;
   std::unique_ptr<TensorBoard> tensorboard_;
   ResultsBuilder results_;

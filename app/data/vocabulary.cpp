@@ -9,7 +9,7 @@
 #include "app/data/bpe_training.h"
 #include "app/data/token_pairs.h"
 #include "app/data/words.h"
-#include "src/checkpoint/hash.h"
+#include "src/files/hash.h"
 
 namespace ampersand {
 namespace {

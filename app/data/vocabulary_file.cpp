@@ -9,8 +9,8 @@
 #include "app/data/utf8.h"
 #include "app/data/vocabulary.h"
 #include "app/files/write_file.h"
-#include "src/checkpoint/hash.h"
-#include "src/checkpoint/strict_json.h"
+#include "src/files/hash.h"
+#include "src/files/strict_json.h"
 
 namespace ampersand {
 namespace {
@@ -64,7 +64,7 @@ TokenPair read_merge(const nlohmann::json& merge, const std::filesystem::path& p
   };
   if (!merge.is_array() || merge.size() != 3 || !is_token(merge[0]) || !is_token(merge[1])) {
     refuse(path, "a merge must be [left token, right token, text], got " +
-                     amp::checkpoint::shown(
+                     amp::files::shown(
                          merge.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)));
   }
   return {merge[0].get<std::int32_t>(), merge[1].get<std::int32_t>()};
@@ -89,7 +89,7 @@ Vocabulary read_vocabulary(const nlohmann::json& file, const std::filesystem::pa
 }  // namespace
 
 std::string Vocabulary::fingerprint() const {
-  amp::checkpoint::Hash hash;
+  amp::files::Hash hash;
   const std::string kind(kind_name(kind_));
   hash.add(kind.c_str(), kind.size() + 1);
   for (const auto& [left, right] : merges_) {  // eight bytes each, little-endian everywhere
@@ -118,7 +118,7 @@ Vocabulary Vocabulary::load(const std::filesystem::path& path) {
   const MappedFile mapped(path);
   check_utf8(mapped.bytes(), path);
   const auto file =
-      amp::checkpoint::parse_strictly(without_mark(mapped.bytes()), path, "the vocabulary", kDepth);
+      amp::files::parse_strictly(without_mark(mapped.bytes()), path, "the vocabulary", kDepth);
   check_header(file, path);
   Vocabulary vocabulary = read_vocabulary(file, path);
   const auto fingerprint = file.value("fingerprint", nlohmann::json());

@@ -9,13 +9,13 @@
 #include <vector>
 
 #include "app/data/utf8.h"
-#include "src/checkpoint/hash.h"
+#include "src/files/hash.h"
 
 namespace ampersand {
 namespace {
 
 namespace fs = std::filesystem;
-using amp::checkpoint::Hash;
+using amp::files::Hash;
 using nlohmann::json;
 
 constexpr std::size_t kBlock = std::size_t{1} << 20;

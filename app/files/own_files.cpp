@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "amp/error.h"
-#include "src/checkpoint/hash.h"
+#include "src/files/hash.h"
 
 namespace ampersand {
 namespace {
@@ -157,7 +157,7 @@ void note_own_file(const fs::path& path, std::optional<std::string_view> text) {
   if (own_folder.empty()) return;
   const auto name = path.lexically_relative(own_folder);
   if (name.empty() || *name.begin() == "..") return;
-  const std::pair entry = {text.has_value() ? amp::checkpoint::hash_of(*text) : kGrows,
+  const std::pair entry = {text.has_value() ? amp::files::hash_of(*text) : kGrows,
                            escaped(name.string())};
   const auto entries = list_of(own_folder);
   if (std::ranges::find(entries, entry) != entries.end()) return;
@@ -182,7 +182,7 @@ bool is_own_file(const fs::path& folder, const fs::path& name) {
   for (const auto& [written, whose] : list_of(folder)) {
     if (whose != escaped(name.string())) continue;
     if (written == kGrows) return name != "metrics.jsonl" || is_metrics(path);
-    if (!hash) hash = amp::checkpoint::hash_of(bytes_of(path));
+    if (!hash) hash = amp::files::hash_of(bytes_of(path));
     if (written == *hash) return true;
   }
   return false;

@@ -106,7 +106,4 @@ struct InsideKernel<AtOp, number, Ret(Args...)> {
       name,                                                                                        \
       TORCH_FN((InsideKernel<at::_ops::op, op_policy::op_##op, at::_ops::op::schema>::run)));
 
-void register_inside_1(torch::Library& cpu, torch::Library& cuda);
-void register_inside_2(torch::Library& cpu, torch::Library& cuda);
-
 }  // namespace amp::autocast

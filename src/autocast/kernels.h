@@ -5,78 +5,21 @@
 #include <torch/library.h>
 
 #include <optional>
-#include <tuple>
+#include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "src/autocast/argument_rules.h"
-#include "src/autocast/attention_module.h"
-#include "src/autocast/cast_cache.h"
+#include "src/autocast/casts.h"
 #include "src/autocast/emulation.h"
 #include "src/autocast/log.h"
-#include "src/autocast/recurrent_ops.h"
+#include "src/autocast/own_kernel.h"
 #include "src/autocast/region.h"
 
 namespace amp::autocast {
 
-constexpr c10::DispatchKey key_of(c10::DeviceType device) {
-  return device == c10::DeviceType::CPU ? c10::DispatchKey::AutocastCPU
-                                        : c10::DispatchKey::AutocastCUDA;
-}
-
-// The keys that LibTorch's fallthrough goes on to.
-constexpr c10::DispatchKeySet keys_after(c10::DeviceType device) {
-  return {c10::DispatchKeySet::FULL_AFTER, key_of(device)};
-}
-
 // Throws UnsupportedError that names the op and what to use instead.
 [[noreturn]] void refuse_banned(const char* op);
-
-inline constexpr auto kAsItIs = c10::ScalarType::Undefined;
-
-// The dtype that arguments are cast to, or kAsItIs. In a region of ours casts come from the thread's
-// cache, else from LibTorch's.
-struct Casts {
-  c10::ScalarType dtype;
-  c10::DeviceType device;
-  bool ours;
-  CastCount* count = nullptr;  // of a CastLog
-  std::optional<Format> rounded_to = {};
-
-  at::Tensor operator()(const at::Tensor& tensor) const {
-    if (dtype == kAsItIs || !at::autocast::is_eligible(tensor, device)) return tensor;
-    if (count != nullptr) return counted_cast(dtype, rounded_to, tensor, *count);
-    if (rounded_to.has_value()) return cached_rounding(*rounded_to, tensor);
-    return ours ? cached_cast(dtype, tensor) : at::autocast::cached_cast(dtype, tensor, device);
-  }
-  template <typename List>
-  std::vector<at::Tensor> list(const List& tensors) const {
-    std::vector<at::Tensor> cast;
-    cast.reserve(tensors.size());
-    for (const auto& tensor : tensors) cast.push_back((*this)(tensor));
-    return cast;
-  }
-};
-
-template <typename T>
-inline constexpr bool is_list =
-    std::is_same_v<T, at::TensorList> || std::is_same_v<T, at::ITensorListRef>;
-
-// An argument as the op gets it: tensors cast, everything else as it is.
-template <typename T>
-decltype(auto) cast(const Casts& casts, T&& argument) {
-  using Plain = std::remove_cvref_t<T>;
-  if constexpr (std::is_same_v<Plain, at::Tensor>) {
-    return casts(argument);
-  } else if constexpr (std::is_same_v<Plain, std::optional<at::Tensor>>) {
-    return argument.has_value() ? std::optional(casts(*argument)) : std::nullopt;
-  } else if constexpr (is_list<Plain>) {
-    return casts.list(argument);
-  } else {
-    return static_cast<T&&>(argument);
-  }
-}
 
 // dtype= as fp32_set_opt_dtype has it.
 template <typename T>
@@ -125,84 +68,6 @@ class Widest {
   bool any_low_ = false, mixed_ = false;
   bool first_is_low_ = false, any_other_ = false, others_are_fp32_ = false;
 };
-
-template <typename First, typename... Rest>
-bool first_is_eligible(c10::DeviceType device, const First& first, const Rest&...) {
-  if constexpr (std::is_same_v<First, at::Tensor>) return at::autocast::is_eligible(first, device);
-  return false;
-}
-
-// norm with a dtype.
-template <typename AtOp>
-struct Appended {
-  static constexpr bool possible = false;
-};
-template <>
-struct Appended<at::_ops::norm_Scalar> {
-  static constexpr bool possible = true;
-  static at::Tensor call(c10::ScalarType dtype, const at::Tensor& self, const at::Scalar& p) {
-    return at::_ops::norm_ScalarOpt_dtype::call(self, p, dtype);
-  }
-};
-template <>
-struct Appended<at::_ops::norm_ScalarOpt_dim> {
-  static constexpr bool possible = true;
-  static at::Tensor call(c10::ScalarType dtype, const at::Tensor& self,
-                         const std::optional<at::Scalar>& p, at::IntArrayRef dim, bool keepdim) {
-    return at::_ops::norm_ScalarOpt_dim_dtype::call(self, p, dim, keepdim, dtype);
-  }
-};
-template <>
-struct Appended<at::_ops::norm_names_ScalarOpt_dim> {
-  static constexpr bool possible = true;
-  static at::Tensor call(c10::ScalarType dtype, const at::Tensor& self,
-                         const std::optional<at::Scalar>& p, at::DimnameList dim, bool keepdim) {
-    return at::_ops::norm_names_ScalarOpt_dim_dtype::call(self, p, dim, keepdim, dtype);
-  }
-};
-
-// Whether LibTorch's kernel, by fp32_inside, may read low precision. Measured on LibTorch 2.11: the
-// CPU's softmax over another dimension than the last, and its log_softmax over the last, round
-// in between.
-template <typename AtOp>
-struct Inside {
-  template <typename... Args>
-  static bool reads_low_precision(c10::DeviceType, const Args&...) {
-    return true;
-  }
-};
-inline bool is_last(const at::Tensor& tensor, std::int64_t dim) {
-  return dim == -1 || dim == tensor.dim() - 1;
-}
-template <>
-struct Inside<at::_ops::softmax_int> {
-  static bool reads_low_precision(c10::DeviceType device, const at::Tensor& self, std::int64_t dim,
-                                  const std::optional<c10::ScalarType>& dtype) {
-    return device != c10::DeviceType::CPU || dtype.has_value() || is_last(self, dim);
-  }
-};
-template <>
-struct Inside<at::_ops::log_softmax_int> {
-  static bool reads_low_precision(c10::DeviceType device, const at::Tensor& self, std::int64_t dim,
-                                  const std::optional<c10::ScalarType>& dtype) {
-    return device != c10::DeviceType::CPU || dtype.has_value() || !is_last(self, dim);
-  }
-};
-
-// What cross_entropy_loss does by fp32_inside.
-at::Tensor cross_entropy_inside(const Casts& to_fp32, const at::Tensor& logits,
-                                const at::Tensor& target, const std::optional<at::Tensor>& weight,
-                                std::int64_t reduction, const c10::SymInt& ignore_index,
-                                double label_smoothing);
-
-// What lstm.input does by lower_precision on the CPU, and whether it does it for these arguments.
-using LstmResult = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
-bool lstm_takes(const at::Tensor& input, at::TensorList states, at::TensorList weights,
-                bool has_biases, std::int64_t layers, double dropout, bool train,
-                bool bidirectional, bool batch_first);
-LstmResult lstm_inside(const Casts& to_low, const at::Tensor& input, at::TensorList states,
-                       at::TensorList weights, bool has_biases, std::int64_t layers, double dropout,
-                       bool train, bool bidirectional, bool batch_first);
 
 inline c10::ScalarType first_dtype(c10::DeviceType) { return kAsItIs; }
 template <typename First, typename... Rest>
@@ -258,12 +123,14 @@ struct Kernel;
 template <typename AtOp, op_policy::Op number, c10::DeviceType device, typename Ret,
           typename... Args>
 struct Kernel<AtOp, number, device, Ret(Args...)> {
+  using Own = OwnKernel<AtOp>;
+
   static Ret run(c10::DispatchKeySet keys, Args... args) {
     const auto* region = current_region();
     const auto* table = region == nullptr ? nullptr : region->of(device).table.get();
-    constexpr auto own = device == c10::DeviceType::CPU ? op_policy::kListed[number].cpu
-                                                        : op_policy::kListed[number].cuda;
-    auto rule = table == nullptr ? own : table->rules[number];
+    constexpr auto listed = device == c10::DeviceType::CPU ? op_policy::kListed[number].cpu
+                                                           : op_policy::kListed[number].cuda;
+    auto rule = table == nullptr ? listed : table->rules[number];
     std::optional<Choice> choice;
     if (table != nullptr && table->reads_arguments) {
       choice = choice_by_arguments<AtOp>(region->of(device), args...);
@@ -281,90 +148,56 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
     if (choice.has_value() && region->log != nullptr)
       note_choice(*region->log, op_policy::name_of(number), table->rules[number], *choice);
     const auto given = rule;
-    if (rule == CastRule::fp32_inside && !Inside<AtOp>::reads_low_precision(device, args...))
-      rule = CastRule::fp32;
-    if constexpr (Recurrent<AtOp>::possible) {
-      if (rule == Recurrent<AtOp>::rule && !computes_recurrence(region, args...))
-        rule = device == c10::DeviceType::CPU ? CastRule::keep : Recurrent<AtOp>::on_cuda;
-    }
-    if (!Recurrent<AtOp>::possible && rule == CastRule::fp32_inside &&
-        device == c10::DeviceType::CPU && is_mix_for_no_kernel(device, args...))
+    rule = Own::rule(rule, device, region, args...);
+    if (Own::lets_dtypes_mix && rule == CastRule::fp32_inside && device == c10::DeviceType::CPU &&
+        is_mix_for_no_kernel(device, args...))
       rule = CastRule::promote;
-    if constexpr (std::is_same_v<AtOp, at::_ops::lstm_input>) {
-      // The layers inside have that rule.
-      if (rule == CastRule::lower_precision && device == c10::DeviceType::CUDA)
-        rule = CastRule::keep;
-      // LibTorch's, with casts inside it: in fp16 it takes its fast path for fp32 inputs alone.
-      if (rule == CastRule::lower_precision && device == c10::DeviceType::CPU &&
-          !lstm_takes(args...)) {
-        const Casts to_fp32{c10::kFloat, device, table != nullptr};
-        return AtOp::redispatch(keys & keys_after(device),
-                                cast<Args>(to_fp32, static_cast<Args>(args))...);
-      }
-    }
     // As LibTorch's fallthrough: the ops inside a composite one are still cast.
     if (rule == CastRule::keep)
-      return AtOp::redispatch(keys & keys_after(device), static_cast<Args>(args)...);
+      return pass_on(keys, given, table != nullptr, static_cast<Args>(args)...);
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device));
-    CastCount* count = nullptr;
+    Casts casts{target(rule, device, args...), device, table != nullptr};
     if (table != nullptr && region->log != nullptr)
-      count = &region->log->call(op_policy::name_of(number), given,
-                                 choice.has_value() ? choice->by() : std::string());
+      casts.count = &region->log->call(op_policy::name_of(number), given,
+                                       choice.has_value() ? choice->by() : std::string());
     if (rule == CastRule::banned) refuse_banned(op_policy::kListed[number].name);
+    return compute(rule, region, casts, static_cast<Args>(args)...);
+  }
+
+ private:
+  static Ret pass_on(c10::DispatchKeySet keys, CastRule given, bool ours, Args... args) {
+    if constexpr (requires { Own::dtype_to_pass_on(given, device); }) {
+      const Casts casts{Own::dtype_to_pass_on(given, device), device, ours};
+      return AtOp::redispatch(keys & keys_after(device),
+                              cast<Args>(casts, static_cast<Args>(args))...);
+    }
+    return AtOp::redispatch(keys & keys_after(device), static_cast<Args>(args)...);
+  }
+
+  static Ret compute(CastRule rule, const Region* region, Casts casts, Args... args) {
     if constexpr ((std::is_same_v<std::remove_cvref_t<Args>, std::optional<c10::ScalarType>> ||
                    ...)) {
       if (rule == CastRule::fp32_set_opt_dtype && first_is_eligible(device, args...))
         return AtOp::call(with_dtype<Args>(static_cast<Args>(args))...);
     }
-    if constexpr (Appended<AtOp>::possible) {
-      if (rule == CastRule::fp32_append_dtype) {
-        const auto dtype = first_is_eligible(device, args...) ? c10::kFloat : dtype_of(args...);
-        return Appended<AtOp>::call(dtype, args...);
+    if constexpr (has_own_computation<AtOp>) {
+      if (Own::computes(rule, device)) {
+        if (rule != CastRule::lower_precision)
+          casts.dtype = at::autocast::get_autocast_dtype(device);
+        return Own::run(casts, args...);
       }
-    }
-    if constexpr (std::is_same_v<AtOp, at::_ops::cross_entropy_loss>) {
-      if (rule == CastRule::fp32_inside)
-        return cross_entropy_inside({c10::kFloat, device, table != nullptr, count}, args...);
-    }
-    if constexpr (Recurrent<AtOp>::possible) {
-      if (rule == Recurrent<AtOp>::rule) {
-        const auto low = at::autocast::get_autocast_dtype(device);
-        return Recurrent<AtOp>::run({low, device, table != nullptr, count}, args...);
-      }
-    }
-    Casts casts{target(rule, device, args...), device, table != nullptr, count};
-    if constexpr (std::is_same_v<AtOp, at::_ops::lstm_input>) {
-      if (rule == CastRule::lower_precision && device == c10::DeviceType::CPU)
-        return lstm_inside(casts, args...);
-    }
-    if constexpr (std::is_same_v<AtOp, at::_ops::embedding>) {
-      // The rows that were looked up are rounded, which gives the bits of a rounded table without
-      // one; and their gradients, of which a common token has hundreds, add up in the table's dtype.
-      if (rule == CastRule::lower_precision) return casts(AtOp::call(args...));
     }
     if (const auto* emulation = emulation_of(region, device, rule)) {
       casts.rounded_to = emulation->forward;
       return with_rounded_gradients<Ret>(*emulation,
                                          AtOp::call(cast<Args>(casts, static_cast<Args>(args))...));
     }
-    if constexpr (std::is_same_v<AtOp, at::_ops::bmm>) {
+    if constexpr (requires(const Ret& result) { Own::note(result); }) {
       auto result = AtOp::call(cast<Args>(casts, static_cast<Args>(args))...);
-      if (region != nullptr) remember_product(result);
+      if (region != nullptr) Own::note(result);
       return result;
     }
     return AtOp::call(cast<Args>(casts, static_cast<Args>(args))...);
-  }
-
- private:
-  static bool computes_recurrence(const Region* region, const Args&... args) {
-    if constexpr (Recurrent<AtOp>::possible && device == c10::DeviceType::CPU)
-      return !(region != nullptr && region->cpu.emulate.has_value()) &&
-             Recurrent<AtOp>::takes(args...);
-    return false;
-  }
-  template <typename... Rest>
-  static c10::ScalarType dtype_of(const at::Tensor& first, const Rest&...) {
-    return first.scalar_type();
   }
 };
 
@@ -373,12 +206,5 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
                                   at::_ops::op::schema>::run)));                            \
   cuda.impl(name, TORCH_FN((Kernel<at::_ops::op, op_policy::op_##op, c10::DeviceType::CUDA, \
                                    at::_ops::op::schema>::run)));
-
-// Each registers a part of the table.
-void register_part_1(torch::Library& cpu, torch::Library& cuda);
-void register_part_2(torch::Library& cpu, torch::Library& cuda);
-void register_part_3(torch::Library& cpu, torch::Library& cuda);
-void register_part_4(torch::Library& cpu, torch::Library& cuda);
-void register_part_5(torch::Library& cpu, torch::Library& cuda);
 
 }  // namespace amp::autocast

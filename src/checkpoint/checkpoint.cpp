@@ -19,7 +19,7 @@ namespace amp {
 namespace {
 
 using checkpoint::Part;
-using checkpoint::Sink;
+using files::Sink;
 using nlohmann::json;
 
 constexpr const char* kTensorFile = ".safetensors";

@@ -15,14 +15,14 @@
 #include <string>
 #include <vector>
 
-#include "src/checkpoint/output_file.h"
+#include "src/files/output_file.h"
 
 namespace amp::checkpoint {
 
 // One file of a checkpoint: `write` hands its bytes to the sink, in pieces of any size.
 struct Part {
   std::string name;  // letters, digits and ._- but no . in front; not manifest.json
-  std::function<void(const Sink&)> write;
+  std::function<void(const files::Sink&)> write;
 };
 
 // Writes `parent`/step-NNNNNNNNN so that, whatever ends the process or the power, a whole

@@ -6,11 +6,14 @@
 #include <utility>
 
 #include "amp/error.h"
-#include "src/checkpoint/hash.h"
-#include "src/checkpoint/strict_json.h"
+#include "src/files/hash.h"
+#include "src/files/strict_json.h"
 
 namespace amp::checkpoint {
 namespace {
+
+using files::hash_of;
+using files::parse_strictly;
 
 constexpr std::string_view kFormat = "ampersand checkpoint";
 constexpr std::int64_t kVersion = 1;

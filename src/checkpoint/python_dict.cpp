@@ -7,10 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "src/checkpoint/output_file.h"
+#include "src/files/output_file.h"
 
 namespace amp::checkpoint {
 namespace {
+
+using files::Sink;
+using files::write_file_atomically;
 
 // The pickle that torch.load expects: a plain dict, its tensors as persistent ids of storages.
 // LibTorch's pickle_save adds type tags that `weights_only=True` refuses.

@@ -12,10 +12,12 @@
 #include <utility>
 
 #include "amp/error.h"
-#include "src/checkpoint/strict_json.h"
+#include "src/files/strict_json.h"
 
 namespace amp::checkpoint {
 namespace {
+
+using files::shown;
 
 struct PythonName {
   std::string_view dtype;   // c10::toString's

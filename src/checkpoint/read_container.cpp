@@ -8,14 +8,18 @@
 
 #include "amp/error.h"
 #include "src/checkpoint/container.h"
-#include "src/checkpoint/hash.h"
-#include "src/checkpoint/input_file.h"
 #include "src/checkpoint/manifest.h"
 #include "src/checkpoint/step_folders.h"
-#include "src/checkpoint/strict_json.h"
+#include "src/files/hash.h"
+#include "src/files/input_file.h"
+#include "src/files/strict_json.h"
 
 namespace amp::checkpoint {
 namespace {
+
+using files::Hash;
+using files::InputFile;
+using files::shown;
 
 namespace fs = std::filesystem;
 

@@ -6,11 +6,15 @@
 
 #include "amp/error.h"
 #include "src/checkpoint/safetensors.h"
-#include "src/checkpoint/strict_json.h"
 #include "src/checkpoint/tensor_size.h"
+#include "src/files/strict_json.h"
 
 namespace amp::checkpoint {
 namespace {
+
+using files::InputFile;
+using files::parse_strictly;
+using files::shown;
 
 constexpr int kDepth = 3;  // header, tensor, shape
 

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "src/checkpoint/input_file.h"
-#include "src/checkpoint/output_file.h"
+#include "src/files/input_file.h"
+#include "src/files/output_file.h"
 
 namespace amp::checkpoint {
 
@@ -31,7 +31,7 @@ struct TensorView {
 // Throws amp::InvalidArgument for a name that comes twice, is "__metadata__" or is not UTF-8, for
 // an unknown dtype, and for `bytes` that are not those of dtype and shape; and what `sink` throws.
 void write_safetensors(std::span<const TensorView> tensors,
-                       const std::map<std::string, std::string>& metadata, const Sink& sink);
+                       const std::map<std::string, std::string>& metadata, const files::Sink& sink);
 
 // What the header says about one tensor.
 struct TensorEntry {
@@ -60,7 +60,7 @@ class SafetensorsFile {
   void read(const TensorEntry& entry, void* to) const;
 
  private:
-  InputFile file_;
+  files::InputFile file_;
   std::uint64_t data_begin_ = 0;  // from the start of the file
   std::vector<TensorEntry> entries_;
   std::map<std::string, std::string> metadata_;

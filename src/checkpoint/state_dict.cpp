@@ -8,7 +8,7 @@
 #include "amp/error.h"
 #include "src/checkpoint/python_dict.h"
 #include "src/checkpoint/python_tensors.h"
-#include "src/checkpoint/strict_json.h"
+#include "src/files/strict_json.h"
 
 namespace amp {
 namespace {
@@ -24,10 +24,10 @@ bool is_utf8(const std::string& text) {
 
 void check_name(const std::string& name, std::set<std::string>& names) {
   if (!names.insert(name).second)
-    throw InvalidArgument("save_state_dict: each name must come once, got " +
-                          checkpoint::shown(name) + " twice; rename one");
+    throw InvalidArgument("save_state_dict: each name must come once, got " + files::shown(name) +
+                          " twice; rename one");
   if (!is_utf8(name))
-    throw InvalidArgument("save_state_dict: names must be UTF-8, got " + checkpoint::shown(name) +
+    throw InvalidArgument("save_state_dict: names must be UTF-8, got " + files::shown(name) +
                           "; rename it");
 }
 

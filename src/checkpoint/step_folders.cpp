@@ -12,13 +12,18 @@
 #include <tuple>
 
 #include "amp/error.h"
-#include "src/checkpoint/input_file.h"
 #include "src/checkpoint/manifest.h"
-#include "src/checkpoint/output_file.h"
-#include "src/checkpoint/temporary_name.h"
+#include "src/files/input_file.h"
+#include "src/files/output_file.h"
+#include "src/files/temporary_name.h"
 
 namespace amp::checkpoint {
 namespace {
+
+using files::InputFile;
+using files::move_into_place;
+using files::sync_folder;
+using files::temporary_name;
 
 namespace fs = std::filesystem;
 

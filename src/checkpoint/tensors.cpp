@@ -9,13 +9,15 @@
 
 #include "amp/checkpoint.h"
 #include "amp/error.h"
-#include "src/checkpoint/output_file.h"
 #include "src/checkpoint/safetensors.h"
 #include "src/checkpoint/tensors.h"
+#include "src/files/output_file.h"
 
 namespace amp {
 namespace checkpoint {
 namespace {
+
+using files::Sink;
 
 constexpr std::array<std::pair<const char*, c10::ScalarType>, 10> kDtypes = {
     {{"F64", c10::ScalarType::Double},
@@ -103,9 +105,8 @@ NamedTensors read_tensors(const std::filesystem::path& path) {
 
 void save_safetensors(const std::filesystem::path& file, const NamedTensors& tensors,
                       const std::map<std::string, std::string>& metadata) {
-  checkpoint::write_file_atomically(file, [&](const checkpoint::Sink& sink) {
-    checkpoint::write_tensors(tensors, metadata, sink);
-  });
+  files::write_file_atomically(
+      file, [&](const files::Sink& sink) { checkpoint::write_tensors(tensors, metadata, sink); });
 }
 
 NamedTensors load_safetensors(const std::filesystem::path& file) {

@@ -6,12 +6,12 @@
 #include <string>
 
 #include "amp/train_step.h"
-#include "src/checkpoint/output_file.h"
+#include "src/files/output_file.h"
 
 namespace amp::checkpoint {
 
 void write_tensors(const NamedTensors& tensors, const std::map<std::string, std::string>& metadata,
-                   const Sink& sink);
+                   const files::Sink& sink);
 NamedTensors read_tensors(const std::filesystem::path& path);
 
 }  // namespace amp::checkpoint

@@ -4,14 +4,22 @@
 
 #include "amp/error.h"
 #include "src/checkpoint/container.h"
-#include "src/checkpoint/hash.h"
 #include "src/checkpoint/manifest.h"
 #include "src/checkpoint/step_folders.h"
-#include "src/checkpoint/strict_json.h"
-#include "src/checkpoint/temporary_name.h"
+#include "src/files/hash.h"
+#include "src/files/strict_json.h"
+#include "src/files/temporary_name.h"
 
 namespace amp::checkpoint {
 namespace {
+
+using files::Hash;
+using files::OutputFile;
+using files::remove_leftovers;
+using files::shown;
+using files::sync_folder;
+using files::temporary_name;
+using files::TemporaryPath;
 
 namespace fs = std::filesystem;
 

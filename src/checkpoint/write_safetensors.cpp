@@ -5,11 +5,14 @@
 
 #include "amp/error.h"
 #include "src/checkpoint/safetensors.h"
-#include "src/checkpoint/strict_json.h"
 #include "src/checkpoint/tensor_size.h"
+#include "src/files/strict_json.h"
 
 namespace amp::checkpoint {
 namespace {
+
+using files::shown;
+using files::Sink;
 
 [[noreturn]] void refuse(const std::string& message) {
   throw InvalidArgument("write_safetensors: " + message);

@@ -15,11 +15,8 @@
 #include <ATen/ops/mm_cpu_dispatch.h>
 #include <torch/library.h>
 
-#include "src/cpu_math/attention.h"
 #include "src/cpu_math/engines.h"
-#include "src/cpu_math/layer_norm.h"
 #include "src/cpu_math/narrow.h"
-#include "src/cpu_math/recurrent.h"
 #include "src/cpu_math/single_copy.h"
 #include "src/cpu_math/switches.h"
 
@@ -215,9 +212,6 @@ bool register_once() {
   static auto* library =
       new torch::Library(torch::Library::IMPL, "aten", c10::DispatchKey::CPU, __FILE__, __LINE__);
   register_kernels(*library);
-  register_attention(*library);
-  register_layer_norm(*library);
-  register_recurrent(*library);
   return true;
 }
 

@@ -7,14 +7,14 @@
 #include <utility>
 #include <vector>
 
-#include "src/checkpoint/strict_json.h"
+#include "src/files/strict_json.h"
 #include "src/pickle/cursor.h"
 #include "src/pickle/opcodes.h"
 
 namespace amp::pickle {
 namespace {
 
-using checkpoint::shown;
+using files::shown;
 
 constexpr std::size_t kNewestProtocol = 5;
 

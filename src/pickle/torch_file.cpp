@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "amp/error.h"
-#include "src/checkpoint/input_file.h"
+#include "src/files/input_file.h"
 #include "src/pickle/zip.h"
 
 namespace amp::pickle {
@@ -39,7 +39,7 @@ PlainData read_older(std::string_view bytes, const std::filesystem::path& path) 
 }  // namespace
 
 PlainData read_torch_file(const std::filesystem::path& path) {
-  const checkpoint::InputFile file(path);
+  const files::InputFile file(path);
   if (file.size() > kLargestTorchFile) {
     throw NotPlain{std::to_string(file.size()) + " bytes"};
   }

@@ -5,14 +5,14 @@
 #include <array>
 
 #include "amp/error.h"
-#include "src/checkpoint/strict_json.h"
+#include "src/files/strict_json.h"
 #include "src/grad_scaler/validate.h"
 #include "src/pickle/torch_file.h"
 
 namespace amp::scaler_state {
 namespace {
 
-using checkpoint::shown;
+using files::shown;
 
 std::string kind_of(const pickle::Value& value) {
   static constexpr std::array kinds = {"None",  "a bool", "an int", "a float",

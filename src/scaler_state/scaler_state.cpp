@@ -5,7 +5,7 @@
 
 #include "amp/error.h"
 #include "src/checkpoint/python_dict.h"
-#include "src/checkpoint/strict_json.h"
+#include "src/files/strict_json.h"
 #include "src/grad_scaler/validate.h"
 #include "src/scaler_state/fields.h"
 
@@ -37,7 +37,7 @@ void refuse_others(const Fields& fields, const std::filesystem::path& path) {
   const auto name = fields.field_with(kGrowthTracker);
   if (!name.empty()) {
     throw IoError(path, "holds more than a scaler's state, which is its field " +
-                            checkpoint::shown(name) + "; in Python " + kRemedy);
+                            files::shown(name) + "; in Python " + kRemedy);
   }
 }
 

@@ -1,5 +1,5 @@
 // One writer to a folder at a time, also across processes.
-#include "app/files/folder_lock.h"
+#include "src/files/folder_lock.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -15,6 +15,8 @@
 
 namespace ampersand::tests {
 namespace {
+
+using amp::files::FolderLock;
 
 TEST(FolderLock, IsHeldForItsLife) {
   const TemporaryFolder folder;

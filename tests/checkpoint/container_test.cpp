@@ -8,16 +8,20 @@
 #include <cmath>
 #include <random>
 
-#include "src/checkpoint/hash.h"
+#include "src/files/hash.h"
 #include "src/checkpoint/manifest.h"
 #include "src/checkpoint/step_folders.h"
-#include "src/checkpoint/temporary_name.h"
+#include "src/files/temporary_name.h"
 #include "tests/app/errors.h"
 #include "tests/checkpoint/parts.h"
 #include "tests/support/temporary_folder.h"
 
 namespace amp::checkpoint::tests {
 namespace {
+
+using files::Sink;
+using files::hash_of;
+using files::temporary_name;
 
 namespace fs = std::filesystem;
 using ampersand::tests::error_of;

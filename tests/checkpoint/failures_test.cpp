@@ -18,6 +18,10 @@
 namespace amp::checkpoint::tests {
 namespace {
 
+using files::OutputFile;
+using files::Sink;
+using files::write_file_atomically;
+
 namespace fs = std::filesystem;
 using ampersand::tests::error_of;
 using testing::ElementsAre;

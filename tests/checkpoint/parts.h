@@ -14,7 +14,7 @@
 namespace amp::checkpoint::tests {
 
 inline Part part(const std::string& name, const std::string& content) {
-  return {name, [content](const Sink& sink) {
+  return {name, [content](const files::Sink& sink) {
             sink(content.data(), content.size() / 2);
             sink(content.data() + content.size() / 2, content.size() - content.size() / 2);
           }};

@@ -20,9 +20,9 @@ namespace fs = std::filesystem;
 
 // Each may include those to its left and itself. A new concept takes its place here.
 const std::vector<std::string> kOrder = {
-    "version",         "text",         "kernels",      "tensor_lists",  "precision",
+    "version",         "text",  "files",       "kernels",      "tensor_lists",  "precision",
     "weight_checks", "optim",
-    "module_holder",   "module_scope", "op_policy",    "cpu_math",      "cast_log",  "autocast",
+    "module_holder",   "module_scope", "op_policy",    "cpu_math",      "cast_log",  "autocast", "ops",
     "custom_function", "grad_scaler",  "recipe",       "train_step",    "apex",      "inspect",   "experiment", "doctor",
     "checkpoint",      "pickle",       "scaler_state", "model_registry"};
 const std::vector<std::string> kForAll = {"error", "export"};  // headers of no concept
