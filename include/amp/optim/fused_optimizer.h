@@ -54,9 +54,10 @@ class Algorithm;
 // CPU all but fp64 parameters go through the library's own kernels, and a step after the first
 // allocates nothing. The rest goes through ATen, on a GPU without waiting for it.
 //
-// A bf16 or fp16 parameter that was changed in place between two steps (by `copy_`, not through
-// `.data()` or a pointer) takes its new value where it differs from its rounded master, so weights
-// may be loaded at any time.
+// A bf16 or fp16 parameter that was changed in place between two steps keeps its new value where it
+// differs from its rounded master, so weights may be loaded at any time. On a GPU, and under
+// WeightChecks::trusting, this holds for changes that raise the version (`copy_`), and not for
+// those through `.data()` or a pointer.
 //
 // Everything that can be refused is refused before anything is changed: InvalidArgument names the
 // group, the parameter, its shape, the rule and the remedy.
