@@ -76,7 +76,7 @@ struct Experiment::Impl {
   void keep(std::int64_t step, at::TensorList inputs, TrainStep::Loss loss) {
     batches.push_back({step, inputs.vec(), std::move(loss)});
     if (static_cast<std::int64_t>(batches.size()) > options.batches) batches.pop_front();
-    if (!subject.train_step->at_boundary()) return;  // the state of the window's first holds
+    if (!subject.train_step->at_boundary()) return;  // the state of the group's first holds
     states.insert_or_assign(step, experiment::state_of(subject));
     if (states.size() == 1) pinned.insert(step);
     make_room();
@@ -106,7 +106,7 @@ struct Experiment::Impl {
   Outcome play(std::int64_t step, const Variation& variation) {
     const auto found =
         batches_from(variation.batch.value_or(step), variation.steps == 0 || variation.same_batch);
-    // Within a window of accumulation the state is that of its first micro-batch.
+    // Within an accumulation group the state is that of its first micro-batch.
     auto state = states.upper_bound(step);
     if (found.empty() || state == states.begin()) return {};
     --state;

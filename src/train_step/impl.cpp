@@ -155,7 +155,7 @@ void TrainStep::Impl::backward(const at::Tensor& loss) {
   masters.take_gradients(optimizer);
 }
 
-// As if the call had not been made, when `before` micro-batches were in the window.
+// Puts everything back as if the call had not been made, when the group had `before` micro-batches.
 void TrainStep::Impl::roll_back(std::int64_t before) {
   graph.clear();
   gradients.put_back();
@@ -167,8 +167,8 @@ void TrainStep::Impl::roll_back(std::int64_t before) {
   if (before > 0) window_buffers.note_end();
 }
 
-// The loss of each micro-batch was divided by the full count; this makes a partial window's
-// gradient a mean.
+// The loss of each micro-batch was divided by the full count; this makes a partial group's gradient
+// a mean.
 void TrainStep::Impl::complete_mean() {
   if (micro_batches == recipe.accumulation) return;
   const double factor =

@@ -31,7 +31,7 @@ struct TrainStep::Impl {
   GradScaler scaler;
   train_step::MasterWeights masters;
   optim::FusedOptimizer* fused;    // the optimizer, if it is one of ours
-  std::int64_t micro_batches = 0;  // in the window so far
+  std::int64_t micro_batches = 0;  // in the accumulation group so far
 
  private:
   void know_parameters();
