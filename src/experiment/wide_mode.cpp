@@ -100,7 +100,8 @@ struct Written {
   at::Tensor tensor, wide;
 };
 
-// Replaces the arguments of a call; returns what is written in the place of narrower tensors.
+// Replaces the arguments of a call. Returns the tensors that are written in the place of those of
+// lower precision.
 std::vector<Written> widen_arguments(const c10::FunctionSchema& schema, torch::jit::Stack& stack,
                                      c10::ScalarType wide) {
   std::vector<Written> written;
