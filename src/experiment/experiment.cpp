@@ -55,7 +55,7 @@ struct Experiment::Impl {
     return sum;
   }
 
-  // Of those that are not pinned the oldest goes first; the newest stays.
+  // Drops states that are not pinned, the oldest first. The newest stays.
   void make_room() {
     const auto free = [&](std::int64_t step) {
       return !pinned.contains(step) && step != states.rbegin()->first;
@@ -82,7 +82,7 @@ struct Experiment::Impl {
     make_room();
   }
 
-  // From the step on, and where `alone`, only it.
+  // The micro-batches from the step on, or only that one if `alone`.
   std::vector<const KeptBatch*> batches_from(std::int64_t step, bool alone) const {
     std::vector<const KeptBatch*> found;
     for (const auto& batch : batches) {
@@ -91,7 +91,7 @@ struct Experiment::Impl {
     return found;
   }
 
-  // Which calls draw random numbers below fp32, once.
+  // Finds out once which calls draw random numbers below fp32.
   void learn_draws(const State& state, const std::vector<const KeptBatch*>& found) {
     if (std::exchange(knows_draws, true)) return;
     const auto calls = experiment::played(subject, state, found, {.find_calls = true}).calls;
