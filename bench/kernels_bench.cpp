@@ -108,7 +108,7 @@ Way adam(const Table& kernels, Format format) {
 }
 
 // The memory options: a bf16 gradient, weights in 16 bits or twice 16, moments in `moments`. The
-// arrays of the moments are used as if they were narrow.
+// arrays of the moments are used as if they were in low precision.
 Way small_adam(const Table& kernels, WeightForm form, const char* name, Format moments) {
   const int extra = form == WeightForm::stochastic ? 0 : 2,
             moment = moments == Format::fp32 ? 4 : 2;

@@ -1,6 +1,6 @@
-// Gradient accumulation when the data do not fill the last window: ten batches in windows of four
-// make windows of 4, 4 and 2. By hand, with the window's size known from the beginning or only at
-// its end, and by TrainStep with flush().
+// Gradient accumulation when the data do not fill the last group: ten batches in groups of four
+// make groups of 4, 4 and 2. It is done by hand, with the group's size known from the beginning or
+// only at its end, and by TrainStep with flush().
 #include <amp/amp.h>
 #include <torch/optim/sgd.h>
 
@@ -26,7 +26,7 @@ Trained by_hand(const toy::Data& data) {
   amp::GradScaler scaler;
   for (int epoch = 0; epoch < kEpochs; ++epoch) {
     for (std::size_t i = 0; i < data.size(); ++i) {  // for i, (input, target) in enumerate(data):
-      // The last window is smaller: its mean is over what it has, not over kWindow.
+      // The last group is smaller: its mean is over what it has, not over kWindow.
       const auto begin = i / kWindow * kWindow;
       const auto in_window = std::min(kWindow, data.size() - begin);
       torch::Tensor loss;
@@ -35,7 +35,7 @@ Trained by_hand(const toy::Data& data) {
         loss = cross_entropy(trained.model->forward(data[i].input), data[i].target);
         loss = loss / static_cast<double>(in_window);  // loss = loss / iters_to_accumulate
       }
-      scaler.scale(loss).backward();  // adds to the scaled gradients: one scale a window
+      scaler.scale(loss).backward();  // adds to the scaled gradients: one scale a group
       // "(i + 1) % window == 0" alone would carry the last two batches into the next epoch.
       if ((i + 1) % kWindow == 0 || i + 1 == data.size()) {
         if (scaler.step(trained.optimizer).stepped()) ++trained.steps;

@@ -20,7 +20,7 @@ class HeatMap {
 
   explicit HeatMap(amp::Format format) : format_(format) {}
 
-  // shadows: what fp32 makes of the same, where that was computed.
+  // shadows: the comparison with fp32, where there is one.
   void add(std::int64_t step, const std::vector<amp::OpRecord>& ops,
            const std::vector<amp::ShadowRecord>& shadows = {});
 

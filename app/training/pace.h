@@ -8,8 +8,8 @@
 
 namespace ampersand {
 
-// Times each micro-batch, and keeps the speed of each accumulation window that is like all others:
-// not of the first two, which pay for set-up.
+// Times each micro-batch, and keeps the speed of each accumulation group except the first two,
+// which pay for set-up.
 class Pace {
  public:
   explicit Pace(std::int64_t accumulation) : accumulation_(accumulation) {}
@@ -19,8 +19,8 @@ class Pace {
   double stop(std::int64_t samples);
 
   double seconds() const { return seconds_; }  // of all micro-batches
-  // Samples a second: the median over the windows, because on a shared machine a mean tells of the
-  // neighbours.
+  // Samples a second: the median over the groups, because on a shared machine other programs move
+  // the mean.
   std::optional<double> samples_per_second() const;
 
  private:

@@ -128,7 +128,7 @@ class Training {
       ending = Ending::stopped;
       reason = error.what();
     }
-    optimizer_->zero_grad();  // a window that was cut short leaves its gradients
+    optimizer_->zero_grad();  // a group that was cut short leaves its gradients
     report_memory();
     if (ending == Ending::finished || ending == Ending::interrupted) {
       if (interrupted() && step_ > saved_at_) save();  // first what must not be lost
@@ -188,7 +188,7 @@ class Training {
     return Ending::finished;
   }
 
-  // The last window may be partly full.
+  // The last accumulation group may be partly full.
   void flush() {
     const auto report = train_step_->flush();
     if (!report.at_boundary()) return;
@@ -373,8 +373,9 @@ class Training {
     }
   }
 
-  // The first micro-batch of the second window: all before it pays for set-up, all after it are
-  // like it. Where it is observed, that of a later window.
+  // Whether this is the first micro-batch of the second accumulation group: those before it pay for
+  // set-up, and those after it are like it. If an observer looks at that one, it is the first of a
+  // later group.
   bool counting() const {
     const auto since = step_ - first_ - 1;
     return !memory_.counted() && since >= recipe_.accumulation && since % recipe_.accumulation == 0;

@@ -35,13 +35,13 @@ struct RunPlan {
 using EventSink = std::function<void(const nlohmann::json& event)>;
 
 // Trains until the epochs or steps of `settings` are done, the run goes non-finite, too many steps
-// in a row are skipped, the observer has seen enough, or the user interrupts. Returns how it ended; that too is an event. Without
-// loss scaling a non-finite loss means a run that diverged; with it, only max_consecutive_skips
-// does. An interruption waits for the end of the accumulation window. A run that finished or was
-// interrupted leaves a checkpoint, if there is a place for it.
+// in a row are skipped, the observer has seen enough, or the user interrupts. Returns how it ended;
+// that is an event, too. Without loss scaling, a run diverged if its loss is not finite; with it,
+// only if max_consecutive_skips was reached. An interruption waits for the end of the accumulation
+// group. A run that finished or was interrupted leaves a checkpoint, if there is a place for it.
 //
-// What the model throws ends the run as failed, which is an event, too; the checkpoint is that of the last
-// micro-batch that was done. Then the exception goes on, as a ModelError.
+// An exception of the model ends the run as failed, which is an event, too; the checkpoint is that
+// of the last micro-batch that was done. Then the exception goes on, as a ModelError.
 Ending train(const RunPlan& plan, const Settings& settings, const Task& task,
              const EventSink& sink);
 

@@ -25,8 +25,9 @@ struct AMP_API ApexLossScale {
   std::optional<double> fixed;         // empty: dynamic
 };
 
-// Overrides of what the level says; empty ones leave it. O1 keeps the model as it is: of the first
-// three it takes only what changes nothing. A loss_scale of 1 is none.
+// Overrides of what the level says; an empty one leaves the level's choice. O1 keeps the model as
+// it is, so it takes the first three only where they change nothing. A loss_scale of 1 means no
+// loss scaling.
 struct ApexOptions {
   std::optional<c10::ScalarType> cast_model_type = {};  // Float, BFloat16 or Half
   std::optional<bool> keep_batchnorm_fp32 = {};
@@ -45,9 +46,9 @@ struct ScaleLossOptions {
 
 class ScaledLoss;
 
-// What initialize returns: autocast is on in this thread, in the level's compute dtype, for as long
-// as it lives; destroy it on the thread and in the order of Autocast regions. Models and optimizers
-// must outlive it.
+// What initialize returns. While it lives, autocast is on in this thread, in the level's compute
+// dtype. Destroy it on the same thread, and in the reverse order of the Autocast regions around it.
+// Models and optimizers must outlive it.
 class AMP_API ApexHandle {
  public:
   using Optimizers = std::vector<std::reference_wrapper<torch::optim::Optimizer>>;
@@ -56,30 +57,32 @@ class AMP_API ApexHandle {
   ApexHandle(ApexHandle&&) noexcept;
   ApexHandle& operator=(ApexHandle&&) = delete;
 
-  // Begins a scope over the optimizers that this loss has gradients for. StateError if a scope of
-  // one of them is open, or if its gradients wait, scaled, for another loss scale.
+  // Begins a scope over the optimizers that this loss has gradients for. Throws StateError if a
+  // scope of one of them is open, or if its gradients are still scaled by another loss scale.
   ScaledLoss scale_loss(const at::Tensor& loss, torch::optim::Optimizer& optimizer,
                         ScaleLossOptions options = {});
   ScaledLoss scale_loss(const at::Tensor& loss, const Optimizers& optimizers,
                         ScaleLossOptions options = {});
 
-  // In the place of optimizer.step(), which Apex patches: skips if a scope since the last call met
-  // an overflow, else steps, and in O2 writes the masters into the model. StateError while the
-  // gradients are scaled. Calls optimizer.step() of an optim::ScaledStep, too. Does not wait for the
-  // device.
+  // Replaces optimizer.step(), which Apex patches. Skips if a scope since the last call met an
+  // overflow; otherwise steps, and in O2 writes the masters into the model. Calls optimizer.step()
+  // of an optim::ScaledStep, too. Throws StateError while the gradients are scaled. Does not wait
+  // for the device.
   StepResult step(torch::optim::Optimizer& optimizer);
 
   double loss_scale(std::int64_t loss_id = 0) const;  // 1 without loss scaling
 
-  // One state per loss, empty ones without loss scaling. Both throw StateError in a scope and while
-  // gradients are scaled; load_state_dict also for an empty one, and InvalidArgument for another
-  // number of them and for values no scaler can have: then nothing is changed.
+  // One state for each loss; each is empty without loss scaling. Both functions throw StateError in
+  // a scope and while gradients are scaled. load_state_dict also throws StateError for an empty
+  // state, and InvalidArgument for another number of states and for values that no scaler can have.
+  // Then nothing is changed.
   std::vector<GradScalerState> state_dict() const;
   void load_state_dict(const std::vector<GradScalerState>& states);
 
-  // Parameters and buffers by name that the model of this place in initialize's list has now, in O2
-  // the fp32 masters in place of the parameters: a checkpoint is fp32. They share memory with the
-  // training. A changed model is followed, and parameters are added, as in a TrainStep.
+  // The parameters and buffers, by name, that the model at this place in initialize's list has now.
+  // In O2 the fp32 masters stand for the parameters, so a checkpoint is fp32. The tensors share
+  // memory with the training. A model that was changed or got new parameters is followed, as in a
+  // TrainStep.
   NamedTensors weights(std::size_t model = 0) const;
 
  private:
@@ -92,12 +95,13 @@ class AMP_API ApexHandle {
 
 // The scope. Its end divides the gradients of this backward pass by the loss scale, adds them to
 // the gradients from before the scope, updates the loss scale and clears the cast cache. After an
-// overflow it clears the optimizers' gradients, so that a plain optimizer.step() changes nothing,
-// either. Autocast is off inside.
+// overflow it clears the optimizers' gradients, so that a plain optimizer.step() changes nothing.
+// Autocast is off inside.
 class AMP_API ScaledLoss {
  public:
-  // Ends the scope unless close() did. Throws what close() throws; if an exception is on its way
-  // already, gives the gradients from before the scope back instead and changes nothing else.
+  // Ends the scope unless close() did, and throws what close() throws. While another exception
+  // unwinds the scope, it only gives the gradients from before the scope back, and changes nothing
+  // else.
   ~ScaledLoss() noexcept(false);
   ScaledLoss(const ScaledLoss&) = delete;
   ScaledLoss& operator=(const ScaledLoss&) = delete;
@@ -105,8 +109,9 @@ class AMP_API ScaledLoss {
   const at::Tensor& operator*() const;   // loss.float() x the loss scale
   const at::Tensor* operator->() const;  // scaled_loss->backward()
 
-  // Waits for the device once, to read the flag; not with delay_unscale or without loss scaling.
-  // Throws InvalidArgument for gradients that cannot be unscaled, naming the parameter.
+  // Reads the overflow flag on the host, so it waits for the device once; it does not with
+  // delay_unscale or without loss scaling. Throws InvalidArgument for gradients that cannot be
+  // unscaled, naming the parameter.
   void close();
 
  private:
@@ -134,11 +139,11 @@ class AMP_API ScaledLoss {
 //     handle.step(optimizer);
 //   }
 //
-// Throws InvalidArgument for an unknown level, an override that the level cannot take, and for what
-// TrainStep's constructor refuses; then nothing is changed.
+// Throws InvalidArgument for an unknown level, for an override that the level cannot take, and for
+// what TrainStep's constructor refuses. Then nothing is changed.
 // Source: apex.amp.initialize (apex/amp/frontend.py, handle.py, _process_optimizer.py, scaler.py).
-// Differences: a fixed loss scale skips overflows, too; ops are cast in O2 and O3 as well, so that
-// inputs need no cast by hand; step() is the handle's.
+// Differences: a fixed loss scale skips overflows, too. Ops are cast in O2 and O3 as well, so
+// inputs need no cast by hand. step() is a function of the handle.
 AMP_API ApexHandle initialize(torch::nn::Module& model, torch::optim::Optimizer& optimizer,
                               const std::string& opt_level, ApexOptions options = {});
 AMP_API ApexHandle initialize(torch::jit::Module& model, torch::optim::Optimizer& optimizer,

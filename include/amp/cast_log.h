@@ -18,8 +18,8 @@ class Log;
 struct CastCount {
   std::string op;                  // as OpPolicy::explain takes it
   CastRule rule = CastRule::keep;  // keep, too, for an op without a rule
-  // What gave the rule where it was not the op's own: the name that users know ("linear" for an addmm with
-  // a parameter), or "module " and the pattern. OpPolicy::explain takes it, too.
+  // What gave the rule, where it was not the op's own: the name that users know ("linear" for an
+  // addmm with a parameter), or "module " and the pattern. OpPolicy::explain takes it, too.
   std::string by = {};
   std::int64_t calls = 0;
   std::int64_t casts = 0;   // tensors that were cast for it
@@ -27,11 +27,11 @@ struct CastCount {
   std::int64_t served = 0;  // casts of weights that were there already
 };
 
-// While it lives, the regions that this thread opens note which ops they met, by which rule, and what
-// was cast for them: an op with a rule wherever it is called, also inside a composite op; an op
-// without one where the model calls it. Backward passes outside of a region are not noted. Ops cost
-// some microseconds more while it lives, and a region without one nothing. One at a time on a
-// thread, made and destroyed there: StateError for a second.
+// While it lives, the regions that this thread opens note which ops they met, by which rule, and
+// what was cast for them. An op with a rule is noted wherever it is called, also inside a composite
+// op. An op without one is noted where the model calls it. Backward passes outside of a region are
+// not noted. Ops cost some microseconds more while it lives; a region without a log pays nothing. A
+// thread has one at a time, and makes and destroys it itself; a second one throws StateError.
 //
 //   amp::CastLog log;
 //   {

@@ -1,5 +1,5 @@
-// Autocast for your own torch::autograd::Function: the forward pass in a dtype of its choice, the
-// backward pass as the forward pass was.
+// Autocast for your own torch::autograd::Function: the forward pass runs in a dtype of its choice,
+// and the backward pass runs as the forward pass did.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -19,10 +19,10 @@ struct AutogradContext;
 
 namespace amp {
 
-// In forward(): notes in `ctx` how autocast is set, for CustomBackward. With `cast_inputs`, where
-// autocast is on for the device, it also turns autocast off for as long as it lives, and cast()
-// gives inputs in that dtype; then the backward pass runs with autocast off, too. Where autocast is
-// off, cast() gives back what it gets.
+// Make it in forward(): it notes in `ctx` how autocast is set, for CustomBackward. With
+// `cast_inputs`, where autocast is on for the device, it also turns autocast off while it lives,
+// and cast() gives inputs in that dtype. Then the backward pass runs with autocast off, too. Where
+// autocast is off, cast() gives back what it gets.
 //
 //   struct Cube : torch::autograd::Function<Cube> {
 //     static at::Tensor forward(torch::autograd::AutogradContext* ctx, at::Tensor x) {
@@ -50,8 +50,8 @@ class AMP_API CustomForward {
   CustomForward(const CustomForward&) = delete;
   CustomForward& operator=(const CustomForward&) = delete;
 
-  // Tensors that autocast would cast: floating-point, on the device, not fp64. Others, undefined ones
-  // too, come back as they are.
+  // Casts the tensors that autocast would cast: floating-point, on the device, not fp64. Others,
+  // undefined ones too, come back as they are.
   at::Tensor cast(const at::Tensor& tensor) const;
   std::vector<at::Tensor> cast(at::TensorList tensors) const;
 
@@ -61,8 +61,8 @@ class AMP_API CustomForward {
   std::unique_ptr<Autocast> off_;
 };
 
-// In backward(): autocast as it was in forward(), policy and all, for as long as it lives. Throws
-// StateError if forward() had no CustomForward.
+// Make it in backward(): while it lives, autocast is as it was in forward(), with its policy.
+// Throws StateError if forward() had no CustomForward.
 class AMP_API CustomBackward {
  public:
   explicit CustomBackward(torch::autograd::AutogradContext* ctx);

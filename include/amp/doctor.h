@@ -26,8 +26,8 @@ struct DoctorOptions {
   std::int64_t replays = 60;          // of a micro-batch at most, for the cause
   std::int64_t trial_steps = 50;      // that each remedy is trained for; 0: none is tried
   std::int64_t trials = 4;            // remedies that are tried at most
-  // Steps in a row that go wrong before it is called lasting: a dynamic loss scale that starts at 65536
-  // may need 16 to find its place.
+  // How many steps in a row must go wrong before the fault counts as lasting. A dynamic loss scale
+  // that starts at 65536 may need 16 steps to find its place.
   std::int64_t patience = 20;
 };
 
@@ -54,16 +54,18 @@ struct Remedy {
 struct ReferenceRun {
   std::vector<double> losses = {};  // of each micro-batch from the first that the doctor sees
   bool failed = false;              // it threw or was given up
-  // Of the same with weights moved by an ulp: how far fp32 is from itself. Empty: not run.
+  // The losses of the same training with weights moved by an ulp: how far fp32 is from itself.
+  // Empty: not run.
   std::vector<double> again = {};
 };
 
 // The losses of a training beside those of fp32: means over the last quarter of the steps that both have.
 struct LossComparison {
   double loss = 0, fp32_loss = 0;
-  // How far above fp32's a loss may lie by chance. Where fp32 was run again: three times as far as its own two
-  // runs lie apart, at least half a percent of its first loss. Else 5 % of fp32's and 2 % of its
-  // first. In both cases at least two standard errors of the difference step by step.
+  // How far above fp32's a loss may lie by chance. Where fp32 was run again, it is three times the
+  // distance of its two runs, and at least half a percent of its first loss. Otherwise it is the
+  // larger of 5 % of fp32's loss and 2 % of its first loss. In both cases it is at least two
+  // standard errors of the difference step by step.
   double tolerance = 0;
   bool is_worse = false;  // it lies further above, or is NaN
 };
@@ -78,9 +80,10 @@ struct Examination {
   std::int64_t replays = 0;  // micro-batches played, trials of remedies apart
 };
 
-// Watches a training with an Inspector, keeps its last micro-batches, and when asked finds by experiment
-// what is wrong: does it last, does fp32 have it too, and fp64, is it the loss scale, which ops, which
-// sample; and trains the remedies it knows before it names one.
+// Watches a training with an Inspector and keeps its last micro-batches. When asked, it finds by
+// experiment what is wrong: whether it lasts, whether fp32 and fp64 have it too, whether it is the
+// loss scale, which ops, which sample. It trains with the remedies that it knows before it names
+// one.
 //
 //   amp::Doctor doctor(*model, train_step);
 //   for (std::int64_t step = 1; step <= steps && !doctor.is_settled(); ++step) {
@@ -90,9 +93,9 @@ struct Examination {
 //   }
 //   std::cout << doctor.examination().diagnosis.sentence << "\n";
 //
-// The loss function is called again later: it holds its batch by value. The training's numbers do not
-// change. Before each step weights and optimizer are copied (ExperimentOptions::states, `memory`).
-// Verdicts: docs/doctor.md.
+// The loss function is called again later, so it must hold its batch by value. The training's
+// numbers do not change. Weights and optimizer are copied before each step
+// (ExperimentOptions::states, `memory`). Verdicts: docs/doctor.md.
 class AMP_API Doctor {
  public:
   // model and train_step must outlive it. Throws InvalidArgument for options out of range.
@@ -105,23 +108,27 @@ class AMP_API Doctor {
   Doctor(Doctor&&) noexcept;
   Doctor& operator=(Doctor&&) noexcept;
 
-  // One micro-batch of the training: train_step(inputs, loss), watched. inputs: samples along dimension
-  // 0; what else the loss needs it holds itself. What it throws is thrown on.
+  // Runs one micro-batch of the training, train_step(inputs, loss), and watches it. inputs: samples
+  // along dimension 0; the loss function holds what else it needs. An exception is recorded and
+  // thrown on.
   StepReport step(at::TensorList inputs, const TrainStep::Loss& loss);
   StepReport step(const std::function<at::Tensor()>& loss);
-  // The same around a step of one's own; in the place of end_step after something threw: fail_step.
+  // The same around a step of your own. After something threw, call fail_step in the place of
+  // end_step.
   void begin_step(std::int64_t step, at::TensorList inputs, TrainStep::Loss loss);
   void end_step(const StepReport& report);
   std::optional<Thrown> fail_step(const std::exception_ptr& error);
 
-  // What fp32 does on the same batches. Without it the kept micro-batches are trained on in fp32.
+  // Tells what fp32 does on the same batches. Without it, the doctor trains in fp32 on the
+  // micro-batches that it kept.
   void set_reference(ReferenceRun reference);
   bool is_settled() const;  // something went wrong that lasts: more steps tell no more
   Inspector& inspector();
   Experiment& experiment();
 
-  // Experiments, once; the model must still be there. Later calls return the same. Once
-  // ExperimentOptions::is_cancelled says so it ends with what is known, and a note.
+  // Runs the experiments once; the model must still be there. Later calls return the same
+  // examination. It ends early, with what is known and a note, once ExperimentOptions::is_cancelled
+  // returns true.
   const Examination& examination();
 
  private:

@@ -1,8 +1,8 @@
 // The exceptions Ampersand throws. The library never prints, exits or aborts: it throws one of
 // these.
 //
-// Every message says who refuses, the rule, the value met, and what to do about it:
-// "GradScaler: growth_interval must be >= 1, got 0".
+// Every message says who refuses, the rule, the value, and the remedy: "GradScaler: growth_interval
+// must be >= 1, got 0".
 #pragma once
 
 #include <filesystem>

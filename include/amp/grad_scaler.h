@@ -54,18 +54,17 @@ class AMP_API StepResult {
  public:
   StepResult() = default;
   static StepResult skip(std::string reason, std::vector<at::Tensor> non_finite_parameters = {});
-  // Skipped if found_inf (fp32, one element) is other than zero, which is read when asked for.
-  // loss_scale: fp32, one element, for the reason.
+  // The step counts as skipped if found_inf (fp32, one element) is not zero; it is read when
+  // somebody asks. loss_scale: fp32, one element, for the reason.
   static StepResult pending(at::Tensor found_inf, at::Tensor loss_scale);
 
   bool ready() const { return !found_inf_.defined(); }  // whether the others would not wait
-  // These wait for the device, once, after an optimizer with a ScaledStep whose gradients are on
-  // one.
+  // These wait for the device once, if the optimizer is a ScaledStep whose gradients are on one.
   bool stepped() const { return reason().empty(); }
   bool skipped() const { return !stepped(); }
   const std::string& reason() const;  // why it was skipped; empty if it was not
-  // After a skip that did not have to be waited for, the parameters whose gradient was Inf or NaN.
-  // Of an amp::optim optimizer's on the CPU the pass that found it knows them; for others the
+  // The parameters whose gradient was Inf or NaN, after a skip that did not have to be waited for.
+  // With an optimizer of amp::optim on the CPU, the pass that found it knows them. With others, the
   // skipped step looks at its gradients once more, and reads the answer once.
   const std::vector<at::Tensor>& non_finite_parameters() const { return non_finite_parameters_; }
 
@@ -77,10 +76,10 @@ class AMP_API StepResult {
   std::vector<at::Tensor> non_finite_parameters_;
 };
 
-// The loss scale S and its rule: scale the loss by S, and the gradients come out S times larger,
-// clear of fp16's smallest numbers. Before the optimizer sees them they are divided by S, in fp32.
-// If one is Inf or NaN, S was too large: skip the step and multiply S by backoff_factor. After
-// growth_interval clean steps, multiply S by growth_factor.
+// The loss scale S and its rule. The loss is multiplied by S, so the gradients come out S times
+// larger, clear of fp16's smallest numbers. Before the optimizer sees them they are divided by S in
+// fp32. If one is Inf or NaN, S was too large: the step is skipped, and S is multiplied by
+// backoff_factor. After growth_interval clean steps S is multiplied by growth_factor.
 //
 //   amp::GradScaler scaler;
 //   for (auto& batch : loader) {
@@ -97,9 +96,9 @@ class AMP_API StepResult {
 //     scaler.update();
 //   }
 //
-// Each optimizer goes unscale_ (optional), step, once per iteration; one `update` ends the
-// iteration of all. Misuse throws StateError, a gradient or a value that cannot be taken throws
-// InvalidArgument; either leaves the scaler as it was. Optimizers are known by address and must
+// Call unscale_ (optional) and then step, once per iteration, for each optimizer; one `update` ends
+// the iteration of all. Misuse throws StateError, and a gradient or a value that cannot be taken
+// throws InvalidArgument; both leave the scaler as it was. Optimizers are known by address and must
 // live until `update`. Not thread-safe.
 //
 //   ready     unscale_  divides the gradients there are: unscaled. Without any: still ready for
@@ -111,13 +110,14 @@ class AMP_API StepResult {
 //                       divided: StateError by name. One that is gone is not stepped
 //   stepped   both      StateError
 //
-// `update` (if anything was checked), `update(x)` and `load_state_dict` make all ready. A step
-// that throws leaves the optimizer unscaled, with a ScaledStep that divides itself ready: step may
-// be called again. What a further backward() adds in place to divided gradients is not seen.
+// `update` (if anything was checked), `update(x)` and `load_state_dict` make all optimizers ready.
+// A step that throws leaves the optimizer "unscaled", or "ready" if it is a ScaledStep that divides
+// the gradients itself; so step may be called again. What a further backward() adds in place to
+// divided gradients is not seen.
 //
 // Source: torch.amp.GradScaler, PyTorch 2.11 (torch/amp/grad_scaler.py). Differences, all on
-// purpose: growth when the tracker reaches *or passes* the interval, rails, hysteresis, overflow
-// made by unscaling itself (S < 1) is found, and errors name the parameter.
+// purpose: the scale grows when the tracker reaches *or passes* the interval; there are rails and
+// hysteresis; an overflow made by unscaling itself (S < 1) is found; and errors name the parameter.
 class AMP_API GradScaler {
  public:
   explicit GradScaler(GradScalerOptions options = {});
@@ -132,24 +132,27 @@ class AMP_API GradScaler {
   std::vector<at::Tensor> scale(at::TensorList outputs);
 
   // Divides the gradients of the optimizer's parameters by S, in place, and notes whether any was
-  // or became non-finite. Gradients may be fp32, bf16, fp64, dense or sparse, on several devices;
-  // fp16 ones, which unscaled would be flushed to zero, are replaced by fp32 ones if the optimizer is
-  // of amp::optim, and refused by name if not. A gradient that was divided for another optimizer
-  // since the last `update` is refused by name, too: it would be divided twice. Does not wait for the
-  // device. Gradients whose elements share memory, or that inference mode made, are replaced, too.
+  // or became non-finite. Gradients may be fp32, bf16, fp64, dense or sparse, on several devices.
+  // Unscaled fp16 gradients would be flushed to zero: for an optimizer of amp::optim they are
+  // replaced by fp32 ones, for others they are refused by name. A gradient that was divided for
+  // another optimizer since the last `update` is refused by name, too, because it would be divided
+  // twice. Gradients whose elements share memory, or that inference mode made, are replaced. Does
+  // not wait for the device.
   void unscale_(torch::optim::Optimizer& optimizer);
 
   // Unscales unless `unscale_` did, then runs `optimizer.step()` unless a gradient was non-finite.
-  // What the forward pass did to the model's buffers stays after a skip, as in torch; a TrainStep takes
-  // it back. Gradients are left unscaled either way. Waits for the device once, to read the flag; not at all
-  // with an optimizer that is an optim::ScaledStep, whose scaled_step() is called instead. LBFGS,
-  // which evaluates the loss again inside its step, is refused by name.
+  // Leaves the gradients unscaled either way. After a skip, what the forward pass did to the
+  // model's buffers stays, as in torch; a TrainStep takes it back. Reads the overflow flag on the
+  // host, so it waits for the device once; it does not wait with an optimizer that is an
+  // optim::ScaledStep, whose scaled_step() it calls instead. Refuses LBFGS by name, because it
+  // evaluates the loss again inside its step.
   StepResult step(torch::optim::Optimizer& optimizer);
 
   // Ends the iteration: backs off after an overflow in any optimizer, else counts towards growth.
   // Throws NumericalError, after its own work is done, at the max_consecutive_skips-th skipped
   // iteration in a row. Does not wait for the device: after a ScaledStep on one, S is updated
-  // there, and the skips in a row are those that the host has heard of, perhaps some updates ago.
+  // there, and the count of skips in a row is the one that the host has heard of, which may be some
+  // updates old.
   void update();
   // Ends the iteration and sets S; the growth tracker stays. Needs no step before it.
   void update(double new_scale);
@@ -167,10 +170,10 @@ class AMP_API GradScaler {
   // What a checkpoint needs; empty if disabled. StateError between `unscale_` and `update`. Waits
   // as get_scale does.
   GradScalerState state_dict() const;
-  // Takes a state exactly, also one outside the rails, and ends the iteration; a disabled scaler
-  // ignores it. Throws StateError for an empty one and InvalidArgument for values no scaler can
-  // have, a scale among them that is not finite and positive in fp32 or whose reciprocal is not,
-  // with which every step would be skipped for ever; then nothing is changed.
+  // Takes a state exactly, also one outside the rails, and ends the iteration. A disabled scaler
+  // ignores it. Throws StateError for an empty state, and InvalidArgument for values that no scaler
+  // can have. One of them is a scale that is not finite and positive in fp32, or whose reciprocal
+  // is not: every step would be skipped for ever. Then nothing is changed.
   void load_state_dict(const GradScalerState& state);
 
  private:
@@ -185,10 +188,11 @@ class AMP_API GradScaler {
   std::unique_ptr<Impl> impl_;
 };
 
-// Multiplies the gradients of these parameters by `factor` (finite), in place: constant-factor
-// gradient scaling, for accumulation by hand or a loss weight that is known late. Any floating
-// dtype, dense or sparse, on any device; parameters without a gradient are passed over, and a
-// gradient that comes twice is scaled once. Does not wait for the device. Throws InvalidArgument.
+// Multiplies the gradients of these parameters by `factor` (finite), in place. It is
+// constant-factor gradient scaling, for accumulation by hand or a loss weight that is known late.
+// Gradients may have any floating-point dtype, be dense or sparse, and lie on any device.
+// Parameters without a gradient are passed over, and a gradient that comes twice is scaled once.
+// Does not wait for the device. Throws InvalidArgument.
 AMP_API void scale_grad_(at::TensorList parameters, double factor);
 
 }  // namespace amp

@@ -19,9 +19,10 @@ class Module;
 
 namespace amp {
 
-// What the data asks of a model. Of images: [batch, channels, height, width] in, logits [batch,
-// classes] out. Of text, where vocabulary is not 0: tokens [batch, time] in, int64, 0 <= token <
-// vocabulary, time <= context; logits [batch, time, vocabulary] out, those of the token that follows.
+// What the data asks of a model. A model of images takes [batch, channels, height, width] and
+// returns logits [batch, classes]. A model of text (vocabulary is not 0) takes tokens [batch,
+// time], int64, 0 <= token < vocabulary, time <= context, and returns logits [batch, time,
+// vocabulary] of the token that follows.
 struct ModelShape {
   std::int64_t channels = 1;
   std::int64_t height = 28;
@@ -36,15 +37,16 @@ struct ModelShape {
 struct RegisteredModel {
   std::shared_ptr<torch::nn::Module> module;  // owns the parameters
   std::function<at::Tensor(const at::Tensor& inputs)> forward;
-  // Of outputs and targets (int64; [batch] for images, [batch, time] for text): one floating-point
-  // element. Empty: the mean cross entropy.
+  // Takes outputs and targets (int64; [batch] for images, [batch, time] for text) and returns one
+  // floating-point element. Empty: the mean cross entropy.
   std::function<at::Tensor(const at::Tensor& outputs, const at::Tensor& targets)> loss;
 };
 
 using ModelFactory = std::function<RegisteredModel(const ModelShape& shape)>;
 
 // Puts a model into the registry of the process. Throws InvalidArgument for an empty name and for
-// one that is taken. Thread-safe, as all three. Returns true, so that a static can call it.
+// one that is taken. Returns true, so that a static can call it. This and the next two functions
+// are thread-safe.
 AMP_API bool register_model(const std::string& name, ModelFactory factory);
 
 // In the order of their registration.
@@ -54,8 +56,8 @@ AMP_API std::vector<std::string> registered_models();
 // name (with a near one) and whatever the factory throws.
 AMP_API RegisteredModel make_registered_model(const std::string& name, const ModelShape& shape);
 
-// The factory of a class of modules that has `at::Tensor forward(at::Tensor)`, perhaps a
-// constructor that takes a ModelShape, and perhaps `at::Tensor loss(at::Tensor outputs, at::Tensor
+// The factory of a class of modules. The class has `at::Tensor forward(at::Tensor)`; it may have a
+// constructor that takes a ModelShape, and `at::Tensor loss(at::Tensor outputs, at::Tensor
 // targets)`.
 template <typename Module>
 ModelFactory factory_of() {
@@ -76,8 +78,8 @@ ModelFactory factory_of() {
   };
 }
 
-// register_model for static initialisers, which must not throw: a refusal is kept for
-// registration_error() instead. Source of the rule: an exception out of dlopen is undefined.
+// register_model for static initialisers. They must not throw, because an exception out of dlopen
+// is undefined; registration_error() returns a refusal instead.
 AMP_API bool register_model_statically(const std::string& name, ModelFactory factory) noexcept;
 
 // Why the last static registration was refused; empty if none was.

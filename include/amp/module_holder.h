@@ -1,4 +1,5 @@
-// What a model is passed in beside the module itself: a holder of torch::nn, a pointer, an optional.
+// What a model can be passed in, besides the module itself: a holder of torch::nn, a pointer, an
+// optional.
 #pragma once
 
 #include <concepts>
@@ -15,9 +16,9 @@ struct Module;
 
 namespace amp {
 
-// torch::nn::Linear, TORCH_MODULE's holders, std::shared_ptr, std::unique_ptr and plain pointers of a
-// module, of TorchScript's too: whatever `*holder` makes a module of. A const holder holds no const
-// module.
+// torch::nn::Linear, TORCH_MODULE's holders, and std::shared_ptr, std::unique_ptr and plain
+// pointers to a module, also one of TorchScript: whatever gives a module by `*holder`. The module
+// of a const holder is not const.
 template <typename Holder>
 concept HoldsModule = requires(const Holder& holder) {
   static_cast<bool>(holder);
@@ -25,7 +26,8 @@ concept HoldsModule = requires(const Holder& holder) {
       std::convertible_to<decltype(*const_cast<Holder&>(holder)), const torch::jit::Module&>;
 };
 
-// The module that it holds. Throws InvalidArgument, in the name of `who`, for an empty one.
+// The module that the holder holds. Throws InvalidArgument, with `who` at the beginning, for an
+// empty one.
 template <HoldsModule Holder>
 decltype(auto) module_in(const Holder& holder, const char* who) {
   if (!static_cast<bool>(holder))

@@ -11,9 +11,9 @@ class Module;
 
 namespace amp {
 
-// While it lives, the ops of this thread belong to this module: an Inspector says so (unless a parameter
-// says otherwise), and an OpPolicy's rule for the module holds for them. Scopes nest, and end in the
-// reverse order of their making. Costs some nanoseconds.
+// While it lives, the ops of this thread belong to this module. An Inspector reports them so
+// (unless a parameter says otherwise), and an OpPolicy's rule for the module holds for them. Scopes
+// nest, and end in the reverse order of their making. A scope costs some nanoseconds.
 //
 //   at::Tensor forward(const at::Tensor& x) { amp::ModuleScope scope(*this); ... }
 class AMP_API ModuleScope {

@@ -34,12 +34,12 @@ struct QuantizeOptions {
 
 // `x` rounded to the format's grid, in x's dtype and on its device, with its sizes.
 //
-// x: fp32, fp16, bf16 or fp64 of any strides; the values are taken in fp32, and the result is rounded
-// to x's dtype, which has every number of the format but for the ranges of fp16. Subnormal numbers
-// are the format's, none is flushed. On the CPU a pass at memory speed on all threads; CUDA tensors
-// are rounded on the host, so that the call waits for the device twice. Autograd does not see it: the
-// result requires no gradient.
-// Throws InvalidArgument for another dtype, for a sparse tensor and for a scale out of range.
+// x: fp32, fp16, bf16 or fp64 of any strides. The values are taken in fp32, and the result is
+// rounded to x's dtype, which has every number of the format (fp16's range is smaller than that of
+// some). Subnormal numbers of the format are kept; none is flushed. On the CPU it is one pass at
+// memory speed on all threads. CUDA tensors are rounded on the host, so the call waits for the
+// device twice. Autograd does not see it: the result requires no gradient. Throws InvalidArgument
+// for another dtype, for a sparse tensor and for a scale out of range.
 //
 //   auto rounded = amp::quantize(weight, amp::Format::e4m3);
 //   auto noisy = amp::quantize(x, amp::Format::bf16, {.rounding = amp::Rounding::stochastic, .seed = 7});
@@ -49,14 +49,15 @@ AMP_API at::Tensor quantize(const at::Tensor& x, Format format,
 // requires a gradient while GradMode is on, as torch's in-place ops do.
 AMP_API at::Tensor& quantize_(at::Tensor& x, Format format, const QuantizeOptions& options = {});
 
-// The codes: a contiguous tensor of float8_e4m3fn, float8_e5m2, bfloat16, float16, or float32 for
-// fp32 and tf32, holding round(x * scale). Takes what quantize takes.
+// Returns the codes of round(x * scale): a contiguous tensor of float8_e4m3fn, float8_e5m2,
+// bfloat16, float16, or float32 for fp32 and tf32. Takes what quantize takes.
 AMP_API at::Tensor encode(const at::Tensor& x, Format format, const QuantizeOptions& options = {});
-// What the codes stand for, exactly, times 1/scale, in fp32. codes: of any dtype that encode makes.
+// Returns in fp32 what the codes stand for, exactly, times 1/scale. codes: any dtype that encode
+// makes.
 AMP_API at::Tensor decode(const at::Tensor& codes, double scale = 1.0);
 
-// What rounding a tensor to a format, to nearest even, would lose of it. Inf and NaN count in `total`
-// alone.
+// What a tensor would lose if it were rounded to a format, to nearest even. Inf and NaN count in
+// `total` alone.
 struct FormatLoss {
   std::int64_t total = 0;
   std::int64_t nonzero = 0;          // finite and not zero: what there is to lose
@@ -64,8 +65,8 @@ struct FormatLoss {
   std::int64_t flushed_to_zero = 0;  // not zero, but zero after rounding
   std::int64_t subnormal = 0;        // a subnormal number after rounding: fewer bits than normal
 };
-// x as quantize takes it, times `scale` (in fp32) before it is rounded. A pass at memory speed; waits
-// for a CUDA device. Throws what quantize throws.
+// Takes x as quantize does, times `scale` (in fp32) before it is rounded. One pass at memory speed.
+// Waits for a CUDA device. Throws what quantize throws.
 AMP_API FormatLoss format_loss(const at::Tensor& x, Format format, double scale = 1.0);
 
 // How many numbers have each binary exponent: 2^e <= |x| < 2^(e+1), subnormal ones too. fp64 numbers

@@ -31,7 +31,7 @@ struct AMP_API Recipe {
   c10::ScalarType compute_dtype = c10::ScalarType::Float;  // Float, BFloat16 or Half
   std::optional<OpPolicy> policy = {};  // by default OpPolicy::fast of the model's device
 
-  // Products on operands rounded to a format, computed in fp32 (precision/emulation.h); with a
+  // Products run in fp32 on operands that are rounded to a format (precision/emulation.h). Needs a
   // compute_dtype of Float.
   std::optional<Emulation> emulate = {};
 
@@ -55,11 +55,12 @@ struct AMP_API Recipe {
   static Recipe bf16();  // bf16 has fp32's range, so no scaling
   static Recipe fp16();  // dynamic loss scaling
 
-  // Training as if on hardware with fp8: e4m3 forwards, e5m2 backwards, each tensor with a scale of
-  // its own. On any machine, and slower than fp32: to see what fp8 would do to a model.
+  // Trains as if on hardware with fp8: e4m3 in the forward pass, e5m2 in the backward pass, each
+  // tensor with a scale of its own. It runs on any machine, slower than fp32, and shows what fp8
+  // would do to a model.
   static Recipe fp8();
-  // The same in another format. e4m3 goes with e5m2 backwards, the others with themselves, and fp16
-  // with dynamic loss scaling.
+  // The same in another format. e4m3 has e5m2 in the backward pass, every other format has itself,
+  // and fp16 has dynamic loss scaling.
   static Recipe emulated(Format format);
 
   static Recipe O0();  // fp32()
@@ -71,8 +72,9 @@ struct AMP_API Recipe {
   // Throws InvalidArgument naming the field, the rule and the value. TrainStep calls it.
   void validate() const;
 
-  // The region that TrainStep computes the loss in: `const auto region = recipe.autocast(device)`. Off
-  // for a compute_dtype of Float, unless a format is emulated. Throws what Autocast throws.
+  // The region that TrainStep computes the loss in: `const auto region = recipe.autocast(device)`.
+  // It is off for a compute_dtype of Float, unless a format is emulated. Throws what Autocast
+  // throws.
   Autocast autocast(c10::DeviceType device) const;
   Autocast autocast(c10::Device device) const { return autocast(device.type()); }
 

@@ -33,7 +33,7 @@ class AMP_API StepReport {
   // The loss as the user's function returned it: on its device, detached, neither scaled nor
   // divided. Undefined after `flush`. Reading its value may wait for the device.
   const at::Tensor& loss() const { return loss_; }
-  // The accumulation window ended: a step or a skip.
+  // Whether the accumulation group ended: with a step or a skip.
   bool at_boundary() const { return at_boundary_; }
   // These wait for the device as StepResult's do: only after an optimizer that is a ScaledStep.
   bool stepped() const { return at_boundary_ && result_.stepped(); }
@@ -60,21 +60,22 @@ class AMP_API StepReport {
 //   a. the fp32 parameters are the master weights (O2: copies of them, and the model is fp16);
 //   b. the forward pass runs in low precision, under Autocast, on casts of them;
 //   c. the loss is multiplied by the loss scale (and divided by the accumulation count);
-//   d. the backward pass gives scaled gradients, which add up over the micro-batches of a window
+//   d. the backward pass gives scaled gradients, which add up over the micro-batches of a group
 //      (O2: in the fp32 gradients of the masters);
-//   e. at the window's end, a gradient that is Inf or NaN makes the step be skipped and the scale
+//   e. at the group's end, a gradient that is Inf or NaN makes the step be skipped and the scale
 //      shrink;
 //   f. otherwise the gradients are unscaled in fp32 and clipped by their global norm;
 //   g. the optimizer updates the master weights;
 //   h. after growth_interval clean steps the scale grows.
 // Gradients are set to none after each step and each skip. A skipped step changes nothing, not even
-// the model's buffers (running statistics, for one), which the separate calls leave as the overflow
-// made them; see Recipe::restore_buffers.
+// the model's buffers (running statistics, for example). The separate calls leave those as the
+// overflow made them; see Recipe::restore_buffers.
 //
-// With an optimizer of amp::optim e, f and g are two passes over memory in one call, and where every
-// micro-batch is a step the gradients of weights that are used once stay bf16 or fp16 until then, on a
-// LibTorch that has Tensor::set_grad_dtype. Nobody sees them: not in the loss function, and where hooks
-// or functions of the user's run in the backward pass every gradient has the dtype that torch gives it.
+// With an optimizer of amp::optim, e, f and g are two passes over memory in one call. Where every
+// micro-batch is a step, the gradients of weights that are used once stay bf16 or fp16 until then,
+// on a LibTorch that has Tensor::set_grad_dtype. Nobody sees them: the loss function does not, and
+// where hooks or functions of the user's run in the backward pass, every gradient has the dtype
+// that torch gives it.
 //
 //   amp::TrainStep train_step(*model, optimizer, amp::Recipe::fp16());
 //   for (auto& batch : *loader) {
@@ -82,30 +83,30 @@ class AMP_API StepReport {
 //     if (report.stepped()) scheduler.step();
 //   }
 //
-// The result is that of the separate calls of Autocast, GradScaler and clipping (bit for bit; where
-// amp::optim clips, up to the last bits of a norm that it takes in double). Throws
+// The result is that of the separate calls of Autocast, GradScaler and clipping, bit for bit. Where
+// amp::optim clips, it is so up to the last bits of a norm that it takes in double. Throws
 // InvalidArgument for a loss that is not one floating-point element or needs no gradient, and
-// whatever the user's function, the backward pass, a hook or the step throws. After a call that threw
-// the next is as if it had not been made, but for the random numbers it drew: the gradients of the
-// window's earlier micro-batches, those from before, buffers and the loss scale are what they were. An
-// optimizer of amp::optim writes nothing before it can no longer fail, on the CPU; after a stock one that
-// threw in its step the exception says that weights may be half updated (a c10::Error keeps its type,
-// others become a StateError with the original nested). What a skipped or failed call did to anything
-// but gradients, weights and buffers, such as a count of the user's, stays.
-// Model and optimizer must outlive the TrainStep. Source: Micikevicius et al., Mixed Precision
-// Training (2018), section 3; NVIDIA's mixed-precision guide.
+// whatever the user's function, the backward pass, a hook or the step throws. After a call that
+// threw, the next call runs as if the failed one had not been made, except for the random numbers
+// that it drew: the gradients of the group's earlier micro-batches, those from before, buffers and
+// the loss scale are what they were. On the CPU an optimizer of amp::optim writes nothing while it
+// can still fail. If a stock one throws in its step, the exception says that weights may be half
+// updated (a c10::Error keeps its type, others become a StateError with the original nested). What
+// a skipped or failed call did to anything but gradients, weights and buffers, such as a counter of
+// the user's, stays. Model and optimizer must outlive the TrainStep. Source: Micikevicius et al.,
+// Mixed Precision Training (2018), section 3; NVIDIA's mixed-precision guide.
 class AMP_API TrainStep {
  public:
   using Loss = std::function<at::Tensor(at::TensorList inputs)>;
 
   // model: on the stack or in a holder, or a TorchScript module, which is cast by the dispatcher as
-  // C++ modules are; its floating-point parameters that need gradients all on one device and in
-  // fp32 or fp64. A recipe with a model_dtype below fp32 (O2, O3) converts the model, and with
-  // master_weights puts the fp32 masters into the optimizer's groups in the parameters' places,
-  // with their state. Throws InvalidArgument naming the parameter that does not fit, for a recipe
-  // that does not validate, for an optimizer without parameters or with complex ones, for loss
-  // scaling of an fp16 model without masters, and for a rule of modules that means none of the model;
-  // then nothing is changed. recipe() has the policy bound to the model.
+  // C++ modules are. Its floating-point parameters that need gradients must all be on one device,
+  // in fp32 or fp64. A recipe with a model_dtype below fp32 (O2, O3) converts the model; with
+  // master_weights it also puts the fp32 masters into the optimizer's groups in the parameters'
+  // places, with their state. Throws InvalidArgument that names a parameter which does not fit; for
+  // a recipe that does not validate; for an optimizer without parameters or with complex ones; for
+  // loss scaling of an fp16 model without masters; and for a rule of modules that means no module
+  // of the model. Then nothing is changed. recipe() has the policy bound to the model.
   TrainStep(torch::nn::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe);
   TrainStep(torch::jit::Module& model, torch::optim::Optimizer& optimizer, Recipe recipe);
   // The same for a module in a holder, without `*`: a torch::nn::Linear, a std::shared_ptr<Net>.
@@ -123,20 +124,20 @@ class AMP_API TrainStep {
   StepReport operator()(at::TensorList inputs, const Loss& loss);
   StepReport operator()(const std::function<at::Tensor()>& loss);
 
-  // Steps an accumulation window that is only partly full, with the mean gradient over the
-  // micro-batches seen. Without any, does nothing and reports no boundary.
+  // Steps an accumulation group that is only partly full, with the mean gradient over the
+  // micro-batches seen. If there are none, it does nothing and reports no boundary.
   StepReport flush();
 
-  // The parameters and buffers that the model has now, by name, of an O2 model the fp32 masters in
-  // place of the parameters: also those of a module that was registered since, whose parameters the
-  // optimizer steps once optimizer.add_param_group has them (in O2 they stay fp32). They share memory
-  // with the training: clone what must stay.
+  // The parameters and buffers that the model has now, by name. For an O2 model the fp32 masters
+  // stand for the parameters. A module that was registered later counts, too: the optimizer steps
+  // its parameters once optimizer.add_param_group has them (in O2 they stay fp32). The tensors
+  // share memory with the training: clone what must stay.
   NamedTensors weights() const;
   // Copies these values into the model, and into its masters where it has any; dtypes and devices
   // are converted. Throws InvalidArgument naming the tensor that is missing, not of this model, or
-  // of another shape; then nothing is changed. amp::load_weights(model, weights) does the same. What
-  // changes the model in another way, torch::load, copy_ or set_data, the masters follow before the
-  // next step; on a GPU a change through `.data()` leaves no trace that they could see.
+  // of another shape; then nothing is changed. amp::load_weights(model, weights) does the same. The
+  // model may be changed in another way, by torch::load, copy_ or set_data: the masters follow
+  // before the next step. On a GPU a change through `.data()` leaves no trace that they could see.
   void load_weights(const NamedTensors& weights);
 
   bool at_boundary() const;  // no micro-batch waits for its step

@@ -56,7 +56,8 @@ apex::Regions regions(const std::vector<c10::DeviceType>& devices, c10::ScalarTy
 
 }  // namespace
 
-// Everything that can be refused comes before the masters, which change models and optimizers.
+// Everything that can be refused is checked before the masters are made, because they change models
+// and optimizers.
 struct ApexInitializer {
   static ApexHandle make(const Models& models, const Optimizers& optimizers,
                          const std::string& level, const ApexOptions& options) {

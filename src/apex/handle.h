@@ -20,7 +20,7 @@ using Gradients = std::vector<at::Tensor>;  // one for each parameter; undefined
 struct OptimizerRecord {
   torch::optim::Optimizer* optimizer = nullptr;
   bool in_scope = false;
-  // While delay_unscale leaves its gradients scaled: for which loss, by how much, and what they
+  // What delay_unscale leaves: for which loss the gradients are scaled, by how much, and what they
   // will be added to.
   std::optional<std::int64_t> scaled_for;
   float scaled_by = 1;

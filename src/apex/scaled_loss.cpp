@@ -1,4 +1,5 @@
-// The scale_loss scope: what is unscaled is kept apart from what this loss adds.
+// The scale_loss scope. Gradients that are unscaled already are kept apart from those that this
+// loss adds.
 #include <ATen/TensorOperators.h>
 #include <c10/core/GradMode.h>
 
@@ -31,7 +32,7 @@ apex::Gradients taken_out(torch::optim::Optimizer& optimizer) {
   return gradients;
 }
 
-// Parameters of groups that were added since come last.
+// Parameters of groups that were added later come last.
 void put_back(torch::optim::Optimizer& optimizer, apex::Gradients& gradients) {
   for_each_parameter(optimizer, [&](at::Tensor& parameter, std::size_t i) {
     if (i < gradients.size()) parameter.mutable_grad() = std::move(gradients[i]);
@@ -76,8 +77,8 @@ void check_waiting(const apex::OptimizerRecord& record, std::int64_t loss_id) {
                    "; end its accumulation without delay_unscale before another loss adds to them");
 }
 
-// Gradients that wait must be scaled as this loss will be. If the scale was changed meanwhile, by the
-// scope of another optimizer, they are divided by theirs.
+// Gradients that wait must have the scale of this loss. If the scope of another optimizer has
+// changed the scale meanwhile, they are divided by their own scale.
 void match_waiting(apex::OptimizerRecord& record, const apex::Loss& loss) {
   if (!record.scaled_for.has_value() || record.scaled_by == loss.scale.value().value) return;
   const c10::NoGradGuard no_grad;
@@ -171,8 +172,8 @@ void ScaledLoss::Impl::unscale() {
   if (looked) scale.update(any, rule);
 }
 
-// The gradients from before the scope: added at once to those that are scaled or not as they are,
-// else after unscaling.
+// Adds the gradients from before the scope: at once if both are scaled or both are not, else after
+// unscaling.
 void ScaledLoss::Impl::gather() {
   const bool scales = handle->scales();
   for (std::size_t i = 0; i < optimizers.size(); ++i) {

@@ -1,5 +1,5 @@
-// Ops that no list of torch's names: a boxed kernel each, from the first policy on that has a rule for
-// it, or one for modules.
+// Ops that none of torch's lists names. Each gets a boxed kernel with the first policy that has a
+// rule for it, or a rule for modules.
 #include <ATen/autocast_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/library.h>
@@ -27,16 +27,18 @@ c10::ScalarType boxed_target(CastRule rule, c10::DeviceType device,
   return widest.dtype();
 }
 
-// The running statistics of a batch norm, which it writes though its schema does not say so.
+// Whether the argument is a running statistic of a batch norm, which writes it though its schema
+// does not say so.
 bool is_written(const c10::Argument& argument) {
   return argument.name() == "running_mean" || argument.name() == "running_var";
 }
 
 using Arguments = c10::ArrayRef<c10::IValue>;
 
-// Casts the arguments of the op, the last values on the stack. Running statistics are not narrowed, and
-// what goes with them neither, because LibTorch takes them beside weights of the same dtype alone.
-// Returns, in place, those that were widened: the op will write to copies of them.
+// Casts the arguments of the op, the last values on the stack. Running statistics are not cast to
+// low precision, and neither are the weights beside them, because LibTorch takes both only in the
+// same dtype. Returns pairs of a statistic that was widened and its copy: the op will write to the
+// copy.
 std::vector<std::pair<at::Tensor, at::Tensor>> cast_all(const Casts& casts,
                                                         const c10::FunctionSchema& schema,
                                                         torch::jit::Stack& stack) {
@@ -98,14 +100,15 @@ class BoxedKernel : public c10::OperatorKernel {
   c10::DeviceType device_;
 };
 
-// An op's name as its library takes it, "relu" or "add.Tensor", and that library's, "aten".
+// The name of the op's library, "aten", and the op's name as that library takes it: "relu" or
+// "add.Tensor".
 std::pair<std::string, std::string> split(const std::string& name) {
   const auto colons = name.find("::");
   if (colons == std::string::npos) return {"aten", name};
   return {name.substr(0, colons), name.substr(colons + 2)};
 }
 
-// Kernels by the full names of their ops: for good.
+// Kernels by the full names of their ops. A kernel stays for the life of the process.
 class Registry {
  public:
   std::size_t number_of(const std::string& name) {

@@ -1,5 +1,5 @@
-// Rules that depend on what an op is called with, and where: those of modules, and those of the names that
-// users know.
+// Rules that depend on an op's arguments and on where it is called: those of modules, and those of
+// the names that users know.
 #pragma once
 
 #include <ATen/Operators.h>
@@ -22,20 +22,21 @@ struct Choice {
   std::string by() const { return is_module ? "module " + *name : *name; }  // CastCount's
 };
 
-// The numbers of rules in Table::modules: of what surrounds this thread's ops, and of a tensor if that is
-// the larger one. The last rule that was set holds.
+// Rules by their numbers in Table::modules; of several, the last that was set holds, which has the
+// largest number. The first function gives the rule of the scopes around this thread's ops. The
+// second raises `rule` to that of the tensor, if that one is larger.
 int rule_of_scopes(const op_policy::Table& table);
 void raise_to_rule_of(const at::Tensor& tensor, const Region::Device& here, int& rule);
 
-// Nothing for op_policy::kNoRule.
+// Returns nothing for op_policy::kNoRule.
 std::optional<Choice> choice_of_module(const op_policy::Table& table, int rule);
-// Nothing if nobody set a name that has this use.
+// Returns nothing if nobody set a name that has this use.
 std::optional<Choice> choice_of_use(const op_policy::Table& table, op_policy::Use use);
 
 // Whether the tensor is a parameter or a view of one, as OpPolicy says.
 bool is_parameter(const at::Tensor& tensor, const Region::Device& here);
 
-// What the log knows of the op by its own rule is put right.
+// Corrects the log, which has counted the call under the op's own rule.
 void note_choice(Log& log, const std::string& op, CastRule own, const Choice& choice);
 
 template <typename T>
@@ -52,7 +53,8 @@ void raise_to_rule_of_argument(const T& argument, const Region::Device& here, in
 template <typename AtOp, typename... Ops>
 inline constexpr bool is_one_of = (std::is_same_v<AtOp, Ops> || ...);
 
-// Whose call of the op it is, of the uses that a name was set for.
+// The choice by the name of the module or function whose call this is, if a name with this use was
+// set.
 template <typename AtOp, typename... Args>
 std::optional<Choice> choice_by_name(const Region::Device& here, const Args&... args) {
   using op_policy::Use;
@@ -88,7 +90,7 @@ std::optional<Choice> choice_by_name(const Region::Device& here, const Args&... 
   return std::nullopt;
 }
 
-// The rule of this call where it is not the op's own; a module's is before a name's.
+// The rule of this call, if it is not the op's own. A module's rule goes before a name's.
 template <typename AtOp, typename... Args>
 std::optional<Choice> choice_by_arguments(const Region::Device& here, const Args&... args) {
   const auto& table = *here.table;

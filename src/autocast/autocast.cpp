@@ -31,8 +31,8 @@ void check_device(c10::DeviceType device) {
                          c10::DeviceTypeName(device));
 }
 
-// Asked of the device guard, because ATen remembers its first answer for good, and a program may load its
-// CUDA library later. A region of an absent device would never meet a tensor.
+// Asks the device guard and not ATen, because ATen remembers its first answer for good, and a
+// program may load its CUDA library later. A region of an absent device would never meet a tensor.
 void check_presence(c10::DeviceType device) {
   if (device == c10::kCPU) return;
   const auto remedy =
@@ -65,7 +65,8 @@ c10::ScalarType checked_dtype(c10::DeviceType device, std::optional<c10::ScalarT
   return chosen;
 }
 
-// States whose guards were destroyed on another thread; only their own can end them.
+// States whose guards were destroyed on another thread. Only the thread that made them can end
+// them.
 struct Lost {
   std::mutex mutex;
   std::vector<std::unique_ptr<Autocast::State>> states;
@@ -90,8 +91,8 @@ std::shared_ptr<autocast::Region> made_region(c10::DeviceType device, const Poli
   return region;
 }
 
-// The region around, with this policy and format for the device. Outermost regions follow one another with the
-// same policy, so the last of the thread is kept.
+// The surrounding region, with this policy and format for the device. Outermost regions of one
+// thread often have the same policy, so the last one is kept.
 std::shared_ptr<autocast::Region> region_with(c10::DeviceType device, const Policy& policy,
                                               const std::optional<Emulation>& emulate) {
   if (autocast::current_region() != nullptr || autocast::log_here() != nullptr)

@@ -41,14 +41,15 @@ inline void cast_in_place(const Casts& casts, c10::IValue& argument) {
   }
 }
 
-// The rule for modules that holds for the arguments of a call, the last values on the stack, if any does.
+// The rule for modules that holds for the arguments of a call, the last values on the stack, or
+// nothing.
 std::optional<Choice> choice_of_arguments(const c10::FunctionSchema& schema,
                                           const Region::Device& here,
                                           const torch::jit::Stack& stack);
 
-// Calls an op by one of the rules that cast its arguments: by lower_precision, with an emulated format
-// where the region has one. Throws where the rule is `banned`. name: the op's in a CastLog; choice: what
-// the rule is of, where it is not the op's own.
+// Calls an op under one of the rules that cast its arguments; lower_precision uses the region's
+// emulated format if there is one. Throws if the rule is `banned`. name: the op's name in a
+// CastLog. choice: where the rule comes from, if it is not the op's own.
 void cast_and_call(const c10::OperatorHandle& op, torch::jit::Stack* stack, c10::DeviceType device,
                    CastRule rule, const std::string& name,
                    const std::optional<Choice>& choice = {});

@@ -45,8 +45,9 @@ struct Entry {
         cast_version(cast._version()),
         made_at(optim::weight_copies::clock()) {}
 
-  // A cast is as good as the last look at the whole weight. And some ops give back what they were
-  // given, or a view of it: whoever writes there writes into the cast.
+  // A cast is valid only if it was made after the last look at the whole weight. Its version
+  // matters, too: some ops return their argument or a view of it, and a write there goes into the
+  // cast.
   bool is_cast_of(const at::Tensor& weight) const {
     return state.holds(weight) && cast._version() == cast_version &&
            made_at >= optim::weight_copies::checks_begun();
@@ -63,7 +64,8 @@ struct Cache {
   std::unordered_map<Key, Entry, KeyHash> entries;
   std::size_t next_sweep = kFirstSweep;  // at so many entries
 
-  // Weights that were replaced within one long region are looked up by nobody.
+  // Drops the casts of weights that are gone. In one long region nobody looks up a weight that was
+  // replaced.
   void sweep() {
     std::erase_if(entries, [](const auto& item) { return !item.second.state.is_in_use(); });
     next_sweep = std::max(kFirstSweep, 2 * entries.size());
@@ -80,8 +82,8 @@ bool is_weight(const at::Tensor& tensor) {
          !tensor.is_view() && !tensor.is_neg();
 }
 
-// Whether `view` reads the numbers of base.t(): in the same memory, which set_data may have taken
-// from the base since, and with their signs.
+// Whether `view` reads the numbers of base.t(), in the same memory and with the same signs.
+// set_data may have given the base other memory since.
 bool is_transposed(const at::Tensor& view, const at::Tensor& base) {
   return base.dim() == 2 && view.size(0) == base.size(1) && view.size(1) == base.size(0) &&
          view.stride(0) == base.stride(1) && view.stride(1) == base.stride(0) &&
@@ -89,7 +91,7 @@ bool is_transposed(const at::Tensor& view, const at::Tensor& base) {
          view.const_data_ptr() == base.const_data_ptr();
 }
 
-// What makes the cast of a weight, without a graph; sets its second argument to whether the cast was
+// Makes the cast of a weight, without a graph, and sets its second argument to whether the cast was
 // there already.
 using Make = c10::function_ref<at::Tensor(const at::Tensor&, bool*)>;
 
@@ -108,8 +110,8 @@ at::Tensor kept_of_weight(const Key& key, const at::Tensor& weight, Make make, b
 
 bool keeps_casts() { return cache().depth > 0 && at::autocast::is_autocast_cache_enabled(); }
 
-// The weight that a plain tensor is, or is the transposed view of; undefined if it is neither. The
-// view need not be of the weight's graph: it lends its own edge to the cast.
+// The weight that a plain tensor is, or whose transposed view it is; undefined if it is neither.
+// The view need not belong to the weight's graph, because the cast uses the view's own edge.
 struct Found {
   at::Tensor weight;
   bool transposed = false;

@@ -12,7 +12,7 @@
 
 namespace amp::autocast {
 
-// Whether Emulation has nothing to round in this tensor.
+// Whether this tensor stays as it is under Emulation.
 bool stays_as_it_is(Format format, const at::Tensor& tensor);
 
 // `tensor` in fp32, rounded to the format as Emulation says; its gradient passes as it is.

@@ -29,7 +29,7 @@ bool writes(const c10::Argument& argument) {
       "running_");  // batch_norm's, whose schema keeps silent about it
 }
 
-// As kernels resize what they write, of variables that need gradients, too.
+// Resizes as kernels do: below autograd, so that it also works for tensors that need gradients.
 void resize_below(const at::Tensor& tensor, at::IntArrayRef sizes) {
   const at::AutoDispatchBelowADInplaceOrView below;
   tensor.resize_(sizes);
@@ -46,7 +46,7 @@ class Arguments {
 
   const Widest& widest() const { return widest_; }
 
-  // fp32_inside is promote for an op that only moves values.
+  // For an op that only moves values fp32_inside becomes promote.
   CastRule sharpened(CastRule rule) const {
     for (std::size_t i = 0; i < schema_.arguments().size(); ++i) {
       const auto& argument = stack_[begin_ + i];
@@ -57,7 +57,7 @@ class Arguments {
     return rule;
   }
 
-  // The dtype of what an in-place op writes, if it is eligible.
+  // The dtype of the tensor that an in-place op writes, if that tensor is eligible.
   c10::ScalarType written_dtype() const {
     for (std::size_t i = 0; i < schema_.arguments().size(); ++i) {
       const auto& argument = stack_[begin_ + i];
@@ -84,7 +84,8 @@ class Arguments {
     }
   }
 
-  // After the call: what was written gets its values, and is returned in the place of its wide copy.
+  // Call it after the op: the tensors that it wrote get the values of their wide copies, and are
+  // returned in their places.
   void copy_back() {
     for (const auto& [tensor, wide] : written_) {
       if (tensor.sizes() != wide.sizes()) resize_below(tensor, wide.sizes());
@@ -114,7 +115,7 @@ at::Tensor narrowed(const at::Tensor& tensor, c10::ScalarType dtype) {
   return is_fp32 && dtype != c10::kFloat ? tensor.to(dtype) : tensor;
 }
 
-// Results that came in fp32, as the op's caller gets them.
+// Rounds results that came in fp32 to the dtype that the op's caller gets.
 void narrow_results(const c10::FunctionSchema& schema, torch::jit::Stack& stack,
                     c10::ScalarType dtype) {
   for (auto i = stack.size() - schema.returns().size(); i < stack.size(); ++i) {
@@ -139,7 +140,7 @@ void compute_inside(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
   const auto& here = region->of(device);
   const auto own = here.table->rules[number];
   const auto& schema = op.schema();
-  // What an in-place op writes keeps its dtype, whatever a module's rule.
+  // The tensor that an in-place op writes keeps its dtype, whatever a module's rule is.
   const auto choice =
       schema.is_mutable() ? std::nullopt : choice_of_arguments(schema, here, *stack);
   const auto given = choice.has_value() ? choice->rule : own;

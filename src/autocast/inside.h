@@ -14,13 +14,13 @@ namespace amp::autocast {
 
 // What `promote` and `fp32_inside` do where LibTorch's kernel would refuse the dtypes or round in between.
 //
-// promote: every eligible tensor is cast to the widest of their dtypes; the ops that this one is made of
-// follow their own rules. An in-place op's others are cast to the dtype of what it writes.
-// fp32_inside: all are cast to fp32, the ops inside compute in that, and results that come in fp32 are
-// rounded once to the widest dtype that the op was given. What an in-place op writes is widened, computed
-// with and copied back, rounded once: it stays the same tensor with the same dtype, in autograd, too.
-// lower_precision, for ops that round in between: operands are rounded to the region's dtype, then as
-// fp32_inside.
+// promote: every eligible tensor is cast to the widest of their dtypes; the ops that this one is
+// made of follow their own rules. In an in-place op the others are cast to the dtype of the tensor
+// that it writes. fp32_inside: all are cast to fp32, the ops inside compute in that, and results
+// that come in fp32 are rounded once to the widest dtype that the op was given. What an in-place op
+// writes is widened, computed with and copied back, rounded once: it stays the same tensor with the
+// same dtype, in autograd, too. lower_precision, for ops that round in between: operands are
+// rounded to the region's dtype, then as fp32_inside.
 //
 // An op with an argument `accumulate` moves values, by promote, unless it is true.
 //
@@ -34,7 +34,8 @@ inline c10::DeviceType device_of(c10::DispatchKeySet keys) {
                                                                        : c10::DeviceType::CUDA;
 }
 
-// Whether a kernel that rounds a number to its operands' dtype loses nothing by it.
+// Whether the argument is a number that fits into low precision exactly, so that a kernel may round
+// it to its operands' dtype.
 template <typename T>
 bool is_exact_factor(const T& argument) {
   if constexpr (std::is_same_v<T, at::Scalar>) {
@@ -46,7 +47,7 @@ bool is_exact_factor(const T& argument) {
   return true;
 }
 
-// Ops that round in between only where they are given a number, which most calls are not, or 1.
+// Ops that round in between only because of a scalar argument. In most calls it is absent or 1.
 constexpr bool rounds_numbers(std::size_t number) {
   using namespace op_policy;
   return number == op_add_Tensor || number == op_add__Tensor || number == op_sub_Tensor ||
@@ -54,8 +55,8 @@ constexpr bool rounds_numbers(std::size_t number) {
          number == op_add__Scalar || number == op_sub__Scalar || number == op_mul__Scalar;
 }
 
-// Whether a rule has anything to do for these arguments: promote where their dtypes differ, fp32_inside
-// where one is low.
+// Whether a rule has anything to do for these arguments: promote if their dtypes differ,
+// fp32_inside if one is in low precision.
 template <op_policy::Op number, typename... Args>
 bool has_work(CastRule rule, c10::DeviceType device, const Args&... args) {
   if constexpr (rounds_numbers(number)) {

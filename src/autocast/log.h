@@ -18,10 +18,10 @@ namespace amp::autocast {
 
 class Log {
  public:
-  // Counts a call. The reference stays good as long as the log; its fields belong to the thread that
+  // Counts a call. The reference is valid while the log lives; its fields belong to the thread that
   // runs the region. by: CastCount's.
   CastCount& call(const std::string& op, CastRule rule, const std::string& by = {});
-  // Takes back the call of an op that was counted as one without a rule, if the model called it.
+  // Takes back a call that was counted as one without a rule, if the model called the op.
   void take_back(const std::string& op);
   std::vector<CastCount> counts() const;
 
@@ -30,10 +30,10 @@ class Log {
   std::map<std::tuple<std::string, CastRule, std::string>, CastCount> counts_;
 };
 
-// Of this thread's CastLog; null without one.
+// The log of this thread's CastLog; null without one.
 const std::shared_ptr<Log>& log_here();
 
-// cached_cast, or cached_rounding where there is a format, counted.
+// Calls cached_cast, or cached_rounding if there is a format, and counts it.
 at::Tensor counted_cast(c10::ScalarType dtype, std::optional<Format> format,
                         const at::Tensor& tensor, CastCount& count);
 

@@ -33,7 +33,7 @@ bool ends_so(std::string_view name) {
          name.find("_backward_") != std::string_view::npos;
 }
 
-// Casts and copies are what they say; result_type and the like are about dtypes.
+// Whether the op computes nothing: a cast or a copy, or one about dtypes, such as result_type.
 bool is_no_computation(std::string_view name) {
   static constexpr std::array<std::string_view, 14> kNames = {
       "clone",  "copy",  "contiguous", "detach", "alias", "to",   "type_as",
@@ -41,7 +41,8 @@ bool is_no_computation(std::string_view name) {
   return begins_so(name) || ends_so(name) || is_any(name, kNames);
 }
 
-// LibTorch's own, but for aten; those of a user's TORCH_LIBRARY are in others.
+// Whether the namespace is one of LibTorch's own, other than aten. The ops of a user's
+// TORCH_LIBRARY are in none of these.
 bool is_of_libtorch(std::string_view space) {
   static constexpr std::array<std::string_view, 16> kSpaces = {"prim",
                                                                "prims",

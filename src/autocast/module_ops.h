@@ -6,9 +6,9 @@
 
 namespace amp::autocast {
 
-// By their full names: those that compute a tensor from tensors and write to none. Not among them are
-// views, casts, copies, factories, ops of the backward pass and those that LibTorch calls inside of
-// others.
+// Returns, by their full names, the ops that compute a tensor from tensors and write to none.
+// Views, casts, copies, factories, ops of the backward pass and ops that LibTorch calls inside of
+// others are not among them.
 std::vector<std::string> ops_for_modules();
 
 }  // namespace amp::autocast

@@ -17,8 +17,8 @@ namespace amp::autocast {
 
 class Log;
 
-// The policy of each device, and the rules of the ops that were added by name, by their number. It
-// travels to the threads of a backward pass, as LibTorch's own autocast state does: a thread_local
+// The policy of each device, and the rules of the ops that were added by name, by their numbers. It
+// travels to the threads of a backward pass, as LibTorch's own autocast state does; a thread_local
 // of ours would not.
 struct Region : c10::DebugInfoBase {
   struct Device {
@@ -48,8 +48,8 @@ inline std::optional<Emulation> emulation_here(c10::DeviceType device) {
 }
 
 // Puts a boxed kernel on the autocast keys for each op that is not among the listed ones, once in
-// the process, and returns the rules by the ops' numbers. With rules of modules these are all that cast
-// arguments could be given to.
+// the process, and returns the rules by the ops' numbers. If the policy has rules of modules, every
+// op whose arguments could be cast gets such a kernel.
 std::vector<CastRule> rules_of_added(const op_policy::Table& table);
 
 }  // namespace amp::autocast

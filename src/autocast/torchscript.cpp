@@ -13,10 +13,10 @@
 namespace amp::autocast {
 namespace {
 
-// The pass rewrites a scripted graph under autocast by a list of its own, ignores the dispatcher,
-// and is specialised by on and off but not by dtype: on LibTorch 2.11 a module that ran in bf16 and
-// then runs in fp16 computes through bf16. Without it scripted modules are cast by the dispatcher,
-// op by op, as C++ modules are.
+// TorchScript's pass rewrites a scripted graph under autocast by a list of its own. It ignores the
+// dispatcher, and its graphs depend on whether autocast is on, but not on the dtype: on LibTorch
+// 2.11 a module that ran in bf16 and then runs in fp16 computes through bf16. Without the pass,
+// scripted modules are cast by the dispatcher, op by op, as C++ modules are.
 const bool pass_was_on = torch::jit::setAutocastMode(false);
 
 struct Here {

@@ -22,7 +22,7 @@ using torch::autograd::Edge;
 using torch::autograd::Node;
 using torch::autograd::variable_list;
 
-// From a weight, or a view of it, to its cast. Backwards the identity.
+// The node between a weight, or a view of it, and its cast. Its backward pass is the identity.
 class WeightCast final : public Node {
  public:
   explicit WeightCast(Edge to) : Node(torch::autograd::edge_list{std::move(to)}) {}
@@ -37,13 +37,13 @@ class WeightCast final : public Node {
   bool pass_by_view() {
     const auto view = next_edges_[0].function;
     if (is_accumulator(view.get())) return true;
-    // One owner is the edge, one is `view`.
+    // Two owners are expected: the edge, and `view` here.
     if (view == nullptr || view.use_count() != 2 || !is_transposing(*view) || is_watched(*view))
       return false;
     const auto to = view->next_edge(0);
     if (!is_accumulator(to.function.get())) return false;
-    // Not by set_next_edge, which wants the nodes in the order of their making: the leaf is nearer than
-    // the view was, and the order holds.
+    // set_next_edge cannot do this, because it expects the nodes in the order in which they were
+    // made. The order still holds: the leaf comes before the view.
     next_edges_[0] = to;
     passes_by_view_ = true;
     return true;
@@ -65,7 +65,7 @@ class WeightCast final : public Node {
   bool passes_by_view_ = false;
 };
 
-// The same memory and version counter, as a tensor of its own that no graph knows.
+// A tensor of its own that no graph knows, with the same memory and version counter.
 at::Tensor alias_of(const at::Tensor& data, bool transposed) {
   auto* impl = data.unsafeGetTensorImpl();
   at::Tensor alias(impl->shallow_copy_and_detach(impl->version_counter(),

@@ -52,7 +52,7 @@ NamedTensors in_full_precision(const NamedTensors& weights) {
   return result;
 }
 
-// Of the CPU, and of the device that the training is on.
+// The random generators of the CPU and of the device that the training is on.
 std::vector<c10::Device> generator_devices(const NamedTensors& weights) {
   std::vector<c10::Device> devices = {c10::kCPU};
   if (!weights.empty() && !weights[0].second.device().is_cpu())

@@ -1,5 +1,5 @@
-// fp16 and bf16 products and convolutions computed as a tensor core does: narrow operands, fp32
-// sums, one rounding back.
+// fp16 and bf16 products and convolutions, computed as a tensor core does: low-precision operands,
+// fp32 sums, one rounding back.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,7 +10,8 @@
 
 namespace amp::cpu_math {
 
-// In fp32, exactly; and in the dtype of `like`, rounded to nearest even. Strides are kept.
+// The first returns the exact values in fp32, the second rounds to nearest even in the dtype of
+// `like`. Strides are kept.
 at::Tensor widened(const at::Tensor& narrow);
 at::Tensor rounded(const at::Tensor& wide, const at::Tensor& like);
 

@@ -12,7 +12,7 @@
 
 namespace amp::doctor {
 
-// Ends an examination, with what is known by then.
+// Is thrown to end an examination with what is known by then.
 struct Cancelled {};
 
 struct CaseFile {
@@ -26,7 +26,7 @@ struct CaseFile {
   MakeInspector make_inspector;
   std::optional<ReferenceRun> reference = {};
   std::int64_t at = -1;  // the step whose gradients are looked at; -1: the last
-  // How far gradients are from fp32's at a step, where it is that which is to be cured.
+  // How far gradients are from fp32's at a step, if that is the fault to cure.
   struct GradientFault {
     std::int64_t step = 0;
     double error = 0;
@@ -38,10 +38,11 @@ struct CaseFile {
 
   bool may_replay() const { return result.replays < options.replays; }
 
-  // Plays it, counts it, and notes in one row what came of it. cures: what was wrong is not, then.
+  // Plays the variation, counts it, and notes in one row what came out. cures: whether the fault is
+  // gone then.
   Outcome try_out(const std::string& what, std::int64_t step, const Variation& variation,
                   const std::function<bool(const Outcome&)>& cures = is_finite);
-  // The same without a row. Throws Cancelled.
+  // The same without a row. Both throw Cancelled.
   Outcome play(std::int64_t step, const Variation& variation);
 
   static bool is_finite(const Outcome& outcome) { return outcome.is_finite(); }
@@ -57,27 +58,31 @@ struct CaseFile {
 std::string words_of(const Outcome& outcome);
 // The mean of the last quarter; NaN of none.
 double late_mean(const std::vector<double>& losses);
-// How far the late mean may lie above fp32's without meaning anything: what fp32 differs from itself, if it
-// was run again, and else 5 % of it, 2 % of the first loss and two standard errors.
+// How far the late mean may lie above fp32's by chance. If fp32 was run again, it is the largest of
+// three times the distance of its runs, half a percent of the first loss and two standard errors.
+// Else it is the largest of 5 % of the mean, 2 % of the first loss and two standard errors.
 double tolerance_of(const std::vector<double>& losses, const std::vector<double>& reference,
                     const std::vector<double>& again);
 
-// Each finds the diagnosis and puts the remedies that may help into the case's.
+// Each function finds the diagnosis and puts the remedies that may help into the file's result.
 void explain_fault(CaseFile& file, const Focus& focus);  // false alarm: verdict clean
 bool explain_hidden_overflow(CaseFile& file);
 void explain_silence(CaseFile& file);
-// Whether low precision takes gradients from fp32's, `fp32`, at the step that is looked at.
+// Whether low precision moves the gradients away from those of fp32, `fp32`, at the step that is
+// looked at.
 bool explain_precision(CaseFile& file, const Outcome& fp32);
-// The one sample of the step's micro-batch that brings the fault about, if there is one; bad_data where it is
-// unlike all others.
+// Finds the one sample of the step's micro-batch that causes the fault, if there is one. The
+// verdict becomes bad_data if the sample is unlike all others.
 void find_sample(CaseFile& file, std::int64_t step);
-// bad_data: a sample of the step's micro-batch is unlike all others (Experiment::outlier). `more` ends the sentence.
+// Concludes bad_data: a sample of the step's micro-batch is unlike all others
+// (Experiment::outlier). `more` ends the sentence.
 void blame_sample(CaseFile& file, std::int64_t step, std::int64_t sample,
                   const std::string& more = "");
-// Puts into the remedies the fewest ops, and the module, that take the fault away when they are in fp32.
+// Finds the fewest ops, and the module, that take the fault away when they are in fp32, and puts
+// them into the remedies.
 void find_ops(CaseFile& file, std::int64_t step);
-// Trains with each remedy, and sorts them: what cures and costs least comes first. `step`: the state to
-// begin at.
+// Trains with each remedy and sorts them: those that cure and cost least come first. step: the
+// state to begin at.
 void try_remedies(CaseFile& file, std::int64_t step);
 
 // Remedies.
@@ -90,8 +95,8 @@ Remedy with_dynamic_scale(const Recipe& recipe);
 Remedy with_initial_scale(const Recipe& recipe, double scale);
 Remedy with_scale(const Recipe& recipe, double scale);
 Remedy with_learning_rate(double factor);
-// The largest tenth, hundredth and so on of the learning rate with which the loss does not grow from the step on; 0.1 if
-// there is none.
+// The factor for the learning rate: the largest of 0.1, 0.01 and so on with which the loss does not
+// grow from the step on; 0.1 if there is none.
 double calm_rate(CaseFile& file, std::int64_t step);
 Remedy with_clipping(const Recipe& recipe, double norm);
 

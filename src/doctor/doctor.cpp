@@ -41,7 +41,7 @@ struct Doctor::Impl {
   std::function<std::string(const std::string& module, const std::string& op)> source_of = {};
   std::int64_t step = 0;
   std::int64_t pinned = -1;  // where the present row of bad steps begins
-  // Places of overflows that no loss shows, and their first steps, which are kept.
+  // The places of overflows that no loss shows, with their first steps, whose states are kept.
   std::map<std::string, std::int64_t> hidden = {};
   std::optional<Examination> examination;
 
@@ -72,7 +72,7 @@ struct Doctor::Impl {
     inspector.begin_step(number, train_step.scaler().get_scale());
   }
 
-  // Keeps the state in which something first went wrong, of the row that goes on.
+  // Keeps the state in which the present row of bad steps began.
   void pin() {
     const auto& steps = inspector.evidence().steps;
     if (steps.empty()) return;
@@ -96,7 +96,7 @@ struct Doctor::Impl {
     const auto is_hidden = [&](const auto& place) { return place.second == at; };
     if (std::ranges::none_of(hidden, is_hidden)) experiment.unpin(at);
   }
-  // What is to be explained whether or not it lasts.
+  // Whether the step must be explained whether or not the fault lasts.
   bool keeps(const std::vector<StepEvidence>& steps) const {
     const auto foci = doctor::foci_of(inspector.evidence());
     return std::ranges::any_of(
@@ -132,7 +132,7 @@ struct Doctor::Impl {
     return examination.emplace(std::move(file.result));
   }
 
-  // Of a step that was not recorded and left weights that are not finite, a replay tells what happened.
+  // If an unrecorded step left weights that are not finite, a replay of it tells what happened.
   void look_before(doctor::CaseFile& file, Evidence& evidence) const {
     auto& steps = evidence.steps;
     for (std::size_t i = 1; i < steps.size(); ++i) {
@@ -168,7 +168,7 @@ struct Doctor::Impl {
     doctor::explain_silence(file);
   }
 
-  // The sentence ends with what to do, if something is known to help.
+  // Ends the sentence with a remedy, if one is known to help.
   void finish(doctor::CaseFile& file, const Evidence& evidence, bool is_whole) const {
     auto& result = file.result;
     auto& diagnosis = result.diagnosis;

@@ -13,7 +13,7 @@ namespace {
 
 using Origin = FirstNonFinite::Origin;
 
-// More steps than these, once a dynamic scale has found its place, are more than its work.
+// Once a dynamic scale has found its place, a larger share of bad steps than this is a fault.
 constexpr double kRare = 0.1;
 
 bool is_data(const StepEvidence& step) {
@@ -33,7 +33,7 @@ bool is_forward(const StepEvidence& step) {
          !fault->is_loss_scaling && !is_undefined(step);
 }
 
-// The first steps of two different ops.
+// Adds the first steps of at most two different ops.
 template <typename Is>
 void add(std::vector<Focus>& foci, const Evidence& evidence, Focus::Kind kind, Is is) {
   std::set<std::pair<std::string, std::string>> seen;
@@ -85,9 +85,9 @@ std::vector<Focus> foci_of(const Evidence& evidence) {
   if (steps.back().thrown.has_value()) foci.push_back({Focus::Kind::threw, steps.size() - 1});
   const auto begin = begin_of_last_streak(evidence);
   const auto length = steps.size() - begin;
-  // A last step that a dynamic scale skips is no streak.
+  // One or two last steps that a dynamic scale skips are no streak.
   if (foci.empty() && length >= (evidence.dynamic_scaling ? 3U : 1U)) {
-    // Why a weight was not finite is told by the step before.
+    // The step before tells why a weight was not finite.
     auto place = begin;
     while (place + 1 < steps.size() && !steps[place].non_finite.has_value()) ++place;
     foci.push_back(

@@ -25,9 +25,10 @@ struct Focus {
 };
 
 bool went_wrong(const StepEvidence& step);
-// What may be to explain, the gravest first; of each kind the first two different ops.
+// What there may be to explain, the gravest first; of each kind the first two different ops.
 std::vector<Focus> foci_of(const Evidence& evidence);
-// The first of the steps that go wrong up to the end; the number of steps if the last went well.
+// The first of the last steps in a row that went wrong; the number of steps if the last one went
+// well.
 std::size_t begin_of_last_streak(const Evidence& evidence);
 
 }  // namespace amp::doctor

@@ -16,20 +16,20 @@ struct GradientError {
 };
 GradientError gradient_error(const NamedTensors& own, const NamedTensors& fp32);
 
-// One of the candidates, a buffer that moves in fp32, by a thousandth of its size at least, and by less than a fifth of that here.
-// Empty: there is none.
+// A buffer among the candidates that moves in fp32 by at least a thousandth of its size, and in
+// `own` by less than a fifth of that. Empty: there is none.
 struct Moved {
   const NamedTensors &before, &after;
 };
 std::string stale_buffer(const Moved& own, const Moved& fp32,
                          const std::vector<std::string>& candidates);
 
-// Steps in low precision beside fp32's from the same weights.
+// Steps in low precision compared with fp32's from the same weights.
 struct Stuck {
   double lost =
       0;  // the share of the loss's fall that fp32's steps bring, to first order, and these do not
-  // The parameter that moves least beside fp32, by less than a tenth, of those that bring a tenth of the fall
-  // that the best one brings.
+  // The parameter that moves least compared with fp32, and less than a tenth as far. Only
+  // parameters count that bring at least a tenth of the fall that the best one brings.
   std::string parameter;
   bool is_fault() const { return lost >= 0.5 || !parameter.empty(); }
 };

@@ -13,7 +13,7 @@ class HiddenOverflow : public SilentTraining {
  public:
   using SilentTraining::SilentTraining;
 
-  // The first step of each of the first ops that overflowed, as far as its state is kept.
+  // Tries the first step of each of the first ops that overflowed, if its state is kept.
   bool explain() {
     std::set<std::pair<std::string, std::string>> seen;
     for (const auto& step : file_.evidence.steps) {
@@ -27,7 +27,7 @@ class HiddenOverflow : public SilentTraining {
   }
 
  private:
-  // Gradients tell: without the Inf they would be others.
+  // The gradients decide: without the Inf they would be different.
   bool is_harmful(std::int64_t step) {
     const auto own = finite_replay(step);
     const auto fp32 = file_.play(step, {.wide = c10::kFloat, .keep_gradients = true});
@@ -40,7 +40,7 @@ class HiddenOverflow : public SilentTraining {
     return error_.relative > suspicious();
   }
 
-  // At the step's loss scale, or the next lower one that does not overflow.
+  // Plays at the step's loss scale, or at the next lower one that does not overflow.
   Outcome finite_replay(std::int64_t step) {
     auto outcome = file_.play(step, {.keep_gradients = true});
     for (double by = 0x1p-4; file_.is_scaled() && !outcome.finite_gradients && by > 0x1p-24;

@@ -41,7 +41,8 @@ double tolerance_of(const std::vector<double>& losses, const std::vector<double>
   const double noise = 2 * standard_error(differences);
   const double first = reference.empty() ? 0 : std::abs(reference.front());
   if (!again.empty()) {
-    // One more run tells the spread only roughly: three times it, and half a percent of the first loss.
+    // One more run tells the spread only roughly, so it counts three times, and at least half a
+    // percent of the first loss.
     const double apart = std::abs(late_mean(again) - late_mean(reference));
     return std::max({3 * apart, noise, 0.005 * first});
   }

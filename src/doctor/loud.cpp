@@ -70,11 +70,11 @@ class LoudFault {
     }
   }
 
-  // Where remedies are tried from.
+  // The step from which remedies are tried.
   std::int64_t trial_step() const { return trial_step_ < 0 ? step_ : trial_step_; }
 
  private:
-  // As if it were the only one.
+  // The diagnosis of one step, as if it were the only one that went wrong.
   static Diagnosis by_evidence(const Evidence& evidence, std::size_t place) {
     Evidence one = evidence;
     one.steps.resize(place + 1);
@@ -86,7 +86,7 @@ class LoudFault {
     return diagnose(one);
   }
 
-  // Of a step whose ops were not recorded when it was trained.
+  // Takes the diagnosis from a replay, if the step's ops were not recorded when it was trained.
   void take_recording(const Evidence& own) {
     if (evidence_.recorded || own.steps.empty() || !went_wrong(own.steps.front())) return;
     auto found = by_evidence(own, 0);
@@ -99,7 +99,7 @@ class LoudFault {
     return fault_.has_value() && fault_->origin == Origin::parameter;
   }
 
-  // The fp32 training beside this one goes to where no format follows.
+  // Whether the fp32 training of the same batches diverges, too.
   bool reference_diverges() const {
     const auto& reference = file_.reference;
     if (!reference.has_value() || reference->losses.empty()) return false;
@@ -110,8 +110,8 @@ class LoudFault {
   inspect::Growth growth() const { return inspect::growth_until(file_.evidence, focus_.place); }
   std::int64_t first_step() const { return file_.experiment.steps().front(); }
 
-  // The cause is there without low precision: what fp32 makes of it tells which op, and fp64 whether it
-  // is a matter of fp32's range.
+  // The fault is there without low precision. The replay in fp32 tells which op it is, and fp64
+  // whether fp32's range is the cause.
   void explain_in_fp32(const Evidence& fp32) {
     auto& diagnosis = file_.result.diagnosis;
     if (!fp32.steps.empty() && went_wrong(fp32.steps.front())) {
@@ -152,7 +152,8 @@ class LoudFault {
         .is_finite();
   }
 
-  // A smaller rate from the first state on. False where fp32 does not grow: then growth is no cause.
+  // Tries a smaller learning rate from the first state on. Returns false if fp32 does not grow:
+  // then growth is not the cause.
   bool explain_growth() {
     auto& diagnosis = file_.result.diagnosis;
     if (began_with_a_sample()) return true;
@@ -196,7 +197,8 @@ class LoudFault {
     return true;
   }
 
-  // fp32 does not grow on the same batches: what low precision does to the gradients from the first step on.
+  // fp32 does not grow on the same batches, so this looks at what low precision does to the
+  // gradients from the first step on.
   bool explain_low_growth() {
     if (file_.computes_in_fp32()) return false;
     const auto fp32 = file_.play(first_step(), {.wide = c10::kFloat, .keep_gradients = true});
@@ -212,7 +214,8 @@ class LoudFault {
     return true;
   }
 
-  // Of the last micro-batches before: did the loss jump at one that holds a sample unlike all others?
+  // Whether the loss jumped at one of the last micro-batches, and that one holds a sample unlike
+  // all others.
   bool began_with_a_sample() {
     for (auto place = focus_.place + 1; place-- > 0 && place + 3 > focus_.place;) {
       const auto& before = file_.evidence.steps[place];
@@ -241,7 +244,7 @@ class LoudFault {
            std::ranges::any_of(outcome.losses, jumps);
   }
 
-  // fp32 is fine: the scale, the range or the rounding.
+  // fp32 is fine, so the scale, the range or the rounding is the cause.
   void explain_in_low_precision() {
     auto& diagnosis = file_.result.diagnosis;
     if (file_.is_scaled() && evidence_.loss_scale != 1) {
@@ -278,7 +281,7 @@ class LoudFault {
     return "step " + std::to_string(step_) + ": " + (d.module.empty() ? "" : d.module + " ") +
            (d.op.empty() ? "an op" : d.op);
   }
-  // What the recording alone would advise.
+  // Drops the remedy that the recording alone would advise.
   void drop_advice() {
     auto& d = file_.result.diagnosis;
     const auto advice = "; " + d.remedy;
@@ -289,7 +292,7 @@ class LoudFault {
 
   void explain_scale() {
     auto& diagnosis = file_.result.diagnosis;
-    // A dynamic scale finds its place by such steps.
+    // A dynamic scale needs such steps to find its place.
     if (file_.evidence.dynamic_scaling &&
         static_cast<std::int64_t>(focus_.length) < file_.options.patience &&
         focus_.kind != Focus::Kind::recurring) {
@@ -316,8 +319,8 @@ class LoudFault {
     file_.result.remedies.push_back(in_bf16(file_.recipe));
   }
 
-  // Finite inputs of the model became what the op has no value for: by a constant that the format has not, or
-  // by rounding.
+  // The model's finite inputs became something that the op has no value for. The cause is a
+  // constant that is zero in the format, or rounding.
   void explain_ruined_inputs() {
     auto& diagnosis = file_.result.diagnosis;
     const auto format = name_of_format(file_.recipe.compute_dtype);
@@ -340,7 +343,7 @@ class LoudFault {
                                                " in the place of " + inspect::shown(constant)});
   }
 
-  // No step of this training made them so.
+  // The weights were not finite before the first step, so no step of this training made them so.
   void explain_initial_weights() {
     auto& diagnosis = file_.result.diagnosis;
     if (file_.recipe.model_dtype != c10::kFloat) {
@@ -356,7 +359,8 @@ class LoudFault {
         {.advice = "initialise " + fault_->parameter + ", or begin with weights that are finite"}};
   }
 
-  // Neither the batch nor a parameter: a buffer, or another tensor of the model's own.
+  // The Inf or NaN is in neither the batch nor a parameter, so it is in a buffer or another tensor
+  // of the model's own.
   void explain_what_the_model_holds() {
     auto& diagnosis = file_.result.diagnosis;
     const auto buffer = file_.experiment.non_finite_buffer(step_);
@@ -370,7 +374,7 @@ class LoudFault {
     file_.result.remedies = {{.advice = "look at what fills " + what}};
   }
 
-  // Finite in fp32, and not in the model's dtype.
+  // The weights are finite in fp32, and not in the model's dtype.
   void explain_low_weights() {
     auto& diagnosis = file_.result.diagnosis;
     diagnosis.verdict = Verdict::forward_overflow;

@@ -19,7 +19,7 @@ bool add(Ops& ops, const std::string& op) {
 class OpSearch {
  public:
   OpSearch(CaseFile& file, std::int64_t step) : file_(file), step_(step) {
-    // A dynamic scale would find its place once the op is mended.
+    // Once the op is mended, a dynamic scale would find its place, so scale 1 is used.
     if (file.recipe.loss_scaling == LossScaling::dynamic) {
       loss_scale_ = 1;
       return;
@@ -43,7 +43,7 @@ class OpSearch {
   }
 
  private:
-  // Each time with the op that is the first to go wrong then.
+  // Adds one op at a time: the first that still goes wrong.
   bool follow(Ops& ops) {
     for (int i = 0; i < 8 && file_.may_replay(); ++i) {
       const auto remedy = with_ops_in_fp32(file_.recipe, ops);
@@ -62,7 +62,7 @@ class OpSearch {
     return false;
   }
 
-  // All that computes in low precision but products: what came before the op may have ruined its input.
+  // Puts all ops but products into fp32, because an op before may have ruined the input.
   bool widen_all(Ops& ops) {
     static const std::set<std::string> products = {"linear", "addmm",   "mm",          "bmm",
                                                    "matmul", "baddbmm", "convolution", "conv2d"};
@@ -80,7 +80,7 @@ class OpSearch {
            cures(remedy, "all ops but products in fp32");
   }
 
-  // Halves first, then one by one.
+  // Leaves out halves first, then single ops.
   void drop_needless(Ops& ops) {
     for (auto size = std::max<std::size_t>(1, ops.size() / 2); size > 0; size /= 2) {
       for (std::size_t i = 0; ops.size() > size && i < ops.size() && file_.may_replay();) {

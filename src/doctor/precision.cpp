@@ -14,7 +14,7 @@ class Precision : public SilentTraining {
  public:
   Precision(CaseFile& file, const Outcome& fp32) : SilentTraining(file), fp32_(fp32) {}
 
-  // Gradients end to end, from the model's inputs, beside fp32's.
+  // Compares gradients with fp32's end to end, from the model's inputs on.
   bool explain() {
     const auto low = file_.play(last(), {.keep_gradients = true});
     if (!low.is_finite()) return false;
@@ -24,7 +24,7 @@ class Precision : public SilentTraining {
          percent(error_.relative) + " apart, most in " + error_.worst_parameter, false});
     if (explain_flushed_gradients()) return true;
     if (explain_stale_values()) return true;
-    // Gradients that are as fp32's make no training worse.
+    // Gradients that equal fp32's make no training worse.
     if (error_.relative < suspicious() / 4) return false;
     const bool worse = is_worse_than_fp32(file_);
     if (!worse && (error_.relative < suspicious() || early_error() < suspicious() / 2))
@@ -34,7 +34,8 @@ class Precision : public SilentTraining {
   }
 
  private:
-  // Near a minimum updates are small in a healthy training, too.
+  // Near a minimum updates are small in a healthy training, too, so the first steps are asked as
+  // well.
   bool stood_still_early() {
     if (first() == last()) return true;
     const auto [own, fp32] = beside_fp32(first(), kSteps);
@@ -43,8 +44,8 @@ class Precision : public SilentTraining {
            is_worse_than_fp32(file_);
   }
 
-  // Rounding that is a fault is one from the start; near a minimum gradients are small sums of large terms, and
-  // rounding takes a large share of them in a healthy training.
+  // If rounding is a fault, it is one from the start. Near a minimum gradients are small sums of
+  // large terms, and rounding takes a large share of them in a healthy training, too.
   double early_error() {
     early_ = error_.relative;
     if (first() == last()) return early_;
@@ -97,7 +98,7 @@ class Precision : public SilentTraining {
     diagnosis().module = worst->flushed_module;
   }
 
-  // Weights and averages in low precision that stand still where fp32's move.
+  // Finds weights and averages in low precision that stand still where fp32's move.
   bool explain_stale_values() {
     const auto [own, fp32] = beside_fp32(last(), kSteps);
     if (!own.is_finite() || !fp32.is_finite()) return false;

@@ -12,7 +12,8 @@ class Beside : public SilentTraining {
  public:
   using SilentTraining::SilentTraining;
 
-  // Beside the fp32 run, and beside how far fp32 is from itself when its weights are moved by an ulp.
+  // Compares with the fp32 run, and with how far fp32 is from itself when its weights are moved by
+  // an ulp.
   bool is_worse() {
     auto reference = file_.reference.value_or(ReferenceRun());
     if (!file_.reference.has_value()) reference = played_reference({});

@@ -11,12 +11,13 @@
 namespace amp::doctor {
 namespace {
 
-// The policy that the recipe's regions have on the CPU; on CUDA the lists differ, the edits do not.
+// The policy that the recipe's regions have on the CPU. On CUDA the lists differ, but the edits are
+// the same.
 OpPolicy policy_of(const Recipe& recipe) {
   return recipe.policy.value_or(OpPolicy::fast(c10::kCPU));
 }
 
-// The lines that make the recipe the training has; of its own, where it is none that has a name.
+// The C++ line that makes the named recipe with which the training's begins.
 std::string code_of(const Recipe& recipe) {
   const char* made = recipe.compute_dtype == c10::kHalf       ? "fp16"
                      : recipe.compute_dtype == c10::kBFloat16 ? "bf16"
@@ -27,7 +28,7 @@ std::string code_of(const Recipe& recipe) {
 
 const char* const kPolicyLine = "auto policy = amp::OpPolicy::fast(torch::kCPU);\n";
 
-// With this recipe, changed.
+// A remedy with a changed copy of this recipe.
 template <typename Change>
 Remedy changed(const Recipe& recipe, std::string advice, std::string code, Change change) {
   Remedy remedy;
@@ -38,7 +39,7 @@ Remedy changed(const Recipe& recipe, std::string advice, std::string code, Chang
   return remedy;
 }
 
-// Casts on fp32 weights, with this policy.
+// Makes the recipe keep fp32 weights and cast by this policy.
 void cast_by(Recipe& recipe, const OpPolicy& policy) {
   recipe.model_dtype = c10::kFloat;
   recipe.master_weights = false;
@@ -54,23 +55,25 @@ std::string listed(const std::vector<std::string>& names) {
 
 bool learns_like(const Outcome& outcome, const Outcome& fp32) {
   if (!outcome.is_finite() || outcome.losses.empty()) return false;
-  // A scale that is being found skips at the start; later every skip is a step lost.
+  // A scale that is still looking for its place skips at the start. Later every skip is a lost
+  // step.
   if (outcome.skipped >
           std::max<std::int64_t>(18, static_cast<std::int64_t>(outcome.losses.size()) / 5) ||
       2 * outcome.skipped > static_cast<std::int64_t>(outcome.losses.size()))
     return false;
-  // Beside an fp32 run that grows, too, the loss must fall.
+  // If the fp32 run grows, too, the loss must fall.
   const bool grows = !fp32.is_finite() || fp32.losses.empty() ||
                      late_mean(fp32.losses) - fp32.losses.front() > std::abs(fp32.losses.front());
   if (grows) return late_mean(outcome.losses) < outcome.losses.front();
-  // Far below fp32's on the same batches it is as wrong as far above, and without a gradient nothing is learned.
+  // A loss far below fp32's on the same batches is as wrong as one far above it. Without a gradient
+  // nothing is learned.
   if (outcome.skipped == 0 && outcome.gradient_norm == 0 && fp32.gradient_norm > 0) return false;
   const double above = late_mean(outcome.losses) - late_mean(fp32.losses);
   const double tolerance = tolerance_of(outcome.losses, fp32.losses, {});
   return above <= tolerance && above >= -3 * tolerance;
 }
 
-// Of a fault that gradients show: they are nearer to fp32's by half.
+// If the gradients show the fault, they must be nearer to fp32's by half.
 bool brings_gradients_near(CaseFile& file, const Remedy& remedy) {
   if (!file.gradient_fault.has_value() || !remedy.recipe.has_value()) return true;
   const auto& fault = *file.gradient_fault;
@@ -83,7 +86,8 @@ bool brings_gradients_near(CaseFile& file, const Remedy& remedy) {
          gradient_error(own.gradients, fp32.gradients).relative < fault.error / 2;
 }
 
-// Where fp32 goes wrong by itself as well: the first that has a recipe, at a tenth of the rate.
+// If fp32 goes wrong by itself as well: the first remedy that has a recipe, at a tenth of the
+// learning rate.
 template <typename Try>
 void slow_down(std::vector<Remedy>& remedies, const Try& try_one) {
   const auto first = std::ranges::find_if(remedies, [](const Remedy& remedy) {
@@ -231,7 +235,7 @@ void try_remedies(CaseFile& file, std::int64_t step) {
         step, {.recipe = remedy.recipe, .learning_rate = remedy.learning_rate, .steps = steps});
     if (!outcome.played) return;
     remedy.steps = steps;
-    // Another rate is another training: it need not be fp32's.
+    // Another learning rate makes another training, which need not equal fp32's.
     remedy.cures = learns_like(outcome, remedy.learning_rate == 1 ? fp32 : Outcome()) &&
                    brings_gradients_near(file, remedy);
     remedy.outcome = words_of(outcome);

@@ -10,7 +10,7 @@ namespace {
 
 using inspect::shown;
 
-// Of numbers that fit the format it gives others that do.
+// Whether the op rounds nothing: for inputs that fit the format it gives numbers that fit it.
 bool rounds_nothing(const std::string& op) {
   static const std::set<std::string> exact = {
       "relu",       "relu_",        "relu6",       "hardtanh",     "clamp",         "clamp_",
@@ -30,7 +30,7 @@ class Rounding : public SilentTraining {
   Rounding(CaseFile& file, const Outcome& fp32, const GradientError& error)
       : SilentTraining(file), fp32_(fp32), error_(error) {}
 
-  // All but products in fp32: is the error a healthy model's?
+  // Plays all ops but products in fp32: is the error then that of a healthy model?
   bool explain(bool is_grave, bool worse) {
     Variation variation{.wide = c10::kFloat, .loss_scale = scale(), .keep_gradients = true};
     variation.recipe.emplace(file_.recipe);
@@ -79,9 +79,9 @@ class Rounding : public SilentTraining {
 
   using Calls = std::vector<std::int64_t>;  // places in Outcome::calls
 
-  // Everything in fp32 but the low-precision calls of one op at a time: the op that alone takes gradients
-  // furthest from fp32's, found by halves, and which of its calls. Empty where none explains a third of
-  // the error.
+  // Plays everything in fp32 except the low-precision calls of one op at a time. Finds by halves
+  // the op that alone moves the gradients furthest from fp32's, and which of its calls. Empty if
+  // none explains a third of the error.
   std::vector<std::string> culprits() {
     const auto calls = file_.play(last(), {.find_calls = true}).calls;
     std::map<std::string, Calls> by_op;
@@ -113,17 +113,18 @@ class Rounding : public SilentTraining {
     return names;
   }
 
-  // What rounds the input of an op is as bad as the op that gave it: of two that are, the first is meant.
+  // An op that rounds its input is as bad as the op that gave the input. Of two such ops the first
+  // is named.
   static bool is_first(const double (&errors)[2]) { return errors[0] >= errors[1] / 2; }
 
   double error_of_calls(const Calls& calls) {
     const auto outcome =
         file_.play(last(), {.wide = c10::kFloat, .narrow_calls = calls, .keep_gradients = true});
-    // What is not finite there was not what it was here.
+    // A replay that is not finite is not comparable.
     return outcome.is_finite() ? gradient_error(outcome.gradients, fp32_.gradients).relative : 0;
   }
 
-  // In which module the call is that does it, of the calls of one op.
+  // The module of the call that causes the error, among the calls of one op.
   void find_place(const std::vector<OpCall>& all, const Calls& calls) {
     Calls suspects = calls;
     while (suspects.size() > 1 && file_.may_replay()) {
@@ -145,7 +146,7 @@ class Rounding : public SilentTraining {
     look_at_call(op, before);
   }
 
-  // In which module an Inspector sees the n-th call of an op that gives low precision.
+  // The module in which an Inspector sees the n-th call of an op whose result is in low precision.
   void look_at_call(const std::string& name, std::int64_t n) {
     Inspector inspector = file_.make_inspector();
     file_.play(last(), {.inspector = &inspector});

@@ -12,7 +12,8 @@ using Samples = std::vector<std::int64_t>;
 class Search {
  public:
   Search(CaseFile& file, std::int64_t step) : file_(file), step_(step) {
-    // Of fewer samples gradients are larger: the loss scale, which is not the cause, would be one.
+    // With fewer samples the gradients are larger, and a loss scale that is not the cause could
+    // overflow. So scale 1 is used.
     if (file.is_scaled()) loss_scale_ = 1;
   }
 
@@ -35,7 +36,7 @@ class Search {
   }
 
  private:
-  // Halves of the batch, as long as one half alone goes wrong.
+  // Halves the batch while exactly one half goes wrong.
   std::optional<std::int64_t> alone(std::int64_t count) {
     Samples suspects(static_cast<std::size_t>(count));
     std::iota(suspects.begin(), suspects.end(), 0);

@@ -10,7 +10,7 @@ class Evaluation : public SilentTraining {
  public:
   using SilentTraining::SilentTraining;
 
-  // What training only writes and evaluation reads.
+  // Looks for a buffer that training only writes and evaluation reads.
   bool explain_buffer(const Outcome& eval) {
     const auto buffer = file_.experiment.non_finite_buffer(last());
     if (buffer.empty() || !eval.is_finite() || eval.losses.empty()) return false;
@@ -74,7 +74,8 @@ class Evaluation : public SilentTraining {
   }
 };
 
-// What TorchScript's own derivatives do once its executor has seen a few calls, and a recording does not see.
+// Looks at what TorchScript's own derivatives do once its executor has seen a few calls; a
+// recording does not see that.
 class Executor : public SilentTraining {
  public:
   using SilentTraining::SilentTraining;

@@ -57,7 +57,7 @@ class SilentTraining {
     d.loss_scale = file_.evidence.steps.back().loss_scale;
   }
 
-  // The state before a step played as it was and in fp32: one micro-batch, or some steps on that same one.
+  // The same state played as it was and in fp32: one micro-batch, or some steps on that one.
   struct Beside {
     Outcome own, fp32;
     bool is_finite() const { return own.is_finite() && fp32.is_finite(); }
@@ -75,7 +75,7 @@ class SilentTraining {
     return {std::move(own), std::move(fp32)};
   }
 
-  // From here on gradients are further from fp32's than a healthy model's products bring about.
+  // The error of gradients from which on a healthy model's products cannot explain it.
   double suspicious() const { return file_.recipe.compute_dtype == c10::kHalf ? 0.02 : 0.08; }
 
   CaseFile& file_;
@@ -84,8 +84,9 @@ class SilentTraining {
   std::vector<double> taken_;  // of steps that were not skipped
 };
 
-// fp32: the last micro-batch's gradients there. Each returns whether it found something.
-// is_grave: also where products in low precision alone do it. worse: the loss is, by more than chance.
+// fp32: the last micro-batch's gradients in fp32. Each returns whether it found something.
+// is_grave: the error counts even if products in low precision alone cause it. worse: the loss is
+// worse than fp32's by more than chance.
 bool explain_rounding(CaseFile& file, const Outcome& fp32, const GradientError& error,
                       bool is_grave, bool worse);
 bool explain_standstill(CaseFile& file, const Outcome& fp32);

@@ -41,7 +41,7 @@ class Standstill : public SilentTraining {
     file_.result.replays = before + 1;
     if (!slow.is_finite() || late_mean(slow.losses) - start >= rise / 3) return false;
     const bool is_fp32 = !file_.has_low_precision();
-    // fp32 need not grow as far.
+    // fp32 need not grow as far to count.
     const auto grows_in_fp32 = [&](const std::vector<double>& losses) {
       const double floor = std::max(std::abs(start), 1e-3);
       const double fp32_rise = late_mean(losses) - start;
@@ -70,7 +70,7 @@ class Standstill : public SilentTraining {
     return true;
   }
 
-  // Nothing is learned, although one micro-batch alone can be learned by heart by a model that learns.
+  // Nothing is learned. A model that learns at all can learn one micro-batch by heart.
   void explain_no_progress() {
     if (losses_.size() < 20) return;
     if (const double zero = std::abs(losses_.front()); zero == 0 && late_mean(losses_) == 0) {
@@ -129,7 +129,7 @@ class Standstill : public SilentTraining {
           {.advice = "look at the initialisation, dead units and weight decay"});
     }
   }
-  // What little there is to train may learn one micro-batch by heart, and no more.
+  // If little is trained, it may learn one micro-batch by heart, and no more.
   void explain_few_trained(double end) {
     const auto [trained, all] = file_.experiment.trained_numbers();
     if (static_cast<double>(trained) > 0.05 * static_cast<double>(all)) return;
@@ -188,7 +188,8 @@ class Standstill : public SilentTraining {
     return true;
   }
 
-  // By many times what its last losses scatter, however large a constant in it is.
+  // Whether the loss falls by many times the scatter of its last values, however large a constant
+  // in it is.
   bool falls_steadily() const {
     const auto begin = losses_.size() - losses_.size() / 4;
     const double center = mean_of(losses_, begin, losses_.size());

@@ -55,7 +55,7 @@ struct Experiment::Impl {
     return sum;
   }
 
-  // Of those that are not pinned the oldest goes first; the newest stays.
+  // Drops states that are not pinned, the oldest first. The newest stays.
   void make_room() {
     const auto free = [&](std::int64_t step) {
       return !pinned.contains(step) && step != states.rbegin()->first;
@@ -76,13 +76,13 @@ struct Experiment::Impl {
   void keep(std::int64_t step, at::TensorList inputs, TrainStep::Loss loss) {
     batches.push_back({step, inputs.vec(), std::move(loss)});
     if (static_cast<std::int64_t>(batches.size()) > options.batches) batches.pop_front();
-    if (!subject.train_step->at_boundary()) return;  // the state of the window's first holds
+    if (!subject.train_step->at_boundary()) return;  // the state of the group's first holds
     states.insert_or_assign(step, experiment::state_of(subject));
     if (states.size() == 1) pinned.insert(step);
     make_room();
   }
 
-  // From the step on, and where `alone`, only it.
+  // The micro-batches from the step on, or only that one if `alone`.
   std::vector<const KeptBatch*> batches_from(std::int64_t step, bool alone) const {
     std::vector<const KeptBatch*> found;
     for (const auto& batch : batches) {
@@ -91,7 +91,7 @@ struct Experiment::Impl {
     return found;
   }
 
-  // Which calls draw random numbers below fp32, once.
+  // Finds out once which calls draw random numbers below fp32.
   void learn_draws(const State& state, const std::vector<const KeptBatch*>& found) {
     if (std::exchange(knows_draws, true)) return;
     const auto calls = experiment::played(subject, state, found, {.find_calls = true}).calls;
@@ -106,7 +106,7 @@ struct Experiment::Impl {
   Outcome play(std::int64_t step, const Variation& variation) {
     const auto found =
         batches_from(variation.batch.value_or(step), variation.steps == 0 || variation.same_batch);
-    // Within a window of accumulation the state is that of its first micro-batch.
+    // Within an accumulation group the state is that of its first micro-batch.
     auto state = states.upper_bound(step);
     if (found.empty() || state == states.begin()) return {};
     --state;

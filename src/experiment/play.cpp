@@ -30,7 +30,7 @@ double squares(const at::Tensor& tensor) {
   return at::nan_to_num(dense, 0, 0, 0).square().sum().item<double>();
 }
 
-// Nothing at all is below the format: no cast of autocast's and no loss scale.
+// Whether nothing at all is below the format: no autocast and no loss scale.
 bool is_wide_throughout(const Variation& variation) {
   return variation.wide.has_value() && !variation.recipe.has_value() && variation.wide_ops.empty();
 }
@@ -164,7 +164,7 @@ class Play {
       const auto which = at::tensor(variation_.samples);
       for (auto& input : inputs) input = at::index_select(input, 0, which.to(input.device()));
     }
-    // Without autocast nothing goes between low inputs and fp32 weights.
+    // Without autocast nothing casts between low-precision inputs and fp32 weights.
     if (variation_.recipe.has_value() && recipe_.compute_dtype == c10::kFloat) {
       for (auto& input : inputs) {
         if (input.is_floating_point() && input.scalar_type() != c10::kDouble)
@@ -202,7 +202,8 @@ class Play {
     if (inspector != nullptr) inspector->end_step(false);
   }
 
-  // Whether each is finite; the names of those that are not, if none were found before.
+  // Notes whether each gradient is finite, and the names of those that are not, if none were found
+  // before.
   bool check_gradients() {
     bool finite = true;
     std::vector<std::string> names;
@@ -294,7 +295,7 @@ class Play {
     }
   }
 
-  // Unscaled, to what the optimizer steps.
+  // Gives the unscaled gradients to the tensors that the optimizer steps.
   void hand_over() {
     for (const auto& weight : borrowed_.weights()) {
       const auto gradient = weight.own.grad();
@@ -322,7 +323,7 @@ class Play {
     }
   }
 
-  // The masters' values into the model.
+  // Copies the masters' values into the model.
   void copy_back() {
     for (const auto& weight : borrowed_.weights()) {
       if (!weight.full.is_alias_of(weight.own)) weight.own.data().copy_(weight.full);

@@ -36,7 +36,7 @@ at::Tensor copied(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.detach().clone() : at::Tensor();
 }
 
-// The tensor of the optimizer's that has this memory.
+// The optimizer's tensor that has this memory.
 at::Tensor stepped(const Subject& subject, const at::Tensor& master) {
   for (const auto& group : subject.train_step->optimizer().param_groups()) {
     for (const auto& parameter : group.params()) {
@@ -56,7 +56,7 @@ std::unique_ptr<torch::optim::Optimizer> stock_with(torch::optim::Optimizer& opt
                                  static_cast<Options&>(optimizer.param_groups()[0].options()));
 }
 
-// LibTorch's with the same options; null where it has none.
+// LibTorch's optimizer with the same options; null if it has none.
 std::unique_ptr<torch::optim::Optimizer> stock_of(torch::optim::Optimizer& optimizer) {
   namespace stock = torch::optim;
   if (dynamic_cast<optim::AdamW*>(&optimizer) != nullptr)
@@ -97,7 +97,8 @@ Subject subject_of(torch::nn::Module& model, TrainStep& train_step) {
     }
   };
   collect(model);
-  // train() goes to the children, too: parents first, then each child gets its own.
+  // train() also reaches the children. So parents come first, and then each child gets its own
+  // mode.
   add_modes(
       subject, modules, [](const torch::nn::Module* module) { return module->is_training(); },
       [](torch::nn::Module* module, bool on) { module->train(on); });
@@ -187,7 +188,7 @@ State state_of(const Subject& subject) {
   return state;
 }
 
-// LibTorch's load leaves the state of parameters that had none.
+// LibTorch's load does not clear the state of parameters that had none.
 void load_optimizer(torch::optim::Optimizer& optimizer, const std::string& bytes) {
   if (dynamic_cast<optim::FusedOptimizer*>(&optimizer) == nullptr) optimizer.state().clear();
   torch::serialize::InputArchive archive;
@@ -234,7 +235,8 @@ Borrowed::Borrowed(const Subject& subject, const State& state, std::optional<c10
 
 Borrowed::~Borrowed() { put_back(); }
 
-// The state of low-precision weights fits no fp32 ones: then LibTorch's optimizer begins anew.
+// The state of low-precision weights does not fit fp32 weights. Then LibTorch's optimizer begins
+// anew.
 void Borrowed::begin_optimizer(const State& state, bool converted) {
   auto& own = subject_.train_step->optimizer();
   try {

@@ -35,8 +35,8 @@ struct Subject {
 Subject subject_of(torch::nn::Module& model, TrainStep& train_step);
 Subject subject_of(torch::jit::Module& model, TrainStep& train_step);
 
-// A parameter or buffer of the model, and what the optimizer steps in its place: itself, but for the
-// fp32 master of an O2 model.
+// A parameter or buffer of the model, and what the optimizer steps in its place: the fp32 master in
+// an O2 model, and otherwise the parameter itself.
 struct Weight {
   std::string name;
   at::Tensor own, full;
@@ -66,11 +66,12 @@ struct State {
 State state_of(const Subject& subject);
 void load_optimizer(torch::optim::Optimizer& optimizer, const std::string& bytes);
 
-// Puts a state into the training, with its weights in another dtype if asked, and what was there back at
-// its end, bit for bit: the tensors' own memory is set aside in the meantime.
+// Puts a state into the training, if asked with its weights in another dtype. At its end it puts
+// back bit for bit what was there: the tensors' own memory is set aside in the meantime.
 class Borrowed {
  public:
-  // dtype: of floating-point weights, which are then taken from the masters; nothing: as they are.
+  // dtype: the dtype of floating-point weights, which are then taken from the masters. Empty: they
+  // stay as they are.
   Borrowed(const Subject& subject, const State& state, std::optional<c10::ScalarType> dtype,
            bool with_optimizer);
   ~Borrowed();

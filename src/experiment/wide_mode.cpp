@@ -24,7 +24,8 @@
 namespace amp::experiment {
 namespace {
 
-// LibTorch leaves this key, above autograd and autocast, to modes of others; its own tests alone use it.
+// LibTorch leaves this key, above autograd and autocast, to modes of others. Only its own tests use
+// it.
 constexpr auto kKey = c10::DispatchKey::TESTING_ONLY_GenericMode;
 
 thread_local const Widening* now = nullptr;
@@ -74,7 +75,7 @@ bool writes(const c10::Argument& argument) {
   return argument.alias_info() != nullptr && argument.alias_info()->isWrite();
 }
 
-// What is about a tensor itself, and not about its numbers.
+// Whether the op is about a tensor itself, and not about its numbers.
 bool is_of_the_tensor(std::string_view name) {
   constexpr std::array kNames = {"aten::requires_grad_",
                                  "aten::set_",
@@ -100,7 +101,8 @@ struct Written {
   at::Tensor tensor, wide;
 };
 
-// Replaces the arguments of a call; returns what is written in the place of narrower tensors.
+// Replaces the arguments of a call. Returns the tensors that are written in the place of those of
+// lower precision.
 std::vector<Written> widen_arguments(const c10::FunctionSchema& schema, torch::jit::Stack& stack,
                                      c10::ScalarType wide) {
   std::vector<Written> written;
@@ -122,7 +124,7 @@ std::vector<Written> widen_arguments(const c10::FunctionSchema& schema, torch::j
   return written;
 }
 
-// Ops to which a constant is added, or by which it bounds or fills.
+// Ops that add a constant, or use it as a bound or a filling.
 bool takes_constants(std::string_view name) {
   constexpr std::array kNames = {"aten::add",         "aten::sub",       "aten::rsub",
                                  "aten::clamp",       "aten::clamp_min", "aten::where",
@@ -131,7 +133,7 @@ bool takes_constants(std::string_view name) {
   return std::ranges::find(kNames, name) != kNames.end();
 }
 
-// What half of the smallest number rounds to zero.
+// Half of the smallest number: everything up to it rounds to zero.
 double flushed_below(c10::ScalarType dtype) { return dtype == c10::kHalf ? 0x1p-25 : 0x1p-134; }
 
 void note_constants(const c10::FunctionSchema& schema, const torch::jit::Stack& stack) {
@@ -313,8 +315,8 @@ void call_wide(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   compute(op, stack, call);
 }
 
-// Puts the mode on its key when it is first needed: a process that experiments with nothing leaves the
-// key to whom it likes. Throws StateError where another library has it.
+// Puts the mode on its key when it is first needed, so a process without experiments leaves the key
+// to others. Throws StateError if another library has it.
 void register_mode() {
   cpu_math::check_single_copy();
   static const auto* library = [] {

@@ -35,8 +35,8 @@ struct OptimizerRecord {
   bool scaled_since = false;  // another loss
 };
 
-// In fp32, rounded once. A device's product takes a factor without dimensions in the other's dtype,
-// and 65536 is no fp16 number.
+// Multiplies in fp32 and rounds once. On a device a product casts a factor without dimensions to
+// the other's dtype, and 65536 is no fp16 number.
 at::Tensor product(const at::Tensor& loss, const at::Tensor& scale) {
   const auto dtype = loss.scalar_type();
   const bool low = dtype == c10::kHalf || dtype == c10::kBFloat16;
@@ -50,7 +50,7 @@ at::Tensor product(const at::Tensor& loss, const at::Tensor& scale) {
       "depends on them before step()");
 }
 
-// Of the first parameter that has a gradient.
+// The device of the first parameter that has a gradient.
 std::optional<c10::Device> device_of_gradients(torch::optim::Optimizer& optimizer) {
   for (auto& group : optimizer.param_groups()) {
     for (auto& parameter : group.params()) {
@@ -60,7 +60,7 @@ std::optional<c10::Device> device_of_gradients(torch::optim::Optimizer& optimize
   return std::nullopt;
 }
 
-// What a step that threw half-way did to the weights is told as well.
+// Announces a step that threw half-way, too, because it may have changed weights.
 void run_and_announce(torch::optim::Optimizer& optimizer) {
   try {
     optimizer.step();
@@ -91,8 +91,8 @@ struct GradScaler::Impl {
         " before the first scale(); call scaler.scale(loss).backward() earlier in the iteration");
   }
 
-  // With the gradients of now. A step that threw before it divided them has left them as they were;
-  // and an unscale_ that met none has done nothing to those that came later.
+  // The stage for the gradients that are there now. It is `ready` again after a step that threw
+  // before it divided them, and if unscale_ met no gradient and some came later.
   Stage stage_of(torch::optim::Optimizer& optimizer) const {
     const auto found = records.find(&optimizer);
     if (found == records.end()) return Stage::ready;
@@ -103,7 +103,8 @@ struct GradScaler::Impl {
     return anew ? Stage::ready : Stage::unscaled;
   }
 
-  // Whether update() has anything to go by, and state_dict() would come too early.
+  // Whether gradients were checked: then update() has something to go by, and state_dict() would
+  // come too early.
   bool has_checked() const {
     return std::any_of(records.begin(), records.end(),
                        [](const auto& entry) { return !entry.second.checked.found_inf.empty(); });
@@ -118,7 +119,7 @@ struct GradScaler::Impl {
     records[&optimizer] = {Stage::unscaled, std::move(checked), pass == scaling::Pass::divide};
   }
 
-  // By the flag, which is read here.
+  // Reads the overflow flag on the host, so it may wait, and steps or skips.
   StepResult run(torch::optim::Optimizer& optimizer, const OptimizerRecord& record) {
     if (record.checked.found_inf.any()) {
       return StepResult::skip(scaling::overflow_at(scale.value().value),
@@ -128,7 +129,7 @@ struct GradScaler::Impl {
     return {};
   }
 
-  // With the flag, which is not.
+  // Hands the overflow flag to the step as a tensor, without reading it on the host.
   StepResult run(optim::ScaledStep& step, torch::optim::Optimizer& optimizer,
                  OptimizerRecord& record) {
     const auto& found_inf = record.checked.found_inf;
@@ -147,7 +148,8 @@ struct GradScaler::Impl {
     return result;
   }
 
-  // What every check of this iteration found: on the host if no device has to be waited for.
+  // Updates the scale by what every check of this iteration found. Does it on the host if no device
+  // has to be waited for.
   void update() {
     bool known = true;
     for (const auto& [optimizer, record] : records) known &= record.checked.found_inf.known();

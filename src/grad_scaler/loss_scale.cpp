@@ -71,7 +71,7 @@ LossScale::Copies LossScale::made_on(c10::Device device) const {
   return {device, at::full({}, host_.value, options), at::full({}, inverse, options)};
 }
 
-// On the CPU they are made as fast as they are found.
+// On the CPU making the copies costs as much as finding them, so they are not kept.
 LossScale::Copies LossScale::copies_on(c10::Device device) const {
   if (device.is_cpu()) return made_on(device);
   for (const auto& copies : copies_) {
@@ -99,7 +99,7 @@ void LossScale::update(const at::Tensor& found_inf, const Rule& rule) {
   if (!message_.has_value()) send();
 }
 
-// One message at a time: what is under way is never overwritten.
+// Only one message is under way at a time, so none is overwritten.
 void LossScale::send() const {
   const auto device = state_.device();
   const bool pinned = !device.is_cpu();

@@ -12,9 +12,9 @@
 
 namespace amp::scaling {
 
-// A Scale that follows its rule on the host for as long as every overflow flag was read there, and
-// on the device as soon as one was not. Then the host learns of it when asked, by waiting, or from
-// a copy that arrived by itself.
+// A Scale that follows its rule on the host while every overflow flag is read there, and on the
+// device once one is not. From then on the host knows it from a copy that arrives by itself, or
+// waits when somebody asks.
 class LossScale {
  public:
   explicit LossScale(const Scale& scale) : host_(scale) {}
@@ -26,17 +26,17 @@ class LossScale {
   c10::Device device() const { return state_.device(); }  // of the last update made on one
   // The last scale the host knows of: value(), or that of some updates ago. Does not wait.
   const Scale& last_seen() const;
-  // What the scale is at least, by what the host knows. Does not wait.
+  // A lower bound of the scale, from what the host knows. Does not wait.
   double lower_bound(const Rule& rule) const;
 
-  // S, and 1 / S taken in double and rounded to fp32: fp32 of no dimension. Do not write to them:
-  // those on a device are kept until the scale changes. Do not wait.
+  // S, and 1 / S, which is taken in double and rounded to fp32; both are fp32, 0-dim. Do not write
+  // to them: those on a device are kept until the scale changes. Neither function waits.
   at::Tensor on(c10::Device device) const { return copies_on(device).scale; }
   at::Tensor inverse_on(c10::Device device) const { return copies_on(device).inverse; }
 
   void set(const Scale& scale);
-  // One iteration of next_scale. found_inf as a tensor (fp32, one element; other than zero and NaN:
-  // found) makes it on that tensor's device and does not wait.
+  // One iteration of next_scale. If found_inf is a tensor (fp32, one element; any value but zero,
+  // also NaN, means found), it runs on that tensor's device and does not wait.
   void update(bool found_inf, const Rule& rule) { set(next_scale(value(), rule, found_inf)); }
   void update(const at::Tensor& found_inf, const Rule& rule);
 

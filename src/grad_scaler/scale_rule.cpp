@@ -8,7 +8,7 @@
 namespace amp::scaling {
 namespace {
 
-// An infinite scale comes down to the largest that is allowed, so that an overflow always makes it
+// An infinite scale falls to the largest one allowed, so an overflow always makes the scale
 // smaller.
 float backed_off(float value, const Rule& rule) {
   const double from = std::min(static_cast<double>(value), rule.max_scale);

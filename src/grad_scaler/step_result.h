@@ -1,4 +1,4 @@
-// What is said of a skipped step.
+// The words about a skipped step.
 #pragma once
 
 #include <string>

@@ -41,7 +41,7 @@ struct DeviceGroup {
   std::vector<DtypeGroup> dtypes;
 };
 
-// What keeps a gradient from being unscaled; null if nothing does.
+// Why a gradient cannot be unscaled; null if it can.
 const char* refusal(const at::Tensor& gradient, bool takes_half) {
   const auto dtype = gradient.scalar_type();
   if (dtype == c10::kHalf && !takes_half) {
@@ -96,7 +96,7 @@ GradientList sorted(const std::vector<Entry>& entries, at::Tensor Entry::*tensor
   return list;
 }
 
-// Sorted; if a gradient comes twice, the entries lose all but its first.
+// Sorts the gradients. If one comes twice, only its first entry stays.
 GradientList listed(std::vector<Entry>& entries) {
   auto list = sorted(entries, &Entry::gradient);
   const auto same = [](auto& a, auto& b) { return address(a) == address(b); };
@@ -136,8 +136,8 @@ bool has_half(const std::vector<Entry>& entries) {
                      [](const Entry& entry) { return entry.gradient.scalar_type() == c10::kHalf; });
 }
 
-// Whether ATen writes to it in place: not if elements share memory, as those of expand() do, and not
-// if it was made in inference mode.
+// Whether ATen can write to it in place. It cannot if elements share memory, as those of expand()
+// do, or if the tensor was made in inference mode.
 bool is_writable(const at::Tensor& gradient) {
   const auto& values = gradient.is_sparse() ? gradient._values() : gradient;
   return at::has_internal_overlap(values) != at::MemOverlap::Yes &&
@@ -152,9 +152,9 @@ at::Tensor writable(const at::Tensor& gradient) {
   return gradient.clone(c10::MemoryFormat::Contiguous);
 }
 
-// Puts others in the places of the gradients that cannot be divided where they are. Unscaled, fp16
-// gradients would be flushed to zero, and the sum of a sparse one's duplicates can overflow. A
-// gradient that two parameters share stays shared.
+// Replaces the gradients that cannot be divided in place. Unscaled fp16 gradients would be flushed
+// to zero, and the sum of a sparse gradient's duplicates can overflow. A gradient that two
+// parameters share stays shared.
 void make_writable(std::vector<Entry>& entries) {
   std::unordered_map<const c10::TensorImpl*, at::Tensor> made;
   for (auto& entry : entries) {
@@ -185,7 +185,8 @@ std::vector<DeviceGroup> grouped(const std::vector<Entry>& entries) {
   return devices;
 }
 
-// Sets found_inf to 1 if one is not finite, and multiplies them; bf16 in fp32.
+// Sets found_inf to 1 if a gradient is not finite, and multiplies the gradients; bf16 ones are
+// multiplied in fp32.
 void look_and_multiply(std::vector<at::Tensor>& gradients, at::Tensor& found_inf,
                        const at::Tensor& factor) {
   const auto& first = gradients.front();
@@ -213,8 +214,8 @@ at::Tensor flag_of(DeviceGroup& group, const LossScale& scale, Pass pass, bool m
   if (may_overflow || pass == Pass::check_only) one = at::full({}, 1.0f, options);
   for (auto& [dtype, gradients] : group.dtypes) {
     look_at(gradients, pass == Pass::divide ? scale.inverse_on(group.device) : one);
-    // The kernel looks at what comes in. A scale below 1 makes gradients larger: look at what came
-    // out, too.
+    // The kernel looks only at its input. A scale below 1 makes gradients larger, so the output is
+    // looked at, too.
     if (may_overflow && pass == Pass::divide) look_at(gradients, one);
   }
   return found_inf;

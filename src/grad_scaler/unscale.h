@@ -11,15 +11,15 @@
 
 namespace amp::scaling {
 
-// Whether a gradient was or became Inf or NaN: a flag per device that holds gradients (fp32, one
-// element, zero: none was), each read from the device at most once.
+// Whether a gradient was or became Inf or NaN. It has a flag for each device that holds gradients
+// (fp32, one element; zero: none was), and reads each from the device at most once.
 class FoundInf {
  public:
   bool empty() const { return flags_.empty(); }  // nothing was checked
   void add(at::Tensor flag) { flags_.push_back(std::move(flag)); }
   bool known() const;  // any() would not wait
   bool any() const;    // whether a flag is other than zero; NaN counts. Waits for each device, once
-  // One flag for all, on the first one's device. Does not wait. Not to be called on an empty one.
+  // One flag for all, on the first one's device. Does not wait. Must not be called on an empty one.
   at::Tensor combined() const;
 
  private:
@@ -27,8 +27,8 @@ class FoundInf {
   mutable std::optional<bool> any_;
 };
 
-// The gradients that were divided, in the order of their addresses. Weak: a gradient that was
-// cleared or replaced since is not one of them.
+// The gradients that were divided, in the order of their addresses. The references are weak: a
+// gradient that was cleared or replaced since does not count.
 using GradientList =
     std::vector<c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>>;
 
@@ -57,11 +57,11 @@ Unscaled unscale_gradients(torch::optim::Optimizer& optimizer, const LossScale& 
 void check_gradients_since(torch::optim::Optimizer& optimizer, const Unscaled& checked,
                            bool scaled_since);
 
-// The optimizer's gradients as they are now.
+// The gradients that the optimizer has now.
 GradientList gradient_list(torch::optim::Optimizer& optimizer);
 
-// Those whose gradient is Inf or NaN: a pass over the gradients, for a step that is skipped and makes
-// none any more. Waits for the device once.
+// The parameters whose gradient is Inf or NaN. It takes a pass over the gradients, after a skip,
+// which makes no other pass. Waits for the device once.
 std::vector<at::Tensor> non_finite_parameters(torch::optim::Optimizer& optimizer);
 
 }  // namespace amp::scaling

@@ -6,8 +6,8 @@
 
 namespace amp::scaling {
 
-// Whether its value in fp32 is finite and positive, and so is the reciprocal there (from 2.94e-39 on):
-// with another scale every step would be skipped, for ever.
+// Whether the scale's value in fp32 is finite and positive, and its reciprocal, too (from 2.94e-39
+// on). With another scale every step would be skipped for ever.
 bool is_usable_scale(double scale);
 
 void check_growth_factor(double factor);

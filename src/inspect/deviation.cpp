@@ -68,7 +68,7 @@ Reference reference_of(const float* fp32, std::int64_t count) {
   return sum;
 }
 
-// floor: below it, ulps are those at it.
+// floor: for smaller numbers the ulp is the one at `floor`.
 Deviation of_chunk(const float* own, const float* fp32, std::int64_t count, Format format,
                    float scale, float floor) {
   const auto& info = format_info(format);
@@ -96,7 +96,8 @@ Deviation of_chunk(const float* own, const float* fp32, std::int64_t count, Form
   return sum;
 }
 
-// Chunk by chunk, in parallel, and the results in their order, so that sums do not depend on threads.
+// Works chunk by chunk in parallel, and adds the results in their order, so the sums do not depend
+// on threads.
 template <typename Result, typename Work>
 std::vector<Result> each_chunk(std::int64_t count, Work&& work) {
   std::vector<Result> parts(static_cast<std::size_t>((count + kGrain - 1) / kGrain));

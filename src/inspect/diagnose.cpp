@@ -14,12 +14,12 @@ namespace {
 
 using Origin = FirstNonFinite::Origin;
 
-// From this share on of an op's gradients that fp16 flushes, where the scale leaves room for this
-// factor, the scale is what is wrong. The share of a training that goes well is a few percent.
+// If fp16 flushes at least this share of an op's gradients, and the scale has room to grow by this
+// factor, the scale is the fault. In a training that goes well the share is a few percent.
 constexpr double kFlushed = 0.3;
 constexpr double kRoom = 16;
 
-// A dynamic scale is there to overflow now and then: at the start, until it has found its size, and
+// A dynamic scale overflows now and then by design: at the start, until it has found its size, and
 // when it grows.
 constexpr double kRare = 0.1;
 
@@ -41,7 +41,7 @@ Diagnosis diagnosis_of(const StepEvidence& step, const Thrown& thrown) {
   return diagnosis;
 }
 
-// Of one fault, by what was seen in its step and before it.
+// The verdict on one fault, by what was seen in its step and before it.
 Verdict verdict_on(const StepEvidence& step, const FirstNonFinite& fault, const Growth& growth) {
   switch (fault.origin) {
     case Origin::data:
@@ -80,7 +80,8 @@ Diagnosis diagnosis_of(Verdict verdict, const FirstNonFinite& fault) {
   return diagnosis;
 }
 
-// Whether the overflows of a dynamic scale went by and were rare, those of its first descent apart.
+// Whether the overflows of a dynamic scale were rare and are over; those of its first descent do
+// not count.
 bool went_by(const Evidence& evidence) {
   const auto& steps = evidence.steps;
   if (!evidence.dynamic_scaling || is_wrong(steps.back())) return false;
@@ -90,7 +91,7 @@ bool went_by(const Evidence& evidence) {
   return static_cast<double>(later) <= kRare * static_cast<double>(steps.size());
 }
 
-// What was not finite in a step, unless that is a part of a dynamic scale's work.
+// The fault in a step that was not finite, unless the overflow is a dynamic scale's normal work.
 std::optional<Diagnosis> fault_in(const Evidence& evidence, std::size_t i) {
   const auto& step = evidence.steps[i];
   if (!is_wrong(step)) return std::nullopt;

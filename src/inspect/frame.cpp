@@ -1,4 +1,4 @@
-// What of an op's name tells how it treats its arguments.
+// What an op's name tells about its arguments.
 #include "src/inspect/frame.h"
 
 #include <algorithm>

@@ -59,7 +59,7 @@ bool any_in_low_precision(const Values& values) {
   return any;
 }
 
-// What of an op's name tells how it treats its arguments.
+// What an op's name tells about its arguments.
 bool writes_self(const std::string& op);    // in place: relu_
 bool ignores_self(const std::string& op);   // copy_, zero_: what was there does not matter
 bool sets_constant(const std::string& op);  // of these, those that take no tensor

@@ -12,18 +12,19 @@ struct Growth {
   double weight = 1;  // the largest |w| now over that of the first step that was recorded
   double last_loss = 0, last_weight = 0;
 
-  // So much that what overflowed did because of it. A learning rate that is far too large takes a few
-  // steps at most from one of these numbers to the next.
+  // Whether they have grown so much that this explains an overflow. With a learning rate that is
+  // far too large, a few steps are enough to pass from one of these numbers to the next.
   bool explains_overflow() const {
     return weight >= 10 || loss >= 10 || (weight >= 3 && loss >= 3);
   }
-  // Without a fault, to call it one: a hard batch alone does not bring this about.
+  // Whether they have grown so much that this is a fault by itself. A hard batch alone does not
+  // cause such growth.
   bool is_divergence() const {
     return loss >= 1000 || (loss >= 10 && weight >= 3) || weight >= 1000;
   }
 };
 
-// Over the steps before `end`, and the weights that step `end` began with.
+// The growth over the steps before `end`, with the weights that step `end` began with.
 Growth growth_until(const Evidence& evidence, std::size_t end);
 
 }  // namespace amp::inspect

@@ -167,11 +167,11 @@ struct Inspector::Impl {
     now = {};
   }
 
-  // known: of the exception alone.
+  // known: what the exception alone tells.
   void fail(Thrown known) {
     if (!in_step) return;
     stop_recording();
-    // CPU kernels check targets; in a step that was not recorded their message is all there is.
+    // CPU kernels check targets. In a step that was not recorded there is only their message.
     const bool is_target = known.kind == Thrown::Kind::other &&
                            known.message.find("out of bounds") != std::string::npos;
     if (!now.non_finite.has_value() && is_target) {
@@ -193,7 +193,7 @@ struct Inspector::Impl {
     end();
   }
 
-  // Of a step whose ops were not recorded, the parameters are all that is known.
+  // If a step's ops were not recorded, only the parameters are known.
   void note_culprits(const std::vector<at::Tensor>& given) {
     auto culprits = given.empty() ? found_in_gradients() : given;
     if (culprits.empty()) return;
@@ -268,7 +268,7 @@ void Inspector::end_step(const StepResult& result) {
 void Inspector::end_step(const StepReport& report) {
   impl_->require_step();
   if (!impl_->in_step) return;
-  // A loss on a device is waited for in recorded steps alone, and a skip by every step that asks.
+  // Only recorded steps wait for a loss on a device; every step that asks waits for the skip.
   const auto& loss = report.loss();
   if (loss.defined() && (loss.is_cpu() || impl_->now.recorded))
     impl_->now.loss = loss.item<double>();

@@ -5,7 +5,8 @@
 
 namespace amp::inspect {
 
-// By the innermost ModuleScope of this thread that names one of these modules; -1 without.
+// The module that the innermost ModuleScope of this thread names, if it is one of these; -1 without
+// one.
 int scoped_module(const Names& names);
 
 }  // namespace amp::inspect

@@ -49,12 +49,13 @@ class Names {
   std::string name_of(
       const at::Tensor& parameter) const;  // "a parameter of shape [3, 4]" if unknown
 
-  // A module by its address or its name; -1 if it is none of the model's.
+  // The number of a module by its address or its name; -1 if it is none of the model's.
   int module_at(const void* address) const;
   int module_named(const std::string& name) const;
-  // Where an op without parameters belongs that is called after something of module `last`: to the
-  // next child without parameters whose type has the op's name, of the nearest module around it that
-  // has such a child; a loss to the model itself; else to last's parent. -1: nothing was called yet.
+  // The module of an op without parameters that is called after an op of module `last`. It is the
+  // next child without parameters whose type has the op's name, in the nearest surrounding module
+  // that has such a child. A loss belongs to the model itself, and every other op to last's parent.
+  // -1: nothing was called yet.
   int after(int last, const std::string& op) const;
 
  private:

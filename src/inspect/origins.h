@@ -20,7 +20,7 @@ struct Origin {
   bool partial = false;          // a part was written later: what the rest was may be gone
 
   bool finite() const { return !nan && !inf; }
-  // What was there before a part of it was written.
+  // Keeps what was there before a part of the memory was written.
   void keep(const Origin& rest) {
     amax = std::max(amax, rest.amax);
     nan |= rest.nan;
@@ -36,8 +36,8 @@ struct Origin {
   }
 };
 
-// By memory, which views share. Keeps no memory alive but LibTorch's note of it, so that no address
-// comes twice.
+// Origins by memory, which views share. It keeps no memory alive, only LibTorch's note of it, so no
+// address comes twice.
 class Origins {
  public:
   const Origin* find(const at::Tensor& tensor) const {

@@ -7,8 +7,9 @@
 
 namespace amp::inspect {
 
-// TorchScript without its optimising executor, whose backward pass has one node for many ops.
-// The switch is the process's: the first Inspector that records turns it off, the last one back.
+// Runs TorchScript without its optimising executor, whose backward pass has one node for many ops.
+// The switch belongs to the process: the first Inspector that records turns the executor off, and
+// the last one turns it on again.
 class PlainExecutor {
  public:
   PlainExecutor() {

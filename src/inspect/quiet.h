@@ -8,7 +8,7 @@
 
 namespace amp::inspect {
 
-// Ops of this thread are not observed, recorded for autograd or cast.
+// While it lives, ops of this thread are not observed, recorded for autograd or cast.
 struct Quiet {
   at::DisableRecordFunctionGuard unobserved;
   c10::NoGradGuard no_grad;

@@ -23,7 +23,7 @@
 namespace amp::inspect {
 namespace {
 
-// What runs below autograd is part of the op that autograd sees.
+// An op that runs below autograd is part of the op that autograd sees.
 bool is_below_autograd(const Frame* outer) {
   if (c10::InferenceMode::is_enabled()) return outer != nullptr;
   return c10::impl::tls_is_dispatch_key_excluded(c10::DispatchKey::AutogradFunctionality);
@@ -202,7 +202,7 @@ void Recorder::begin_node(const at::RecordFunction& function, Frame& frame) {
       frame.op = frame.called_as = op_of_node(function.name());
       return;
     }
-    // Of the library's own functions it is the op that they are.
+    // The library's own functions do not count as custom: such a node is the op itself.
     frame.is_custom = std::strstr(function.name(), "amp::autocast::") == nullptr;
   }
   frame.op = found->second.op;
@@ -211,7 +211,7 @@ void Recorder::begin_node(const at::RecordFunction& function, Frame& frame) {
   frame.in_cast = found->second.in_cast;
 }
 
-// False: it is the clipping's or the optimizer's, or the step is over.
+// Returns false if the op belongs to clipping or the optimizer, or if the step is over.
 bool Recorder::begin_op(const at::RecordFunction& function, Frame& frame, Around around) {
   const bool begins = around.grad_mode && needs_gradient(function.inputs());
   note_inputs(function, frame);
@@ -255,7 +255,7 @@ void Recorder::note_inputs(const at::RecordFunction& function, Frame& frame) {
     frame.root->draws_random |= draws_random(*name, frame.inputs);
 }
 
-// What it overwrites is needed if it has to be computed again.
+// Keeps what an in-place op overwrites, because it is needed if the op has to be computed again.
 void Recorder::keep_self(Frame& frame) {
   if (!writes_self(frame.op) || ignores_self(frame.op) || frame.inputs.empty() ||
       !frame.inputs[0].isTensor() || !has_dense_numbers(frame.inputs[0].toTensor()))
@@ -295,8 +295,9 @@ void Recorder::place(Frame& frame) {
   if (is_its_own) last_module_ = frame.module;
 }
 
-// A node's number is that of the counter when the op was called; the last op that was called at a
-// count made the node. In a custom function the counter stands one further, and nothing is counted.
+// A node's number is the value of the counter when the op was called; of several ops with one
+// value, the last made the node. Inside a custom function the counter is one higher, and does not
+// count.
 void Recorder::note_forward(const at::RecordFunction& function, const Frame& frame,
                             bool grad_mode) {
   const auto count = at::sequence_number::peek();

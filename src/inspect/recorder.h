@@ -25,13 +25,14 @@ namespace amp::inspect {
 
 struct Frame;  // an op or a backward node that is under way
 
-// Records one step at a time. An op that computes is a leaf of the calls that autograd can see: its
-// kernel may call others below autograd, which are not looked at.
+// Records one step at a time. An op that computes is a leaf of the calls that autograd can see. Its
+// kernel may call others below autograd; these are not looked at.
 //
-// Threads: callbacks may come from several at once, and from one that is late, when the step is over.
-// What they share is behind a mutex, and under it no tensor is computed, made or let go of: whatever
-// dispatches an op may come back here, or wait for a thread that does. So each callback computes what it
-// needs first and notes it then, and drops it where the step has ended meanwhile.
+// Threads: callbacks may come from several threads at once, and from a late one when the step is
+// over. What they share is behind a mutex. Under the mutex no tensor is computed, made or released,
+// because whatever dispatches an op may come back here, or wait for a thread that does. So each
+// callback first computes what it needs, and then notes it, or drops it if the step has ended
+// meanwhile.
 class Recorder : public std::enable_shared_from_this<Recorder> {
  public:
   Recorder(Names names, const InspectorOptions& options)
@@ -39,7 +40,7 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
-  // Installs the callbacks on this thread; StateError if 16 record already.
+  // Installs the callbacks on this thread. Throws StateError if 16 Recorders record already.
   void start(double loss_scale);
   void stop();  // on the same thread; nothing changes from then on
   bool is_recording() const { return slot_ >= 0; }
@@ -57,7 +58,8 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
     std::string op, module;
   };
   const Flushed& flushed() const { return flushed_; }
-  // The op that the exception now on its way came from; where none threw, the last one that was called.
+  // The op that the present exception came from. If no op threw, the result names the last one that
+  // was called.
   Thrown thrown() const;
 
   // For the callbacks.
@@ -87,7 +89,7 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
   void note_inputs(const at::RecordFunction& function, Frame& frame);
   void check_targets(const Frame& frame);
   void keep_self(Frame& frame);
-  // Under the lock.
+  // The caller holds the lock.
   bool is_over(std::uint64_t session) const { return slot_ < 0 || session != session_; }
   void begin_node(const at::RecordFunction& function, Frame& frame);
   void place(Frame& frame);

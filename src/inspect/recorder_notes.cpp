@@ -13,7 +13,7 @@
 namespace amp::inspect {
 namespace {
 
-// The number that an op was given by itself, of the largest size.
+// The scalar argument of an op with the largest magnitude.
 double largest_scalar(const std::vector<c10::IValue>& inputs) {
   double largest = std::nan("");
   for (const auto& value : inputs) {
@@ -74,7 +74,8 @@ void Recorder::check_targets(const Frame& frame) {
   if (!is_over(frame.session) && !trace_.target.has_value()) trace_.target = std::move(found);
 }
 
-// The innermost frame that an exception goes through is the op that threw; those around it follow.
+// The first frame that an exception goes through is that of the op that threw. The frames around it
+// come later.
 void Recorder::note_thrown(const Frame& frame) {
   Thrown thrown;
   thrown.pass = frame.is_backward ? Pass::backward : Pass::forward;
@@ -91,7 +92,7 @@ void Recorder::note_thrown(const Frame& frame) {
   thrown_on_ = std::this_thread::get_id();
 }
 
-// An op begins, so an exception that another one threw was caught.
+// Forgets an exception: a new op begins, so the exception of an earlier one was caught.
 void Recorder::forget_thrown() {
   if (thrown_.has_value() && thrown_on_ == std::this_thread::get_id()) thrown_.reset();
 }

@@ -16,9 +16,9 @@
 namespace amp::inspect {
 namespace {
 
-// A model that goes wrong can do so in every op: enough of them to find the first.
+// A model can go wrong in every op. So many are computed again; that is enough to find the first.
 constexpr int kEvaluations = 64;
-// Of an output's numbers, from which on it is looked what fp32 would have kept.
+// If at least this share of an output is zero or subnormal, fp32 is asked what it would have kept.
 constexpr double kSuspicious = 0.1;
 
 std::vector<at::Tensor> tensors_among(c10::ArrayRef<c10::IValue> values) {
@@ -62,8 +62,8 @@ bool has_tensors(const std::vector<c10::IValue>& inputs) {
   return any;
 }
 
-// A number in the backward pass is how many targets a mean was over, or the like, and no gradient to be
-// looked at; but what is not finite must be found.
+// A single finite number in the backward pass is a count, such as the number of targets of a mean,
+// and no gradient. One that is not finite must be found.
 bool is_count(const std::vector<at::Tensor>& outputs, const TensorSummary& summary) {
   return outputs.size() == 1 && outputs.front().numel() == 1 && summary.finite();
 }
@@ -76,7 +76,7 @@ std::string Recorder::module_of(const Frame& frame) const {
   return frame.module < 0 ? "" : names_.modules()[static_cast<std::size_t>(frame.module)].name;
 }
 
-// What is there before the first op that reads it: data, or what an op made that was not seen.
+// Where a tensor came from before the first op that reads it: it is data, or an unseen op made it.
 Origin Recorder::origin_of(const at::Tensor& tensor) {
   {
     const std::lock_guard lock(mutex_);
@@ -87,7 +87,7 @@ Origin Recorder::origin_of(const at::Tensor& tensor) {
   origin.constant = tensor.dim() == 0 && !origin.finite();
   const std::lock_guard lock(mutex_);
   if (slot_ < 0) return origin;
-  // The copies of weights that an optimizer writes are made by no op of the step.
+  // No op of the step makes the copies of weights that an optimizer writes.
   if (const int parameter = names_.parameter_of(tensor); parameter >= 0) {
     const auto& weight = parameters_[static_cast<std::size_t>(parameter)].weight;
     origin.parameter = parameter;
@@ -110,7 +110,8 @@ void Recorder::take_inputs(const Frame& frame, const std::vector<at::Tensor>& ou
     });
     if (is_written) return;  // out=
     auto origin = origin_of(given);
-    // Of a part of what is not all finite, its own numbers count.
+    // If the memory is not all finite and the tensor is a part of it, the tensor's own numbers
+    // count.
     if (!origin.finite() && (tensor.is_view() || origin.partial)) origin.take(statistics(tensor));
     record.input_amax = std::max(record.input_amax, origin.amax);
     if (!origin.finite()) node.bad_inputs.push_back(origin);
@@ -134,7 +135,8 @@ void Recorder::look_wider(const at::RecordFunction& function, const Frame& frame
   const auto name = function.operator_name();
   if (!name.has_value()) return;
   const auto dtype = outputs.front().scalar_type();
-  // Also of what is not finite only because of a mask: a softmax over nothing but -inf.
+  // This includes inputs that are not finite only because of a mask: a softmax over nothing but
+  // -inf.
   const bool is_born =
       !record.output.finite() && std::ranges::all_of(node.bad_inputs, &Origin::constant);
   if (is_born && evaluations_++ < kEvaluations) {
@@ -150,7 +152,7 @@ void Recorder::look_wider(const at::RecordFunction& function, const Frame& frame
     look_for_flushed(*name, frame, outputs.front(), record);
 }
 
-// Enough is zero or subnormal, and the op was not looked at lately.
+// Whether enough numbers are zero or subnormal, and the op was not looked at lately.
 bool Recorder::may_look_for_flushed(const OpRecord& record) {
   const auto& seen = record.output.statistics;
   if (!record.output.finite() || seen.total == 0) return false;
@@ -253,8 +255,8 @@ void Recorder::note_op(const Frame& frame, const std::vector<at::Tensor>& output
   trace_.nodes.push_back(std::move(node));
 }
 
-// Of the op that the model called, with what the model gave it: what autocast made of that in between is
-// a part of the deviation.
+// Computes the op that the model called again in fp32, with what the model gave it. So autocast's
+// casts in between are a part of the deviation.
 void Recorder::compare_in_fp32(const at::RecordFunction& function, const Frame& frame) {
   const bool has_dtype = *options_.shadow == Format::fp16 || *options_.shadow == Format::bf16;
   if (frame.draws_random || (has_dtype && !frame.in_low_precision)) return;

@@ -56,7 +56,7 @@ ReplayOutcome run(const std::vector<ScalerTraceStep>& trace, const GradScalerOpt
   return outcome;
 }
 
-// What the trace does not tell is no reason to prefer a larger scale.
+// Whether `a` is the better outcome. Uncertain steps are no reason to prefer a larger scale.
 bool is_better(const ReplayOutcome& a, const ReplayOutcome& b) {
   if (a.skipped != b.skipped) return a.skipped < b.skipped;
   if (a.uncertain != b.uncertain) return a.uncertain < b.uncertain;

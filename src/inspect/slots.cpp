@@ -13,11 +13,12 @@ namespace amp::inspect {
 namespace {
 
 // A callback is a plain function, and LibTorch takes a thread's callbacks to the threads of its
-// backward pass: so each Recorder that records has a number, and each number its own functions.
+// backward pass. So each Recorder that records has a number, and each number has functions of its
+// own.
 constexpr int kSlots = 16;
 
-// Nothing but a pointer is copied under the lock. A callback holds the Recorder while it runs, so that
-// one on another thread may outlive the step and the Inspector.
+// Only a pointer is copied under the lock. A callback holds the Recorder while it runs, so a
+// callback on another thread may outlive the step and the Inspector.
 struct Slot {
   std::mutex mutex;
   std::shared_ptr<Recorder> recorder;
@@ -34,7 +35,7 @@ std::shared_ptr<Recorder> recorder_in(int slot) {
   return recorder;
 }
 
-// What fails in here is not the model's matter: that op is passed over.
+// A failure in here must not disturb the model: that op is passed over.
 template <int slot>
 std::unique_ptr<at::ObserverContext> on_start(const at::RecordFunction& function) {
   try {

@@ -78,7 +78,7 @@ bool is_plain(const at::Tensor& tensor) {
   return !tensor.key_set().has_any(wrappers);
 }
 
-// What it reaches is in its storage, which may have been emptied under it.
+// Whether all that the tensor reaches is in its storage, which may have been emptied under it.
 bool is_all_there(const at::Tensor& tensor) {
   if (!tensor.has_storage() || tensor.numel() == 0) return false;
   auto last = tensor.storage_offset();
@@ -87,8 +87,9 @@ bool is_all_there(const at::Tensor& tensor) {
   return tensor.storage().nbytes() >= needed && tensor.storage().data() != nullptr;
 }
 
-// By exponents alone, which tell all but the numbers that round across a power of two; and where
-// some may overflow that share their exponent with the largest finite number, by a pass of their own.
+// Counts by exponents alone, which tell everything except the numbers that round across a power of
+// two. If some may overflow that have the exponent of the largest finite number, a pass of its own
+// counts those.
 FormatLoss loss_of(const at::Tensor& tensor, const TensorStatistics& statistics,
                    const ExponentHistogram& histogram, Format format) {
   const auto& info = format_info(format);
@@ -97,8 +98,8 @@ FormatLoss loss_of(const at::Tensor& tensor, const TensorStatistics& statistics,
   FormatLoss loss;
   loss.total = statistics.total;
   loss.nonzero = statistics.total - statistics.zeros - statistics.infs - statistics.nans;
-  // Half of the smallest subnormal is a tie, and goes to zero; what is above it in its power of two
-  // does not.
+  // Half of the smallest subnormal number is a tie, and goes to zero. Larger numbers of the same
+  // power of two do not.
   loss.flushed_to_zero = between(histogram, ExponentHistogram::kLowest, smallest - 1);
   loss.subnormal = between(histogram, smallest - 1, std::ilogb(info.min_normal));
   return loss;

@@ -20,13 +20,14 @@ struct SummaryOptions {
 bool has_numbers(const at::Tensor& tensor);
 bool has_dense_numbers(const at::Tensor& tensor);  // and in memory that a storage has
 
-// Of a tensor that has numbers; a sparse one's values. A pass or two at memory speed.
+// The summary of a tensor that has numbers; of a sparse one, that of its values. It takes a pass or
+// two at memory speed.
 TensorSummary summary_of(const at::Tensor& tensor, const SummaryOptions& options);
 
 const char* dtype_name(c10::ScalarType dtype);  // "fp16"; torch's own name for others
 
-// "[:, 2, :, :] of [16, 4, 12, 12]": the coordinates that all numbers of a tensor share that are not finite. Empty where
-// they share none, and for fewer than two numbers.
+// "[:, 2, :, :] of [16, 4, 12, 12]": the coordinates that all numbers which are not finite have in
+// common. Empty if they have none in common, and for fewer than two numbers.
 std::string place_of_non_finite(const at::Tensor& tensor);
 
 }  // namespace amp::inspect

@@ -14,7 +14,7 @@ struct WrongTarget {
   std::string text;  // "class 12 of 10"
 };
 
-// Of a loss over classes or an embedding, by the op's name and arguments, before it runs.
+// Checks a loss over classes or an embedding by the op's name and arguments, before it runs.
 std::optional<WrongTarget> target_out_of_range(const std::string& op,
                                                const std::vector<c10::IValue>& arguments);
 

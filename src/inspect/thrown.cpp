@@ -41,7 +41,7 @@ std::string format_named(std::string type) {
   return type;
 }
 
-// What stands between two parts of a text; empty where they are not in it.
+// The text between two parts of a text; empty if the parts are not in it.
 std::string between(const std::string& text, std::string_view begin, std::string_view end) {
   auto from = text.find(begin);
   if (from == std::string::npos) return {};
@@ -88,7 +88,7 @@ std::string first_line(const std::string& text) {
                                     : text.substr(begin, text.find('\n', begin) - begin);
 }
 
-// "RuntimeError: no" without the name; nothing for a line that begins with none.
+// "RuntimeError: no" without the name; nothing for a line that begins with no such name.
 std::optional<std::string> without_python_name(const std::string& line) {
   const auto colon = line.find(": ");
   if (colon == std::string::npos || line.find(' ') < colon) return std::nullopt;
@@ -111,7 +111,8 @@ std::string script_message(const std::string& text) {
   return after_mark == std::string::npos ? std::string() : first_line(text.substr(after_mark));
 }
 
-// "model.py:12" of the innermost call that is shown; of the source as it was written, where that is there.
+// "model.py:12" of the innermost call that is shown. It is the line of the source as it was
+// written, if that is there.
 std::string script_line(const std::string& text) {
   const auto mark = text.rfind("<--- HERE");
   const auto file = text.rfind("File \"", mark);
@@ -122,7 +123,8 @@ std::string script_line(const std::string& text) {
   return name.empty() || number.empty() ? std::string() : name + ":" + number;
 }
 
-// Of a check in a model's own C++: LibTorch's are known by where its sources lie.
+// The line of a check in a model's own C++. Checks of LibTorch are recognised by the folder of its
+// sources.
 std::string cpp_line(const std::string& text) {
   const auto raised = between(text, "Exception raised from ", " (most recent call first)");
   const auto at = raised.rfind(" at ");

@@ -10,10 +10,10 @@ const TraceNode& node_of(const Trace& trace, int op) {
   return trace.nodes[static_cast<std::size_t>(op)];
 }
 
-// The input that an op's output is to be blamed on; null if the op itself is.
+// The input that is to blame for an op's output; null if the op itself is.
 //
-// A NaN comes from a NaN, or from an Inf that overflowed somewhere. Where every Inf is a mask (the
-// -inf of masked scores, say), it was the op that made a NaN of it.
+// A NaN comes from a NaN, or from an Inf that overflowed somewhere. If every Inf is a mask (the
+// -inf of masked scores, for example), the op itself made the NaN.
 const Origin* blamed_input(const TraceNode& node) {
   const auto& bad = node.bad_inputs;
   const auto has_nan = std::ranges::find_if(bad, &Origin::nan);
@@ -45,7 +45,7 @@ void take_op(FirstNonFinite& found, const Trace& trace, int op,
       node.parameter >= 0 ? names[static_cast<std::size_t>(node.parameter)] : std::string();
 }
 
-// The op that is called a loss, or else the last before the loss scale.
+// The op whose name is that of a loss, or else the last op before the loss scale.
 int loss_on(const std::vector<int>& path, const Trace& trace) {
   const auto is_loss = [&](int op) {
     const auto& name = trace.ops[static_cast<std::size_t>(op)].called_as;
@@ -73,7 +73,8 @@ FirstNonFinite walk_back(const Trace& trace, int op, const std::vector<std::stri
       return found;
     }
     if (input->op < 0 && input->parameter < 0 && input->constant && !input->nan) {
-      // The model put it there on purpose, as a mask, and nothing masked it on the way to the loss.
+      // The model put the Inf there on purpose, as a mask, but nothing masked it on the way to the
+      // loss.
       take_op(found, trace, loss_on(path, trace), names);
       found.evaluated = true;
       found.finite_in_wide = false;
@@ -96,8 +97,8 @@ bool is_bad(const Trace& trace, int op) {
   return node.nan || node.inf;
 }
 
-// The first op of the backward pass that made what is not finite, where the gradient's own memory
-// does not lead to one.
+// The first op of the backward pass whose result is not finite. It is used where the gradient's own
+// memory does not lead to an op.
 int first_in_backward(const Trace& trace) {
   for (std::size_t i = 0; i < trace.ops.size(); ++i) {
     const bool born = is_bad(trace, static_cast<int>(i)) && trace.nodes[i].bad_inputs.empty();

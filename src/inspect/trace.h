@@ -33,8 +33,9 @@ struct Trace {
   void clear() { *this = {}; }
 };
 
-// Where the first value came from that is not finite and went on to a loss or, if every loss was
-// finite, to a parameter's gradient. Not what was masked on the way. `names`: of the parameters.
+// Where the first value that is not finite came from, among those that reached a loss or, if every
+// loss was finite, a parameter's gradient. A value that was masked on the way does not count.
+// names: those of the parameters.
 std::optional<FirstNonFinite> first_non_finite(const Trace& trace,
                                                const std::vector<std::string>& names);
 

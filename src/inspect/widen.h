@@ -28,7 +28,7 @@ bool draws_random(const c10::OperatorName& op, const std::vector<c10::IValue>& a
 // What has more range: fp32 for fp16, else fp64, because bf16 has the range of fp32.
 c10::ScalarType with_more_range(c10::ScalarType dtype);
 
-// The share of `wide`'s numbers other than zero that are zero in `narrow`.
+// The share of the numbers that are not zero in `wide` and are zero in `narrow`.
 double flushed_share(const at::Tensor& narrow, const at::Tensor& wide);
 
 }  // namespace amp::inspect

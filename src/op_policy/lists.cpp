@@ -15,7 +15,7 @@ namespace {
 constexpr std::array<const char*, 6> kFp32Inside = {"cross_entropy_loss", "softmax.int",
                                                     "log_softmax.int",    "layer_norm",
                                                     "native_layer_norm",  "group_norm"};
-// One step each, which CUDA's kernels of lower precision compute in fp32 inside anyway.
+// Cells: one step each. CUDA's low-precision kernels compute them in fp32 inside anyway.
 constexpr std::array<std::string_view, 4> kCells = {"gru_cell", "lstm_cell", "rnn_relu_cell",
                                                     "rnn_tanh_cell"};
 // Whole networks.
@@ -28,8 +28,9 @@ bool is_network(std::string_view op) { return std::ranges::find(kNetworks, op) !
 
 CastRule torch_cpu_rule(const Listed& op) { return op.cpu; }
 CastRule torch_cuda_rule(const Listed& op) { return op.cuda; }
-// torch's lists leave the first two kinds in fp32, and with them all that is made of their results. The
-// others are products whose own checks refuse a mix of dtypes before an op inside could cast it.
+// Ops that the fast lists run in low precision. torch's lists leave embeddings and networks in
+// fp32, and with them everything that uses their results. The others are products whose own checks
+// refuse a mix of dtypes before an op inside could cast it.
 bool is_fast_on(const Listed& op, c10::DeviceType device) {
   const std::string_view name = op.name;
   constexpr std::array<std::string_view, 5> products = {
@@ -38,7 +39,8 @@ bool is_fast_on(const Listed& op, c10::DeviceType device) {
          (device == c10::DeviceType::CPU &&
           (is_network(name) || std::ranges::find(products, name) != products.end()));
 }
-// Where torch's rule would refuse what its own list runs, or round in between.
+// The better rule, if torch's rule would refuse in low precision what its own list runs, or would
+// round in between.
 CastRule completed(const Listed& op, CastRule rule) {
   const auto better = kCompleted[static_cast<std::size_t>(&op - kListed.data())];
   const bool improves =
@@ -49,7 +51,7 @@ CastRule fast_cpu_rule(const Listed& op) {
   if (is_fast_on(op, c10::DeviceType::CPU)) return CastRule::lower_precision;
   return computes_in_fp32_inside(op.name) ? CastRule::fp32_inside : completed(op, op.cpu);
 }
-// CUDA's group_norm keeps mean and deviation in the dtype of its input: fp32 stays.
+// CUDA's group_norm keeps mean and deviation in the dtype of its input, so it stays in fp32.
 CastRule fast_cuda_rule(const Listed& op) {
   if (is_fast_on(op, c10::DeviceType::CUDA)) return CastRule::lower_precision;
   const bool inside = computes_in_fp32_inside(op.name) &&
@@ -59,7 +61,8 @@ CastRule fast_cuda_rule(const Listed& op) {
 CastRule unified_rule(const Listed& op) {
   if (is_network(op.name)) return CastRule::lower_precision;
   if (is_cell(op.name)) return CastRule::fp32_inside;
-  // Their inputs must be fp32, and not only dtype=; torch's CPU list has them so, or keeps them.
+  // These ops need fp32 inputs, and not only dtype=. torch's CPU list casts their inputs, or keeps
+  // the ops.
   if (op.cuda == CastRule::fp32_set_opt_dtype &&
       kCompleted[static_cast<std::size_t>(&op - kListed.data())] != CastRule::keep)
     return CastRule::fp32;

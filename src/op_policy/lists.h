@@ -22,8 +22,9 @@ const List& list(const std::string& name);
 const List& torch_list(c10::DeviceType device);
 const List& fast_list(c10::DeviceType device);
 
-// Whether the rule fp32_inside is one for this op: LibTorch's kernel or ours computes so, or the op is
-// among those that are widened and narrowed around (inside_table.h).
+// Whether this op can follow the rule fp32_inside: LibTorch's kernel or ours computes so, or the op
+// is among those whose operands are widened before and whose results are rounded after
+// (inside_table.h).
 bool can_follow_fp32_inside(const std::string& op);
 
 // Whether LibTorch's kernels of the op read fp16 and bf16, compute in fp32 and round once; of

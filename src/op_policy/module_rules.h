@@ -17,8 +17,9 @@ namespace amp::op_policy {
 
 inline constexpr int kNoRule = -1;
 
-// Whether a pattern means the module of this name: one whose whole name it matches, or that is inside
-// of such a one. `*` is any text, with dots; `?` any character; "a.*" means a, too.
+// Whether a pattern means the module of this name: the pattern matches its whole name, or that of a
+// module around it. `*` stands for any text, also with dots, and `?` for any character; "a.*" means
+// a, too.
 bool means(const std::string& pattern, const std::string& module);
 
 using WeakTensor = c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>;
@@ -54,7 +55,7 @@ void bind_names(Table& table, std::shared_ptr<const ModelNames> names);
 // The rule of what a scope surrounds, whether a model is bound or not.
 int rule_of_scope(const Table& table, const ModuleScope& scope);
 
-// Where the memory of the bound tensors is now, for views of them that autograd knows nothing of.
+// Where the memory of the bound tensors is now. It finds views of them that autograd does not know.
 class Memory {
  public:
   Memory() = default;

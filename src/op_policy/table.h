@@ -34,8 +34,8 @@ inline constexpr std::array<Listed, kOps> kListed = {{
 #undef AMP_OP
 }};
 
-// What `fast` and `unified` put in the place of torch's rule `keep` (and of `promote`, where it is
-// fp32_inside): keep where they leave it.
+// What `fast` and `unified` put in the place of torch's rule `keep` (and of `promote`, if it is
+// fp32_inside); `keep` if they leave torch's rule.
 constexpr std::array<CastRule, kOps> completed_rules() {
   std::array<CastRule, kOps> rules = {};
   rules.fill(CastRule::keep);
@@ -71,7 +71,7 @@ std::string name_of(std::size_t number);
 // As the dispatcher has it, without "aten::".
 std::string full_name(const std::string& name, const std::string& overload);
 
-// Whose call of an op that several kinds of module call it is, as its arguments tell.
+// Which kind of module makes a call of an op that several kinds call. The arguments tell.
 enum class Use : std::uint8_t {
   linear,
   conv1d,

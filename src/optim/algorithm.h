@@ -27,12 +27,13 @@ struct TensorOperands {
   at::Tensor weight, first, second, largest;  // replaced by their new values, never written
   at::Tensor step;                            // fp64, 0-dim: this step's number, from 1
   at::Tensor momentum_step;                   // fp64, 0-dim: the momentum's own
-  // What a new moment will be once it is stored: itself, or rounded at random to bf16.
+  // Gives a new moment as it will be once it is stored: itself, or rounded at random to bf16.
   std::function<at::Tensor(const at::Tensor& moment, kernels::Stream stream)> stored;
 };
 
-// Many updates by one call of ATen: lists of the same length, of tensors of one dtype on one device,
-// those of one parameter in the same order of dimensions. All but the gradients are written in place.
+// Many updates in one call of ATen. The lists have the same length, and their tensors one dtype and
+// one device; the tensors of one parameter have the same order of dimensions. All but the gradients
+// are written in place.
 struct TensorLists {
   std::vector<at::Tensor> gradients, weights, first, second, largest;
   std::vector<at::Tensor> steps;        // fp32, 0-dim: each one's number of this step, from 1
@@ -48,7 +49,7 @@ class Algorithm {
   virtual void check(const OptimizerOptions& options, const std::string& who) const = 0;
   // Takes over what was written through torch::optim's type. Throws InvalidArgument with the group.
   virtual void settle(OptimizerOptions& options, std::size_t group) const = 0;
-  // Such options made of torch::optim's of the same algorithm, with what those lack taken from
+  // Makes our options from torch::optim's of the same algorithm, and takes what those lack from
   // `rest` and `memory`; null if they are of another type.
   virtual std::unique_ptr<OptimizerOptions> adopted(const OptimizerOptions& options,
                                                     const OptimizerOptions& rest,
@@ -57,7 +58,8 @@ class Algorithm {
   virtual const MemoryOptions& memory(const OptimizerOptions& options) const = 0;
   virtual Buffers buffers(const OptimizerOptions& options) const = 0;
 
-  // By the kernels: add() each parameter's constants in the order of the list, then run() it.
+  // For the kernels: add() each parameter's constants in the order of the list, then run() the
+  // list.
   virtual void clear() = 0;
   virtual void add(const OptimizerOptions& options, const Counters& now) = 0;
   virtual void run(const std::vector<tensor_lists::Operands>& list,

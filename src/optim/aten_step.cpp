@@ -21,7 +21,7 @@ at::Tensor l2_norm(const std::vector<at::Tensor>& norms) {
   return norms.size() == 1 ? norms[0] : at::linalg_vector_norm(at::stack(norms));
 }
 
-// Of the magnitudes of all; NaN if there is one.
+// The largest magnitude of all; NaN if one of them is NaN.
 at::Tensor largest(const std::vector<at::Tensor>& gradients) {
   std::vector<at::Tensor> found;
   for (const auto& gradient : gradients) {

@@ -9,8 +9,9 @@
 
 namespace amp::optim {
 
-// Nothing here waits for the device: what depends on the overflow flag is chosen there. A GPU gets
-// few calls over lists of tensors; one by one, starting a kernel takes longer than it runs.
+// Nothing here waits for the device: what depends on the overflow flag is chosen on the device. A
+// GPU gets few calls over lists of tensors, because starting a kernel for one tensor takes longer
+// than running it.
 class AtenStep {
  public:
   struct Item {
@@ -25,15 +26,15 @@ class AtenStep {
   void end() { items_.clear(); }
   bool empty() const { return items_.empty(); }
 
-  // norm: fp64, 0-dim, their global L2 norm. non_finite: bool, 0-dim, whether one of them is Inf or
-  // NaN, or will be where it is stored, or would be.
+  // norm: fp64, 0-dim, the gradients' global L2 norm. non_finite: bool, 0-dim, whether a gradient
+  // is Inf or NaN, or would be in the dtype in which it is stored.
   struct Seen {
     at::Tensor norm, non_finite;
   };
   Seen look(bool go_back) const;
-  // Adds the parameters on the CPU whose gradients are such: a pass of its own.
+  // Adds the parameters on the CPU whose gradients are not finite. This takes a pass of its own.
   void add_non_finite(std::vector<at::Tensor>& parameters, bool go_back) const;
-  // Multiplies them by a 0-dim tensor.
+  // Multiplies the gradients by a 0-dim tensor.
   void clip(const at::Tensor& factor) { multiply(factor); }
 
   // Updates every parameter, whose slot has a state with all its buffers. skip: bool, 0-dim: changes

@@ -21,14 +21,14 @@ using Item = AtenStep::Item;
 ParameterState& state_of(const Item& item) { return *item.entry->slot->state; }
 at::Tensor parameter_of(const Item& item) { return item.entry->slot->parameter.detach(); }
 
-// int64, {steps, momentum_steps}: on the device from now on.
+// The counters {steps, momentum_steps} as an int64 tensor; from now on they live on the device.
 at::Tensor counters_on_device(const ParameterState& state, c10::Device device) {
   if (state.device_counters.defined()) return state.device_counters;
   const auto& [steps, momentum_steps] = state.counters;
   return on_device(at::tensor({steps, momentum_steps}, c10::kLong), device);
 }
 
-// Those of the step to come.
+// The counters of the next step.
 at::Tensor next_counters(const at::Tensor& counters, const Buffers& buffers) {
   auto next = counters.clone();
   next.narrow(0, 0, buffers.first ? 2 : 1).add_(1);
@@ -39,7 +39,7 @@ at::Tensor chosen(const at::Tensor& skip, const at::Tensor& old, const at::Tenso
   return skip.defined() ? at::where(skip, old, next) : next;
 }
 
-// One item's update: its operands, and their new values' way back.
+// One item's update: its operands, and how their new values are stored.
 class Update {
  public:
   Update(const Item& item, const MemoryOptions& memory, const at::Tensor& step)
@@ -63,11 +63,11 @@ class Update {
   Update(const Update&) = delete;
   Update& operator=(const Update&) = delete;
 
-  // What was computed in place is there already.
+  // Stores the new values. Those that were computed in place are there already.
   void store(const at::Tensor& skip) const {
     const Writer write(skip);
     const auto moment = [&](const at::Tensor& target, const at::Tensor& value, auto stream) {
-      // Rounding what is rounded already changes nothing.
+      // The value may be rounded already; rounding it again changes nothing.
       if (target.defined() && !value.is_same(target)) write(target, now.stored(value, stream));
     };
     moment(state_.first, now.first, kernels::Stream::first);
@@ -80,7 +80,8 @@ class Update {
   TensorOperands now;
 
  private:
-  // In the parameter's order of dimensions, to the last stride, which calls over lists want.
+  // Brings values into the parameter's order of dimensions, to the last stride, because calls over
+  // lists need that.
   at::Tensor in_order(const at::Tensor& values) const {
     if (values.strides() == parameter_.strides()) return values;
     return at::empty_like(parameter_, values.options()).copy_(values);
@@ -119,7 +120,7 @@ class SingleUpdate {
   Update update_;
 };
 
-// Items that one call updates: of one group, device and dtype, and of one count of steps.
+// Items that one call updates. They have the same group, device, dtype and count of steps.
 class UpdateList {
  public:
   UpdateList(const OptimizerOptions& options, const Item& first)
@@ -182,8 +183,9 @@ bool wants_lists(const at::Tensor& parameter) {
 
 }  // namespace
 
-// On the CPU nothing is written before all is computed, so that a lack of memory changes nothing; the
-// flag is there, too. On a GPU that would hold the new values of all parameters at once.
+// On the CPU nothing is written before everything is computed, so running out of memory changes
+// nothing, and the host can read the flag. On a GPU this would hold the new values of all
+// parameters at once, so they are written one by one.
 void AtenStep::update(const Algorithm& algorithm, const Groups& groups,
                       const at::Tensor& skip) const {
   std::vector<UpdateList> lists;

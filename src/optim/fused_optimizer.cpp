@@ -21,7 +21,8 @@ void check_scalar(const char* name, const char* field, const at::Tensor& tensor,
                         " must be one fp32 element, as GradScaler gives it");
 }
 
-// The memory options of a group, which stay, and by which parameter it is known again.
+// The memory options of a group, which must stay, and the parameter by which the group is
+// recognised.
 struct KnownGroup {
   const c10::TensorImpl* first = nullptr;
   MemoryOptions memory;
@@ -31,7 +32,7 @@ const c10::TensorImpl* first_of(const torch::optim::OptimizerParamGroup& group) 
   return group.params().empty() ? nullptr : group.params()[0].unsafeGetTensorImpl();
 }
 
-// Ours, made of torch::optim's; InvalidArgument for those of another algorithm.
+// Makes our options from torch::optim's. Throws InvalidArgument for those of another algorithm.
 std::unique_ptr<OptimizerOptions> adopted(const Algorithm& algorithm, const OptimizerOptions& given,
                                           const OptimizerOptions& defaults,
                                           const MemoryOptions& memory, std::size_t group) {
@@ -41,7 +42,8 @@ std::unique_ptr<OptimizerOptions> adopted(const Algorithm& algorithm, const Opti
   return own;
 }
 
-// Makes the options of the group ours if they are torch::optim's, and up to date.
+// Makes the options of the group ours if they are torch::optim's, and takes over what was written
+// into them.
 void settle_group(const Algorithm& algorithm, const OptimizerOptions& defaults,
                   const std::vector<KnownGroup>& known, torch::optim::OptimizerParamGroup& group,
                   std::size_t number) {
@@ -96,7 +98,7 @@ void FusedOptimizer::add_param_group(const torch::optim::OptimizerParamGroup& gr
   }
   algorithm.settle(added.options(), number);
   optim::check_group(algorithm, added, number);
-  // A vector of its own: groups have no copy assignment.
+  // Needs a vector of its own, because groups have no copy assignment.
   std::vector<torch::optim::OptimizerParamGroup> all(param_groups_.begin(), param_groups_.end());
   all.push_back(added);
   check_distinct(algorithm, all);
@@ -105,7 +107,7 @@ void FusedOptimizer::add_param_group(const torch::optim::OptimizerParamGroup& gr
   settle();
 }
 
-// Users write the options of groups at any time, through torch::optim's types, too.
+// Users may write the options of groups at any time, also through torch::optim's types.
 void FusedOptimizer::settle() const {
   auto& groups = const_cast<FusedOptimizer*>(this)->param_groups_;
   for (std::size_t g = 0; g < groups.size(); ++g)

@@ -54,7 +54,8 @@ void make_readable(Entry& entry) {
   entry.unscaled = at::empty_like(like, like.options().dtype(c10::kFloat));
 }
 
-// Written in place for the first parameter, it would be read unscaled for the second.
+// Separates gradients that two parameters share. If one were written in place for the first
+// parameter, it would be read unscaled for the second.
 void part_shared_gradients(std::vector<Entry>& entries) {
   thread_local std::vector<const c10::TensorImpl*> seen;
   seen.clear();
@@ -95,7 +96,7 @@ void give_back(Entry& entry, const at::Tensor& used, const at::Tensor& factor) {
     gradient._values().mul_(factor.to(gradient.device()));
   } else if (is_half || !entry.given.is_non_overlapping_and_dense()) {
     gradient = used;
-  } else if (used.is_same(entry.given)) {  // by the kernels, which nobody saw
+  } else if (used.is_same(entry.given)) {  // the kernels wrote it, unseen by autograd
     if (!gradient.is_inference()) gradient.unsafeGetTensorImpl()->bump_version();
   } else {
     gradient.copy_(used);

@@ -59,7 +59,7 @@ void write(const Options& ours, Theirs& theirs) {
   if constexpr (requires { ours.betas; }) theirs.betas({ours.betas[0], ours.betas[1]});
 }
 
-// Without a check.
+// Takes over torch::optim's options without a check.
 template <typename Options, typename Theirs>
 Options read_from(const Theirs& theirs, Options ours) {
   visit_both([](auto& to, const auto& from) { to = from; }, ours, theirs);

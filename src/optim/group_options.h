@@ -18,11 +18,11 @@ constexpr const char* name_of(const AdamOptions*) { return "Adam"; }
 constexpr const char* name_of(const AdamWOptions*) { return "AdamW"; }
 constexpr const char* name_of(const LambOptions*) { return "Lamb"; }
 
-// Those of a group. They derive from torch::optim's of the same algorithm.
+// Makes the options of a group. They derive from torch::optim's of the same algorithm.
 template <typename Options>
 std::unique_ptr<torch::optim::OptimizerOptions> group_options(const Options& options);
 
-// Whether group_options<Options> made them; all that follow want such.
+// Whether group_options<Options> made them. All functions below need such options.
 template <typename Options>
 bool are_group_options(const torch::optim::OptimizerOptions& options);
 
@@ -40,7 +40,7 @@ void settle(torch::optim::OptimizerOptions& options, std::size_t group);
 // Throws as settle does.
 template <typename Options>
 Options from_torch(const typename TorchOptionsOf<Options>::type& options, const Options& rest);
-// The same for options whose type is known at run time alone; null if it is another.
+// The same for options whose type is only known at run time; null if the type is another.
 template <typename Options>
 std::unique_ptr<torch::optim::OptimizerOptions> adopted(
     const torch::optim::OptimizerOptions& options, const Options& rest, const std::string& who);

@@ -88,7 +88,7 @@ void KernelStep::add(Algorithm& algorithm, const OptimizerOptions& options, cons
   tensor_lists::Operands operands;
   operands.count = static_cast<std::size_t>(parameter.numel());
   operands.gradient = {tensor_lists::read(entry.read), inv_scale_, clip_, {nullptr, {}}};
-  // A gradient that is multiplied by one needs no writing.
+  // A gradient that is multiplied by 1 need not be written.
   const bool changed = inv_scale_ != 1 || clip_ != 1 || !entry.unscaled.is_same(entry.read);
   if (changed) operands.gradient.unscaled = tensor_lists::write(entry.unscaled);
   operands.weights = weights_of(parameter, *state, memory, copy);

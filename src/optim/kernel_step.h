@@ -11,9 +11,10 @@ namespace amp::optim {
 // Keeps its memory from step to step: after the first, none of this allocates.
 class KernelStep {
  public:
-  // Of the entries that are by_kernels. go_back: the unscaled gradients will be stored, or would be.
+  // Looks at the gradients of the entries that are by_kernels. go_back: the unscaled gradients will
+  // be stored, or would be.
   kernels::Examined examine(const std::vector<Entry>& entries, float inv_scale, bool go_back);
-  // Adds the parameters in whose gradients `examine` has just found what is not finite.
+  // Adds the parameters in whose gradients `examine` has just found Inf or NaN.
   void add_non_finite(const std::vector<Entry>& entries, std::vector<at::Tensor>& parameters) const;
   // Leaves gradient * inv_scale where the entries want it.
   void unscale(const std::vector<Entry>& entries, float inv_scale);

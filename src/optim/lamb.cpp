@@ -89,7 +89,7 @@ class LambAlgorithm final : public AlgorithmOf<LambOptions> {
   }
 
  private:
-  // Apex leaves a tensor without weight decay alone, unless told otherwise.
+  // Apex uses no trust ratio for a tensor without weight decay, unless use_nvlamb is set.
   static bool adapts(const LambOptions& o) { return o.use_nvlamb || o.weight_decay != 0; }
 
   void apply_trust_ratios(std::size_t tensors, const tensor_lists::ChunkList& chunks) {

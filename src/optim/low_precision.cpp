@@ -75,7 +75,8 @@ at::Tensor value_of(const at::Tensor& parameter, const ParameterState& state,
     const auto unchanged = state.master.to(now.scalar_type()) == now;
     return at::where(unchanged, state.master, now.to(c10::kFloat));
   }
-  // What is kept of a weight that somebody replaced is dropped where it does not fit: weights-inl.h.
+  // If somebody replaced a weight, what is kept beside it is dropped where it does not fit:
+  // weights-inl.h.
   if (memory.weights == LowPrecisionWeights::split && state.extra.defined()) {
     const auto upper = now.view(c10::kShort).to(c10::kInt).bitwise_left_shift(16);
     const auto below_zero = (now == 0).logical_and(state.extra < 0);

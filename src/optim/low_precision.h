@@ -18,11 +18,12 @@ std::uint32_t version_of(const at::Tensor& tensor);
 kernels::Weights weights_of(const at::Tensor& parameter, const ParameterState& state,
                             const MemoryOptions& memory, const at::Tensor& copy);
 
-// Where a parameter was changed since the state has seen it, its master takes the new value: on the
-// CPU however it was changed, elsewhere if its version tells.
+// If a parameter was changed since the state has seen it, its master takes the new value. On the
+// CPU every change is seen; elsewhere only one that raised the version.
 void take_changes(const at::Tensor& parameter, ParameterState& state);
 
-// The value in the dtype of the arithmetic: a new tensor, but for fp32 and fp64 parameters.
+// The value in the dtype of the arithmetic. It is a new tensor, except for fp32 and fp64
+// parameters.
 at::Tensor value_of(const at::Tensor& parameter, const ParameterState& state,
                     const MemoryOptions& memory);
 

@@ -41,7 +41,7 @@ struct ParameterState final : torch::optim::OptimizerCloneableParamState<Paramet
 // fp64 for fp64 parameters, else fp32.
 c10::ScalarType arithmetic_dtype(const at::Tensor& parameter);
 
-// A state for this parameter, without buffers: master and extra stand for its present value.
+// Makes a state for this parameter, without buffers. Master and extra stand for its present value.
 std::unique_ptr<ParameterState> first_state(const at::Tensor& parameter,
                                             const MemoryOptions& memory);
 
@@ -55,8 +55,8 @@ bool fits(const ParameterState& state, const at::Tensor& parameter, const Memory
 // Copies of the tensors on the parameter's device, with its strides.
 void move_to(ParameterState& state, const at::Tensor& parameter);
 
-// The same after the parameter has become one of another dtype or order of dimensions: the buffers
-// are converted, master and extra made anew. False if its shape has changed, too.
+// The same after the parameter's dtype or order of dimensions has changed: converts the buffers,
+// and makes master and extra anew. Returns false if its shape has changed, too.
 bool adapt(ParameterState& state, const at::Tensor& parameter, const MemoryOptions& memory);
 
 }  // namespace amp::optim

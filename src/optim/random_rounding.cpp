@@ -48,15 +48,15 @@ at::Tensor random_bits(std::int64_t count, const kernels::Noise& noise, const at
   return halves.view(-1).narrow(0, 0, count);
 }
 
-// Cuts `bits` off the fp32 numbers after adding as many random ones. Exact in both formats where
-// they are normal, in bf16 everywhere.
+// Adds random bits to the fp32 numbers and cuts as many off. It is exact where the result is
+// normal, and in bf16 everywhere.
 at::Tensor cut_bits(const at::Tensor& values, const at::Tensor& random, std::int64_t bits) {
   const auto noise = random.bitwise_right_shift(16 - bits).to(c10::kInt);
   const auto kept = -(std::int64_t{1} << bits);
   return (values.view(c10::kInt) + noise).bitwise_and(kept).view(c10::kFloat);
 }
 
-// fp16's subnormal numbers are multiples of 2^-24; of what lies between two, 16 bits count.
+// fp16's subnormal numbers are multiples of 2^-24. Of the distance between two, 16 bits count.
 at::Tensor round_small(const at::Tensor& values, const at::Tensor& random) {
   const auto steps = values.abs().to(c10::kDouble).mul(0x1p24);
   const auto below = steps.floor();

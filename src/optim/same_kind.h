@@ -13,11 +13,11 @@ inline at::Tensor on_device(const at::Tensor& value, c10::Device device) {
   return value.to(device, /*non_blocking=*/true);
 }
 
-// ATen's calls over lists write tensors without raising their versions.
+// Raises the versions of tensors, because ATen's calls over lists write without doing so.
 void raise_version(const at::Tensor& tensor);
 
-// Pairs of a place to write to and what goes there: copied in one call for each device and pair of
-// dtypes. The two of a pair have the same strides.
+// Copies values to places, in one call for each device and pair of dtypes. A value and its place
+// have the same strides.
 class ListCopy {
  public:
   void add(at::Tensor target, at::Tensor source);

@@ -49,8 +49,8 @@ class SgdAlgorithm final : public AlgorithmOf<SGDOptions> {
     t.weight = t.weight.add(d, -o.lr);
   }
 
-  // ATen's has a first step by a flag of the host's, which dampening alone needs, and decays weights
-  // in the other direction when it maximizes.
+  // ATen's list call knows the first step by a flag of the host, which only dampening needs. With
+  // maximize it decays weights in the other direction. So these two cases go one by one.
   bool takes_lists(const OptimizerOptions& options) const override {
     const auto& o = of(options);
     return o.momentum >= 0 && o.dampening == 0 && !o.maximize;

@@ -6,8 +6,8 @@
 
 namespace amp::optim {
 
-// Written by name: "optimizer", "format", and for each group its options and its parameters, each
-// with shape, dtype and, after a step, its state.
+// Writes by name: "optimizer", "format", and for each group its options and its parameters, each
+// with its shape and dtype and, after a step, its state.
 void save_state(const Algorithm& algorithm, const Groups& groups, const States& states,
                 OutputArchive& archive);
 

@@ -19,7 +19,7 @@
 namespace amp::optim {
 namespace {
 
-// A 0-dim fp32 tensor on the CPU; the one of the last step if nobody kept it.
+// Returns a 0-dim fp32 tensor on the CPU. It is that of the last step if nobody kept it.
 const at::Tensor& result(at::Tensor& kept, float value) {
   const bool is_free = kept.defined() && kept.use_count() == 1 && kept.storage().use_count() == 1;
   if (!is_free) kept = at::full({}, value, c10::kFloat);
@@ -27,8 +27,8 @@ const at::Tensor& result(at::Tensor& kept, float value) {
   return kept;
 }
 
-// As torch.nn.utils.clip_grad_norm_, in fp32; a NaN norm gives NaN. A norm beyond fp32 would make
-// the factor 0: then it is taken in fp64.
+// The factor of torch.nn.utils.clip_grad_norm_, in fp32; a NaN norm gives NaN. A norm beyond fp32's
+// range would make the factor 0, so then it is computed in fp64.
 float clip_factor(double norm, double max_norm) {
   const auto in_fp32 = static_cast<float>(norm);
   const float factor = std::isinf(in_fp32) ? static_cast<float>(max_norm / norm)
@@ -52,8 +52,8 @@ bool is_known(const Slot& slot, const at::Tensor& parameter) {
 
 }  // namespace
 
-// Every step looks whether the groups hold what they held: masters take parameters' places, modules
-// are converted, and the base class adds groups without asking.
+// Every step checks whether the groups hold what they held before: masters take parameters' places,
+// modules are converted, and the base class adds groups without asking.
 void Step::know_parameters(const Algorithm& algorithm, Groups& groups, States& states) {
   std::size_t known = 0;
   bool same = true;
@@ -142,8 +142,8 @@ Step::Decision Step::decide(const StepRequest& request, const StepOutcome& seen,
   return decision;
 }
 
-// Whatever a step needs memory for comes before it writes anything: a step that fails has then
-// changed nothing.
+// Allocates all the memory that a step needs before the step writes anything, so a step that fails
+// here has changed nothing.
 void Step::prepare(const Algorithm& algorithm, Groups& groups, States& states, bool kernels_too) {
   for (auto& entry : entries_) {
     if (entry.by_kernels && !kernels_too) continue;
@@ -230,7 +230,7 @@ StepOutcome Step::run(Algorithm& algorithm, Groups& groups, States& states,
     auto decision = decide(request, seen, inv_scale);
     const bool kernels_skip = any_by_kernels_ && is_set(decision.flag);
     prepare(algorithm, groups, states, !kernels_skip);
-    // First what may still fail.
+    // The update by ATen may still fail, so it comes first.
     update_by_aten(algorithm, groups, decision.flag);
     if (kernels_skip) {
       decision.clip = 1;

@@ -23,13 +23,14 @@ struct StepRequest {
 class Step {
  public:
   StepOutcome run(Algorithm& algorithm, Groups& groups, States& states, const StepRequest& request);
-  // Takes over what the groups hold, if it is not known yet. Throws InvalidArgument by name.
+  // Takes over what the groups hold, if that is not known yet. Throws InvalidArgument by name.
   void know_parameters(const Algorithm& algorithm, Groups& groups, States& states);
   void forget() { slots_.clear(); }  // after states were replaced
   const std::vector<at::Tensor>& non_finite() const { return non_finite_; }
 
  private:
-  // What the first pass decides for the second: each twice, for the host and for the device.
+  // What the first pass decides for the second. Each value is there for the host and for the
+  // device.
   struct Decision {
     float inv_scale = 1, clip = 1;
     at::Tensor clip_there;  // undefined: 1

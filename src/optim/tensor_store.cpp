@@ -13,7 +13,7 @@
 namespace amp::optim {
 namespace {
 
-// The value in fp32 that a split weight's two halves are to stand for.
+// The fp32 value that the two halves of a split weight stand for.
 void write_split(const Writer& write, const at::Tensor& low, const at::Tensor& extra,
                  const at::Tensor& value) {
   const auto quiet = at::where(value.isnan(), std::numeric_limits<float>::quiet_NaN(), value);

@@ -1,5 +1,5 @@
-// Storing what an update has computed by ATen: in the formats of weights and moments, and only where
-// no overflow forbids it.
+// Storing what an update has computed by ATen, in the formats of weights and moments, unless there
+// was an overflow.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,7 +11,7 @@
 
 namespace amp::optim {
 
-// Rounds values of one parameter at random, as the kernels do.
+// Rounds values of one parameter at random, with the numbers that the kernels get.
 struct RandomRounding {
   const at::Tensor& parameter;
   kernels::Noise noise;
@@ -21,7 +21,8 @@ struct RandomRounding {
                         kernels::Stream stream) const;
 };
 
-// Writes where the flag (bool, 0-dim, on the target's device) is not set; an undefined one is not.
+// Writes unless the flag (bool, 0-dim, on the target's device) is set. An undefined flag is not
+// set.
 class Writer {
  public:
   explicit Writer(const at::Tensor& skip) : skip_(skip) {}

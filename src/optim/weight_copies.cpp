@@ -32,7 +32,7 @@ struct Record {
   std::int64_t copy_version = 0;
   std::uint64_t checked_at = 0;  // when copy and parameter were last known to agree as a whole
 
-  // Some ops give back what they were given: whoever writes there writes into the copy.
+  // Some ops return their argument, and a write there goes into the copy.
   bool is_copy_of(const at::Tensor& parameter) const {
     return valid && state.holds(parameter) && copy._version() == copy_version;
   }
@@ -59,7 +59,8 @@ std::atomic<WeightChecks> checks_by = WeightChecks::whole;
 std::atomic<std::uint64_t> time_now = 0;
 thread_local std::uint64_t begun = 0;
 
-// Null if nobody owns it, or the address is another tensor's by now. Under the lock.
+// Returns null if nobody owns the parameter, or if the address belongs to another tensor by now.
+// The caller holds the lock.
 Record* record_of(Registry& all, const at::Tensor& parameter) {
   const auto found = all.records.find(parameter.unsafeGetTensorImpl());
   if (found == all.records.end()) return nullptr;
@@ -86,7 +87,7 @@ bool checks_copies() {
   return checks;
 }
 
-// Bit for bit, but for the payload of a NaN: ours and LibTorch's casts give different ones.
+// Compares bit for bit, except the payload of a NaN: ours and LibTorch's casts give different ones.
 void check_whole(const at::Tensor& parameter, const at::Tensor& copy) {
   const c10::NoGradGuard no_grad;
   const auto fresh = parameter.detach().to(copy.scalar_type());

@@ -11,8 +11,9 @@ namespace amp::tensor_lists {
 
 // The version counter alone is not enough: C++ SGD, `.data()`, set_data and raw pointers change a
 // weight and leave it. So the state is the tensor itself (by weak reference), its version, its
-// memory, sizes and strides, and on the CPU 32 elements spread over it, as bits; reading one on a
-// GPU would wait. What that misses is a write of a few elements without a trace: is_rounded sees those.
+// memory, sizes and strides, and on the CPU the bits of 32 elements spread over it; reading one on
+// a GPU would wait. This misses a write of a few elements without a trace; is_rounded sees such
+// writes.
 class WeightState {
  public:
   explicit WeightState(const at::Tensor& weight);
@@ -23,7 +24,7 @@ class WeightState {
   bool is_of(const at::Tensor& weight) const;
   // Whether anybody holds the weight still.
   bool is_in_use() const { return !source_.expired(); }
-  // Notes the state of now. Does not allocate for the same number of dimensions.
+  // Notes the present state. Does not allocate if the number of dimensions is the same.
   void refresh(const at::Tensor& weight);
 
  private:

@@ -20,15 +20,15 @@ using torch::autograd::Node;
 
 namespace {
 
-// The first word of an object with virtual functions: one value for each class, read faster than
-// typeid is compared.
+// The first word of an object with virtual functions. It has one value for each class, and reading
+// it is faster than comparing typeid.
 const void* table_of(const Node& node) {
   const void* table = nullptr;
   std::memcpy(&table, static_cast<const void*>(&node), sizeof(table));
   return table;
 }
 
-// Where the library begins that this address lies in; null if it lies in none.
+// The start of the library that holds this address; null if none does.
 const void* library_of(const void* address) {
   Dl_info info{};
   return dladdr(address, &info) == 0 ? nullptr : info.dli_fbase;
@@ -57,7 +57,7 @@ bool has_hooks(Node& node) {
 
 const at::Tensor& BackwardGraph::Leaf::variable() const { return accumulator->variable; }
 
-// A class that was compiled into neither library is somebody else's, whatever it is called.
+// A class that was compiled into neither library is foreign, whatever its name is.
 BackwardGraph::Kind BackwardGraph::kind_of(const Node& node) {
   const auto* table = table_of(node);
   if (const auto found = kinds_.find(table); found != kinds_.end()) return found->second;
@@ -94,7 +94,7 @@ void BackwardGraph::enter(Node* node, Kind from) {
 
 void BackwardGraph::look_at(Node& node, Kind kind) {
   bool foreign = kind == Kind::foreign || has_hooks(node);
-  // What wrote to a view stands behind this node, and not among its edges.
+  // The function that wrote to a view is a member of this node, and not among its edges.
   if (kind == Kind::copy_slices) {
     const auto& inner = static_cast<const CopySlices&>(node).fn;
     foreign = foreign || (inner != nullptr && kind_of(*inner) == Kind::foreign);

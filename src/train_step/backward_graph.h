@@ -15,8 +15,8 @@ struct Node;
 
 namespace amp::train_step {
 
-// The graph behind a tensor, walked once from its root; the autograd engine does the same before it
-// begins. Keeps its memory from walk to walk.
+// The graph behind a tensor, walked once from its root, as the autograd engine does before it
+// begins. The object keeps its memory from walk to walk.
 class BackwardGraph {
  public:
   struct Leaf {
@@ -26,14 +26,14 @@ class BackwardGraph {
     const at::Tensor& variable() const;
   };
 
-  // pass_views: a use of the transposed view of a weight then leads to the weight, where nobody can
-  // tell.
+  // pass_views: lets a use of the transposed view of a weight lead to the weight itself, if nobody
+  // can tell the difference.
   void walk(const at::Tensor& root, bool pass_views);
   void clear();
 
   const std::vector<Leaf>& leaves() const { return leaves_; }
-  // Whether code that is neither LibTorch's nor ours runs in the pass: hooks, custom functions. It can
-  // look at any gradient, and begin a backward pass of its own.
+  // Whether foreign code, neither LibTorch's nor ours, runs in the pass: hooks, custom functions.
+  // Such code can look at any gradient, and begin a backward pass of its own.
   bool runs_foreign_code() const { return runs_foreign_code_; }
 
  private:

@@ -33,8 +33,8 @@ bool is_trained(const ModelTensor& item) {
   return item.is_parameter && item.tensor.is_floating_point() && item.tensor.requires_grad();
 }
 
-// The fp32 values become the masters. Only a model that is to be low precision without masters may
-// come as such.
+// The fp32 values become the masters. So a model may come in low precision only if it is to have no
+// masters.
 bool has_fitting_dtype(const at::Tensor& parameter, const Recipe& recipe) {
   const auto dtype = parameter.scalar_type();
   if (dtype == c10::kFloat || dtype == c10::kDouble) return true;

@@ -29,8 +29,8 @@ at::Tensor norm_in(c10::ScalarType at_least, const std::vector<at::Tensor>& grad
 at::Tensor global_norm(const std::vector<at::Tensor>& gradients) {
   if (gradients.empty()) return at::zeros({});
   const auto norm = norm_in(c10::kFloat, gradients);
-  // From 1.8e19 on squares overflow in fp32, and a factor of 0 would come of it. Reading a norm that
-  // is on the CPU costs nothing.
+  // From 1.8e19 on, squares overflow in fp32, and the factor would become 0. Reading a norm that is
+  // on the CPU costs nothing.
   if (!norm.is_cpu() || std::isfinite(norm.item<double>())) return norm;
   return norm_in(c10::kDouble, gradients);
 }

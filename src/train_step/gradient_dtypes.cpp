@@ -16,9 +16,9 @@ constexpr bool kHasGradDtype = requires(Meta& meta) {
   meta.allow_grad_dtype_mismatch_ = true;
 };
 
-// Not by Tensor::set_grad_dtype: what that has set once stays set, so that the gradient of a weight
-// that becomes fp16 or fp64 later would be fp32; and a node that accumulates the gradient already
-// does not hear of it.
+// Tensor::set_grad_dtype does not serve here. What it has set stays set, so the gradient of a
+// weight that becomes fp16 or fp64 later would be fp32. And a node that accumulates the gradient
+// already does not learn of it.
 template <typename Meta>
 void set_any_dtype(Meta& meta, const at::Tensor& parameter, bool any) {
   if constexpr (kHasGradDtype<Meta>) {

@@ -7,8 +7,8 @@
 
 namespace amp::train_step {
 
-// Lets one backward pass leave the gradient of an fp32 parameter in the dtype that comes, bf16 or
-// fp16 under autocast, in the place of a cast to fp32. Nothing on a LibTorch without
+// Lets one backward pass leave the gradient of an fp32 parameter in the dtype in which it comes,
+// bf16 or fp16 under autocast, and not cast it to fp32. Does nothing on a LibTorch without
 // Tensor::set_grad_dtype.
 class GradientDtypes {
  public:
@@ -17,11 +17,11 @@ class GradientDtypes {
   GradientDtypes(const GradientDtypes&) = delete;
   GradientDtypes& operator=(const GradientDtypes&) = delete;
 
-  // Nothing for a parameter that is not fp32, has a gradient already or a gradient dtype of the
-  // user's, or is differentiated forwards.
+  // Does nothing for a parameter that is not fp32, that has a gradient already or a gradient dtype
+  // of the user's, or that has a forward-mode tangent.
   void release(const at::Tensor& parameter);
 
-  // As it was. A gradient that is there is cast to fp32.
+  // Puts everything back as it was, and casts a gradient that is there to fp32.
   void restore();
 
  private:

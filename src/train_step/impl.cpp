@@ -29,7 +29,7 @@ const Recipe& checked(const Recipe& recipe, torch::optim::Optimizer& optimizer) 
   return recipe;
 }
 
-// By the names of the model first.
+// Checks the model first, because its errors have the parameters' names.
 c10::Device checked_device(const train_step::Model& model, const torch::optim::Optimizer& optimizer,
                            const Recipe& recipe) {
   const auto device = train_step::checked_device("TrainStep", model.tensors(), recipe);
@@ -74,7 +74,8 @@ constexpr auto kHalfUpdated =
 
 }  // namespace
 
-// Everything that can be refused comes before the masters, which change model and optimizer.
+// Everything that can be refused is checked before the masters are made, because they change model
+// and optimizer.
 TrainStep::Impl::Impl(train_step::Model given, torch::optim::Optimizer& stepper,
                       const Recipe& choice)
     : optimizer(stepper),
@@ -87,7 +88,7 @@ TrainStep::Impl::Impl(train_step::Model given, torch::optim::Optimizer& stepper,
   if (device.is_cpu()) cpu_math::want_narrow_math(recipe.compute_dtype);
 }
 
-// The lists of what a call may change are made again when the groups hold something else.
+// Makes the lists of what a call may change again, if the groups hold something else than before.
 void TrainStep::Impl::know_parameters() {
   masters.adopt(optimizer);
   std::size_t known = 0;
@@ -126,8 +127,8 @@ void TrainStep::Impl::begin() {
   }
 }
 
-// Of one micro-batch, gradients need not be fp32 before the step has unscaled them. But only those
-// that one cast makes, and nobody sees.
+// Where a step has one micro-batch, gradients need not be fp32 before the step has unscaled them.
+// This holds only for gradients that come from a single cast and that nobody sees.
 void TrainStep::Impl::release_gradients() {
   for (const auto& leaf : graph.leaves()) {
     if (leaf.edges == 1 && leaf.casts_only && gradients.is_stepped(leaf.variable()))
@@ -155,7 +156,7 @@ void TrainStep::Impl::backward(const at::Tensor& loss) {
   masters.take_gradients(optimizer);
 }
 
-// As if the call had not been made, when `before` micro-batches were in the window.
+// Puts everything back as if the call had not been made, when the group had `before` micro-batches.
 void TrainStep::Impl::roll_back(std::int64_t before) {
   graph.clear();
   gradients.put_back();
@@ -167,8 +168,8 @@ void TrainStep::Impl::roll_back(std::int64_t before) {
   if (before > 0) window_buffers.note_end();
 }
 
-// The loss of each micro-batch was divided by the full count; this makes a partial window's
-// gradient a mean.
+// The loss of each micro-batch was divided by the full count; this makes a partial group's gradient
+// a mean.
 void TrainStep::Impl::complete_mean() {
   if (micro_batches == recipe.accumulation) return;
   const double factor =
@@ -176,7 +177,8 @@ void TrainStep::Impl::complete_mean() {
   for (auto& gradient : gradients_of(optimizer)) gradient.mul_(factor);
 }
 
-// One of ours writes nothing before it can no longer fail. Of another nobody knows.
+// Runs the step of an optimizer that may fail half-way. One of ours writes nothing while it can
+// still fail; of another nobody knows.
 StepResult TrainStep::Impl::step_of_stock() {
   try {
     return scaler.step(optimizer);
@@ -219,7 +221,8 @@ StepResult TrainStep::Impl::run_step(at::Tensor& norm) {
 // Step h, after a step or a skip.
 void TrainStep::Impl::finish_window(const StepResult& result) {
   const c10::NoGradGuard no_grad;
-  // After a step that is not known to have run the masters are either new or what they were.
+  // If the host does not know whether the step ran, the masters are either new or unchanged, so
+  // writing them back is right in both cases.
   if (!result.ready() || result.stepped()) masters.write_back(optimizer);
   if (recipe.restore_buffers) {
     if (!result.ready())
@@ -234,7 +237,7 @@ void TrainStep::Impl::finish_window(const StepResult& result) {
   scaler.update();
 }
 
-// The scale of now, without waiting for it.
+// Notes the present scale, without waiting for it.
 void TrainStep::Impl::note_scale(StepReport& report) const {
   report.scale_on_device_ = scaler.scale_if_on_device();
   if (!report.scale_on_device_.defined()) report.scale_ = scaler.get_scale();
@@ -247,7 +250,8 @@ StepReport TrainStep::Impl::micro_batch(const std::function<at::Tensor()>& loss)
   const auto before = micro_batches;
   try {
     {
-      // The graph ends before the step: a copy of a weight that it holds could not be written.
+      // The graph must end before the step, because the step could not write a copy of a weight
+      // that the graph holds.
       at::Tensor value;
       {
         const auto autocast = recipe.autocast(device.type());

@@ -1,4 +1,4 @@
-// What a TrainStep holds, and one call of it as a whole that happens or does not.
+// What a TrainStep holds, and one call of it, which happens as a whole or not at all.
 #pragma once
 
 #include <functional>
@@ -21,7 +21,7 @@ struct TrainStep::Impl {
 
   StepReport micro_batch(const std::function<at::Tensor()>& loss);
   StepReport flush();
-  // For values that were loaded: they are no part of what a failed or skipped step takes back.
+  // Call it after values were loaded: a failed or skipped step must not take them back.
   void take_loaded_weights();
 
   torch::optim::Optimizer& optimizer;
@@ -31,7 +31,7 @@ struct TrainStep::Impl {
   GradScaler scaler;
   train_step::MasterWeights masters;
   optim::FusedOptimizer* fused;    // the optimizer, if it is one of ours
-  std::int64_t micro_batches = 0;  // in the window so far
+  std::int64_t micro_batches = 0;  // in the accumulation group so far
 
  private:
   void know_parameters();

@@ -23,8 +23,8 @@ const void* data_of(const at::Tensor& tensor) {
                                                                   : nullptr;
 }
 
-// Whether both lie alike in the CPU's memory, without gaps. One call of ATen takes as long as copying
-// the statistics of ten batch norms.
+// Whether both have the same layout in the CPU's memory, without gaps; then memcpy will do. One
+// call of ATen takes as long as copying the statistics of ten batch norms.
 bool lie_alike(const at::Tensor& a, const at::Tensor& b) {
   return a.is_cpu() && b.is_cpu() && a.layout() == c10::kStrided && b.layout() == c10::kStrided &&
          a.has_storage() && b.has_storage() && a.scalar_type() == b.scalar_type() &&

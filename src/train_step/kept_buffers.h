@@ -10,10 +10,10 @@
 
 namespace amp::train_step {
 
-// Keeps copies of buffers, running statistics for one, to put them back. One of up to kSmall bytes is
-// copied at each keep(). A larger one, a mask or a table, is copied again only when its version or its
-// address shows a change, and at each keep() from then on: a change of a large buffer that shows in
-// neither, through `.data()` say, is not taken back the first time.
+// Keeps copies of buffers, such as running statistics, to put them back. A buffer of up to kSmall
+// bytes is copied at each keep(). A larger one, such as a mask or a table, is copied again only
+// when its version or its address shows a change, and at each keep() from then on. So the first
+// change of a large buffer that shows in neither, for example through `.data()`, is not taken back.
 class KeptBuffers {
  public:
   static constexpr std::size_t kSmall = 256 * 1024;
@@ -25,8 +25,8 @@ class KeptBuffers {
   void keep_others();  // those that were changed since note_end()
 
   void put_back();
-  // The same where `flag` (one element, on the buffers' device) is other than zero, found out there.
-  // Does not wait.
+  // The same, if `flag` (one element, on the buffers' device) is not zero. The device decides, so
+  // it does not wait.
   void put_back_where(const at::Tensor& flag);
 
  private:

@@ -14,8 +14,8 @@
 namespace amp::train_step {
 namespace {
 
-// Memory that is copied on the first write. LibTorch can share only what its own allocators made,
-// and its CUDA kernels over lists of tensors do not say that they write.
+// Shares memory that is copied on the first write. LibTorch can share only memory of its own
+// allocators, and its CUDA kernels over lists of tensors do not announce their writes.
 bool can_share(const at::Tensor& gradient) {
   if (!gradient.is_cpu() || gradient.layout() != c10::kStrided || !gradient.has_storage())
     return false;

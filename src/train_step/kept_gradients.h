@@ -10,12 +10,13 @@ namespace amp::train_step {
 
 class BackwardGraph;
 
-// Keeps the gradients of parameters as they are, so that a call that fails can put them back, to the
-// bit. Where there are none this costs nothing. A gradient on the CPU is copied only once somebody
-// writes to it; elsewhere at once.
+// Keeps the gradients of parameters, so that a failed call can put them back bit for bit. It costs
+// nothing where there are none. A gradient on the CPU is copied only when somebody writes to it;
+// elsewhere it is copied at once.
 class KeptGradients {
  public:
-  // Which parameters: of those that come twice the first. The optimizer steps the first `stepped`.
+  // Says which parameters to keep; of one that comes twice the first counts. The optimizer steps
+  // the first `stepped` of them.
   void watch(const std::vector<at::Tensor>& parameters, std::size_t stepped);
   bool is_stepped(const at::Tensor& parameter) const;
 
@@ -24,11 +25,12 @@ class KeptGradients {
   void put_back();
   void drop();
 
-  // Takes the gradients that the backward pass would add to out of its way, and adds them to what it
-  // has brought: old + new, as the pass itself does in place, but the old ones stay what they were.
+  // move_aside takes away the gradients that the backward pass would add to; add_what_was_moved
+  // adds them to the new ones. The sum old + new is what the pass itself computes in place, but the
+  // old gradients stay unchanged.
   void move_aside(const BackwardGraph& graph);
-  // Before somebody writes to those that are in their places: out of memory in LibTorch's own copy on write
-  // leaves both owners of the memory unusable.
+  // Copies gradients that share memory, before somebody writes to them. If LibTorch's own copy on
+  // write ran out of memory, both owners of the memory would be unusable.
   void copy_shared();
   void add_what_was_moved();
 

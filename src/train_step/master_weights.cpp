@@ -55,7 +55,7 @@ MasterWeights::MasterWeights(Collect model, const std::vector<torch::optim::Opti
 }
 
 void MasterWeights::know(std::size_t first) {
-  // What no optimizer steps needs no master.
+  // A weight that no optimizer steps needs no master.
   std::erase_if(pairs_, [](const Pair& pair) { return pair.owner == nullptr; });
   const std::lock_guard lock(registry().mutex);
   for (auto i = first; i < pairs_.size(); ++i) {
@@ -132,8 +132,8 @@ bool MasterWeights::Pair::is_unlike() const {
          model.device() != master.device() || lies_in_fp32();
 }
 
-// LibTorch's InputArchive puts the memory of what it read under the tensor that is there and leaves
-// its dtype: of an fp32 file, each value is then read as two of fp16.
+// LibTorch's InputArchive gives the tensor the memory of what it read, and leaves its dtype. So
+// each value of an fp32 file is then read as two of fp16.
 bool MasterWeights::Pair::lies_in_fp32() const {
   if (data == model.const_data_ptr() || !model.has_storage()) return false;
   return model.storage_offset() == 0 && model.numel() > 0 && model.element_size() == 2 &&
@@ -173,7 +173,8 @@ void MasterWeights::Pair::follow() {
   const auto now = model.detach();
   if (now.scalar_type() != dtype) {
     const auto low = now.to(dtype);
-    // A model that was only converted and back has lost digits that its masters still have.
+    // If the model was only converted and converted back, it has lost digits that its masters still
+    // have.
     if (!master.to(dtype).equal(low) || !low.to(now.scalar_type()).equal(now)) master.copy_(now);
     model.set_data(low);
   } else {

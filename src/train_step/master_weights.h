@@ -32,31 +32,32 @@ class MasterWeights {
   MasterWeights& operator=(const MasterWeights&) = delete;
 
   // Lets the masters follow a model that was changed: by torch::load, copy_, set_data, `.data()`.
-  // Where a weight is no longer its master rounded, the master becomes the weight; the optimizer's
-  // state stays. A weight that has another dtype now gives its full values, and goes back to the
-  // model's dtype. On the CPU every change is seen; elsewhere those that show in the tensor's version
-  // or address. Throws InvalidArgument by name for another shape or device, and for fp32 values that
-  // torch::load left in the memory of a low-precision weight. Does not wait for the
-  // device but for a weight of another dtype. Before each step, and before the masters are read.
+  // If a weight is no longer its rounded master, the master takes the weight's value; the
+  // optimizer's state stays. A weight that has another dtype now gives its full values, and goes
+  // back to the model's dtype. On the CPU every change is seen; elsewhere only a change that shows
+  // in the tensor's version or address. Throws InvalidArgument by name for another shape or device,
+  // and for fp32 values that torch::load left in the memory of a low-precision weight. Waits for
+  // the device only for a weight of another dtype. Call it before each step, and before the masters
+  // are read.
   void follow_model();
-  // The same for weights of another dtype or shape alone, which costs nothing. Before each forward
-  // pass.
+  // The same, but only for weights of another dtype or shape, which costs nothing. Call it before
+  // each forward pass.
   void follow_dtypes();
 
   // Gives a master to a low-precision weight of the model that was put into the optimizer's groups
   // since: the master takes its place there. Nothing without masters.
   void adopt(torch::optim::Optimizer& optimizer);
 
-  // Adds the model's gradients to those of this optimizer's masters, in fp32 and scaled as they
-  // are, and clears them. After each backward pass. The tensors that the masters had as gradients
-  // stay what they were.
+  // Adds the model's gradients, in fp32 and still scaled, to those of this optimizer's masters, and
+  // clears them. Call it after each backward pass. The tensors that the masters had as gradients
+  // stay unchanged.
   void take_gradients(const torch::optim::Optimizer& optimizer);
 
-  // Clears the model's gradients without adding them: after a backward pass that failed.
+  // Clears the model's gradients without adding them. Call it after a backward pass that failed.
   void discard_gradients(const torch::optim::Optimizer& optimizer);
 
-  // Rounds this optimizer's masters into the model. After each step that ran. Does not wait for the
-  // device.
+  // Rounds this optimizer's masters into the model. Call it after each step that ran. Does not wait
+  // for the device.
   void write_back(const torch::optim::Optimizer& optimizer);
 
   // All tensors that the model has now, parameters as their masters where they have one.
@@ -67,7 +68,7 @@ class MasterWeights {
     std::string name = {};
     at::Tensor model = {}, master = {};
     const torch::optim::Optimizer* owner = nullptr;  // the first that holds it
-    // What the model's was when it and its master agreed.
+    // What the model's tensor was when it and its master last agreed.
     c10::ScalarType dtype = c10::ScalarType::Undefined;
     std::uint32_t version = 0;
     const void* data = nullptr;

@@ -50,7 +50,8 @@ class BufferPlace {
 std::vector<BufferPlace> buffers_of(const torch::nn::Module& model);
 std::vector<BufferPlace> buffers_of(const torch::jit::Module& model);
 
-// A model that is trained: what it has now, each time it is asked. Refers to the module.
+// A model that is trained. Each call returns what the module has now. It refers to the module and
+// does not own it.
 struct Model {
   std::function<std::vector<ModelTensor>()> tensors;
   std::function<std::vector<BufferPlace>()> buffers;

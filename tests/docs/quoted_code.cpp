@@ -45,6 +45,7 @@ void your_kernel(std::vector<torch::optim::OptimizerParamGroup>& groups,
 #include "coming-from-apex.inc"
 #include "coming-from-pytorch.inc"
 #include "doctor.inc"
+#include "first-loop.inc"
 #include "inspect.inc"
 #include "optimizers.inc"
 #include "precision.inc"

@@ -51,7 +51,7 @@ class Interrupt : public ProgramTest {
     EXPECT_FALSE(contains(outcome.err, "ampersand:")) << outcome.err;
     const auto results = json_of(path("results/results.json"));
     expect_cut_short(results);
-    // SGD's momentum, and nothing that the accumulation window, which was cut, has left.
+    // SGD's momentum, and nothing of the accumulation group that was cut short.
     const auto& memory = results["runs"][0]["memory"];
     EXPECT_EQ(memory["optimizer"], memory["weights"]);
 

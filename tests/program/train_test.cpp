@@ -129,7 +129,7 @@ TEST_F(Train, ALossScaleLeavesFp32AsItIs) {
   EXPECT_EQ(field_of(scaled, "scale"), std::vector<Json>(4, 1024.0));
 }
 
-// Four batches in windows of three: a step after the third, and one for the last alone.
+// Four batches in groups of three: a step after the third, and one for the last alone.
 TEST_F(Train, ALastPartOfAnAccumulationWindowIsAStep) {
   const auto metrics = metrics_of("part", {"--accumulation", "3", "--max-grad-norm", "1"});
   const auto steps = events_of(metrics, "step");

@@ -142,7 +142,7 @@ Draft exp_of_log_variance(Dice& dice, bool clean) {
   return draft;
 }
 
-// One sample of one micro-batch of a window of four.
+// One sample of one micro-batch of an accumulation group of four.
 Draft accumulation_of_four(Dice& dice, bool clean) {
   auto draft = faults::draft(dice, {"mlp", "attention"}, kFp16);
   draft.training.recipe.accumulation = 4;

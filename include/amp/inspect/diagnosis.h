@@ -11,7 +11,8 @@
 
 namespace amp {
 
-// Where the first value of a step came from that is not finite and went on to its loss or gradients.
+// Where a step's first value that is not finite came from, among those that reached its loss or
+// gradients.
 struct FirstNonFinite {
   enum class Origin : std::uint8_t {
     op,         // the op made it from finite numbers
@@ -56,14 +57,15 @@ struct StepEvidence {
   std::optional<double> forward_amax = {};   // of what the forward pass's ops gave
   std::optional<double> backward_amax =
       {};  // of what the backward pass's ops gave, times the scale
-  // The share of the gradient numbers of fp16 ops that are zero there and not in fp32, in the op that
-  // loses most, of those that were computed again.
+  // The share of an fp16 op's gradient numbers that are zero there and not in fp32. It is that of
+  // the op that loses most, among those that were computed again.
   double flushed = 0;
   std::string flushed_op = {}, flushed_module = {};
   double flushed_amax = 0;  // of that op's output in fp32, times the loss scale
   std::optional<FirstNonFinite> non_finite = {};
-  // The first op of the forward pass that overflowed, whether or not the loss or a gradient shows it. Many
-  // that do not are harmless; a sum that something is divided by is not.
+  // The first op of the forward pass that overflowed, whether or not the loss or a gradient shows
+  // it. Many overflows that neither shows are harmless; one in a sum that something is divided by
+  // is not.
   std::optional<FirstNonFinite> hidden_overflow = {};
   std::optional<Thrown> thrown = {};  // what ended the step before it was done
 };
@@ -100,7 +102,7 @@ struct Diagnosis {
   std::string op, module, parameter;
   double amax = 0;  // the number that tells: what overflowed, what was flushed, how large it grew
   double loss_scale = 1;
-  // fp32 on the same batch and weights goes wrong, too; nothing where that was not tried.
+  // Whether fp32 on the same batch and weights goes wrong, too; empty where that was not tried.
   std::optional<bool> fp32_too = {};
   std::optional<std::int64_t> sample = {};  // of the micro-batch: without it nothing is wrong
   std::string place = {};                   // FirstNonFinite's

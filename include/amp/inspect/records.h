@@ -40,10 +40,10 @@ struct TensorSummary {
   AMP_API void add(const TensorSummary& other);
 };
 
-// How far numbers in low precision lie from what fp32 gives. Sums, so that those of several tensors
-// add up. An ulp is the distance of the format's numbers at fp32's number; at numbers below the root
-// mean square of the tensor, that at the root mean square: a sum that cancels to nearly nothing cannot
-// have its last bit right.
+// How far numbers in low precision lie from what fp32 gives. It consists of sums, so that those of
+// several tensors add up. An ulp is the distance between the format's numbers at fp32's number.
+// Below the root mean square of the tensor it is the distance at the root mean square, because a
+// sum that cancels to nearly nothing cannot have its last bit right.
 struct Deviation {
   std::int64_t compared = 0;    // finite in both
   std::int64_t lost = 0;        // finite in fp32 alone
@@ -54,15 +54,17 @@ struct Deviation {
   // ||own - fp32|| / ||fp32||, of those that are finite in both; infinite where only fp32 is zero.
   AMP_API double relative_error() const;
   AMP_API double cosine() const;  // of the angle between them; 1 where both are zero
-  // More than a correctly rounded result would: a number was lost, or the relative error is above
-  // kRoundings roundings to nearest (2^-9 in bf16, 2^-12 in fp16) of every number.
+  // Whether the error is larger than that of a correctly rounded result: a number was lost, or the
+  // relative error is above kRoundings roundings to nearest (2^-9 in bf16, 2^-12 in fp16) of every
+  // number.
   AMP_API bool departs(Format format) const;
   AMP_API void add(const Deviation& other);
 
   static constexpr double kRoundings = 8;
 };
 
-// What an op that the model called, or one of the backward pass, makes of the same inputs in fp32.
+// The comparison with fp32 of an op that the model called, or of one of the backward pass, on the
+// same inputs.
 struct ShadowRecord {
   std::string op;      // as the model called it: "linear"; of the backward pass, its forward op
   std::string module;  // as in OpRecord

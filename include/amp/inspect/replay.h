@@ -27,16 +27,16 @@ struct ReplayOutcome {
   double mean_log2_scale = 0;
 };
 
-// The scaler's own arithmetic over a trace. A step overflows at scale S if gradient_amax x S is
-// beyond fp16's 65504; without one, if it was seen to at a scale that is at most S. Milliseconds for
-// 100,000 steps. Throws InvalidArgument for options that a GradScaler refuses and for a step whose
-// numbers are out of range.
+// Runs the scaler's own arithmetic over a trace. A step overflows at scale S if gradient_amax x S
+// is beyond fp16's 65504. Without a gradient_amax it overflows if it was seen to overflow at a
+// scale that is at most S. Takes milliseconds for 100,000 steps. Throws InvalidArgument for options
+// that a GradScaler refuses and for a step whose numbers are out of range.
 AMP_API ReplayOutcome replay(const std::vector<ScalerTraceStep>& trace,
                              const GradScalerOptions& options);
 
-// Of the powers of two from 1 to 2^24 as init_scale and five growth intervals from 100 to 4000, what
-// skips the fewest steps, of these leaves the fewest uncertain, and of these has the largest scales;
-// everything else as in `options`.
+// Tries the powers of two from 1 to 2^24 as init_scale with five growth intervals from 100 to 4000.
+// Returns the pair that skips the fewest steps; among equal ones the pair that leaves the fewest
+// uncertain, and among these the one with the largest scales. Everything else is as in `options`.
 // Throws what replay throws.
 AMP_API GradScalerOptions suggest_scaler(const std::vector<ScalerTraceStep>& trace,
                                          GradScalerOptions options = {});

@@ -27,15 +27,15 @@ struct Thrown {
   std::string line =
       {};  // "model.py:12": of TorchScript's source, or of a TORCH_CHECK of one's own
   Pass pass = Pass::forward;
-  // The op that threw, as in OpRecord. Empty: it was not seen, or no op was under way and the model's
-  // own code threw; `after` then is the last op before.
+  // The op that threw, as in OpRecord. Empty: it was not seen, or no op was under way and the
+  // model's own code threw. Then `after` is the last op before.
   std::string op = {}, called_as = {}, module = {}, after = {};
 };
 
-// What is known of an exception alone: kind, message, format and line. Takes any object that can be
-// thrown, also one that is no std::exception; `error` is not null.
+// What the exception alone tells: kind, message, format and line. Takes any object that can be
+// thrown, also one that is no std::exception. `error` must not be null.
 AMP_API Thrown thrown_of(const std::exception_ptr& error);
-// The same of an exception's what().
+// The same from an exception's what().
 AMP_API Thrown thrown_of(const std::string& what);
 
 // "attn masked_fill was given -1e10, which does not fit fp16 (max 65504), in the forward pass", or

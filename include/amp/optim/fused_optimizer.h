@@ -48,15 +48,16 @@ struct StepOutcome {
 class Algorithm;
 
 // A torch::optim::Optimizer: groups, zero_grad, LibTorch's schedulers, torch::save and torch::load
-// work as with its own. Parameters: fp32, bf16, fp16 or fp64 leaves on any device, dense and without
-// overlap, in any order of dimensions. Gradients: fp32, bf16, fp16 or fp64 of the same shape and
-// device, whatever the parameter's dtype; sparse ones are made dense first. On the CPU all but fp64
-// parameters go through the library's own kernels, and a step after the first allocates nothing;
-// the rest goes through ATen, on a GPU without waiting for it.
+// work as with LibTorch's own. Parameters are fp32, bf16, fp16 or fp64 leaves on any device, dense
+// and without overlap, in any order of dimensions. Gradients are fp32, bf16, fp16 or fp64 of the
+// same shape and device, whatever the parameter's dtype; sparse ones are made dense first. On the
+// CPU all but fp64 parameters go through the library's own kernels, and a step after the first
+// allocates nothing. The rest goes through ATen, on a GPU without waiting for it.
 //
-// A bf16 or fp16 parameter that was changed in place between two steps (by `copy_`, not through
-// `.data()` or a pointer) takes its new value where it differs from its rounded master, so weights
-// may be loaded at any time.
+// A bf16 or fp16 parameter that was changed in place between two steps keeps its new value where it
+// differs from its rounded master, so weights may be loaded at any time. On a GPU, and under
+// WeightChecks::trusting, this holds for changes that raise the version (`copy_`), and not for
+// those through `.data()` or a pointer.
 //
 // Everything that can be refused is refused before anything is changed: InvalidArgument names the
 // group, the parameter, its shape, the rule and the remedy.
@@ -66,16 +67,16 @@ class AMP_API FusedOptimizer : public torch::optim::Optimizer, public ScaledStep
   FusedOptimizer(FusedOptimizer&&) noexcept;
   FusedOptimizer& operator=(FusedOptimizer&&) noexcept;
 
-  // Updates every parameter that has a gradient, in one pass; leaves the gradients as they are.
-  // closure: evaluated first, with gradients enabled; its loss is returned. Does not wait.
+  // Updates every parameter that has a gradient, in one pass, and leaves the gradients as they are.
+  // closure: is called first, with gradients enabled; its loss is returned. Does not wait.
   at::Tensor step(LossClosure closure = nullptr) override;
 
-  // Two passes in one call. The first reads the gradients, for max_grad_norm and, with an
-  // inv_scale, for Inf and NaN; the second unscales, clips by min(1, max_grad_norm / (norm + 1e-6))
-  // and updates, and is left out if a scaled gradient was not finite. Then no parameter, moment or
-  // counter changes. With neither, there is one pass, and both results are undefined. Unscaled
-  // fp16 gradients are written back as fp32 ones. Does not wait for a GPU unless parameters are on
-  // the CPU, too.
+  // Makes two passes in one call. The first reads the gradients: for max_grad_norm, and with an
+  // inv_scale for Inf and NaN. The second unscales, clips by min(1, max_grad_norm / (norm + 1e-6))
+  // and updates. It is left out if a scaled gradient was not finite; then no parameter, moment or
+  // counter changes. Without max_grad_norm and inv_scale there is one pass, and both results are
+  // undefined. Unscaled fp16 gradients are written back as fp32 ones. Does not wait for a GPU
+  // unless parameters are on the CPU, too.
   // Source: torch::nn::utils::clip_grad_norm_, PyTorch 2.11, for the factor.
   StepOutcome fused_step(const FusedStepOptions& options);
 
@@ -83,27 +84,28 @@ class AMP_API FusedOptimizer : public torch::optim::Optimizer, public ScaledStep
   // has a gradient.
   StepOutcome examine(const at::Tensor& inv_scale);
 
-  // Of the parameters on the CPU, those whose gradient was Inf or NaN, scaled or unscaled, when a
-  // first pass last looked, in the order of the groups. Its flags are kept by parameter anyway.
+  // The parameters on the CPU whose gradient was Inf or NaN, scaled or unscaled, when a first pass
+  // last looked, in the order of the groups. The pass keeps a flag for each parameter anyway, so
+  // this costs nothing.
   const std::vector<at::Tensor>& non_finite_parameters() const;
 
   bool takes_scaled_gradients() const override { return true; }
   void scaled_step(const at::Tensor& inv_scale, const at::Tensor& found_inf) override;
 
-  // Adds a group with options of this optimizer or torch::optim's of the same algorithm, or without
-  // any: then it gets the defaults.
+  // Adds a group. Its options are this optimizer's, or torch::optim's of the same algorithm;
+  // without options it gets the defaults.
   void add_param_group(const torch::optim::OptimizerParamGroup& group);
 
   // The fp32 value of one of its parameters: the master weight, or what the parameter and the bits
-  // kept beside it stand for. Shares no memory with the training.
+  // beside it stand for. It shares no memory with the training.
   at::Tensor fp32_weight(const at::Tensor& parameter) const;
 
   // Bytes of the bf16 or fp16 copies of fp32 parameters that its steps write for autocast.
   std::int64_t copy_bytes() const;
 
-  // Options, counters, moments and masters; bit for bit. Loading refuses a state of another
-  // optimizer, number of parameters, shape, dtype or memory options, and then changes nothing. Waits
-  // for the device.
+  // They save and load options, counters, moments and masters, bit for bit. Loading refuses a state
+  // of another optimizer, number of parameters, shape, dtype or memory options, and then changes
+  // nothing. Both wait for the device.
   void save(torch::serialize::OutputArchive& archive) const override;
   void load(torch::serialize::InputArchive& archive) override;
 
@@ -120,7 +122,7 @@ class AMP_API FusedOptimizer : public torch::optim::Optimizer, public ScaledStep
   std::unique_ptr<Impl> impl_;
 };
 
-// A FusedOptimizer and its type of options. It is made of what torch::optim's are made of, too: a
+// A FusedOptimizer and its type of options. Its constructors also take what torch::optim's take: a
 // list of torch::optim::OptimizerParamGroup, torch::optim's own options, a bare learning rate.
 //
 // The options of a group in param_groups() derive from torch::optim's of the same algorithm, Lamb's
@@ -128,9 +130,9 @@ class AMP_API FusedOptimizer : public torch::optim::Optimizer, public ScaledStep
 //
 //   static_cast<torch::optim::SGDOptions&>(optimizer.param_groups()[0].options()).lr(0.01);
 //
-// is in force from the next step on, and is checked there; so are options of torch::optim that
-// set_options() puts into a group. Of what torch::optim does not have, `maximize` and `memory`, the
-// group keeps its own.
+// is in force from the next step on, and is checked there. So are options of torch::optim that
+// set_options() puts into a group. torch::optim has no `maximize` and `memory`: the group keeps its
+// own.
 template <typename Options>
 class AMP_API OptimizerOf : public FusedOptimizer {
  public:
@@ -159,7 +161,8 @@ class AMP_API OptimizerOf : public FusedOptimizer {
   void add_param_group(ParamGroup<Options> group);
 
   const Options& options(std::size_t group = 0) const;
-  // In force from the next step on. Checked as in the constructor; the memory options stay.
+  // Sets the options from the next step on. They are checked as in the constructor; the memory
+  // options stay.
   void set_options(const Options& options, std::size_t group = 0);
 
  private:

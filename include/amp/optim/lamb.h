@@ -1,4 +1,4 @@
-// LAMB: Adam's step, made as long as each tensor's own weights allow, for large batches.
+// LAMB, for large batches: Adam's step, scaled for each tensor by the norm of its own weights.
 #pragma once
 
 #include <array>
@@ -26,11 +26,11 @@ struct TorchOptionsOf<LambOptions> {
 };
 extern template class AMP_API OptimizerOf<LambOptions>;
 
-// m and v as Adam's;  u = m' / (sqrt(v') + eps) + weight_decay w, where ' is the bias correction;
-// w -= lr (|w| / |u|) u for each parameter tensor. Where |w| or |u| is 0 the ratio is 1; with
-// use_nvlamb = false it is 1 in a group without weight decay, too.
-// Nothing is clipped here: neither the ratio (the paper's phi is the identity), nor |w|, nor the
-// gradient by its global norm, which is max_grad_norm's work.
+// m and v as Adam's; u = m' / (sqrt(v') + eps) + weight_decay w, where ' is the bias correction; w
+// -= lr (|w| / |u|) u for each parameter tensor. Where |w| or |u| is 0 the ratio is 1; with
+// use_nvlamb = false it is 1 in a group without weight decay, too. Nothing is clipped here: neither
+// the ratio (the paper's phi is the identity), nor |w|, nor the gradient by its global norm, which
+// max_grad_norm does.
 // Source: You et al., Large batch optimization for deep learning: training BERT in 76 minutes
 // (2020), algorithm 2; use_nvlamb: FusedLAMB of NVIDIA's Apex, where the default is false.
 class AMP_API Lamb final : public OptimizerOf<LambOptions> {

@@ -5,8 +5,8 @@
 
 namespace amp::optim {
 
-// How bf16 and fp16 parameters are updated. A plain bf16 weight forgets every update smaller than
-// 1/512 of itself (fp16: 1/4096); all but `nearest` are remedies.
+// How bf16 and fp16 parameters are updated. A plain bf16 weight loses every update smaller than
+// 1/512 of itself (fp16: 1/4096); all choices but `nearest` are remedies.
 enum class LowPrecisionWeights : std::uint8_t {
   master,      // an fp32 copy is updated, and rounded into the parameter: 4 bytes more
   split,       // bf16 only: the lower 16 bits of the fp32 weight are kept apart: as exact as

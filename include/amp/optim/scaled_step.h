@@ -1,4 +1,4 @@
-// The second interface of an optimizer: a step that carries the loss scale and the overflow flag as
+// The second interface of an optimizer: a step that takes the loss scale and the overflow flag as
 // tensors, so that nobody has to wait for the device between backward() and the next forward pass.
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace amp::optim {
 
-// Derive from it beside torch::optim::Optimizer; GradScaler::step and TrainStep then call
+// Derive from it and from torch::optim::Optimizer. Then GradScaler::step and TrainStep call
 // scaled_step() in the place of step(), without reading the flag first.
 //
 //   class FusedAdamW : public torch::optim::Optimizer, public amp::optim::ScaledStep { ... };
@@ -17,14 +17,14 @@ class AMP_API ScaledStep {
   virtual ~ScaledStep();
 
   // Whether scaled_step() wants the gradients as backward() left them. True: it divides them by the
-  // loss scale itself, in the pass that updates the weights. False: they are divided before, in the
-  // pass that looks for Inf and NaN, and inv_scale is 1.
+  // loss scale itself, in the pass that updates the weights. False: the scaler divides them before,
+  // in the pass that looks for Inf and NaN, and inv_scale is 1.
   virtual bool takes_scaled_gradients() const { return false; }
 
-  // Updates the parameters with their gradients times inv_scale, unless found_inf is other than
-  // zero: then no parameter, moment or counter changes. Afterwards the gradients are unscaled,
-  // after a skip too. Both tensors are fp32 of one element, on the device of the first parameter
-  // that has a gradient, and must not be written. Should not wait for the device.
+  // Updates the parameters with their gradients times inv_scale. If found_inf is not zero, no
+  // parameter, moment or counter changes. Afterwards the gradients must be unscaled, after a skip
+  // too. Both tensors are fp32 of one element, on the device of the first parameter that has a
+  // gradient, and must not be written. An implementation should not wait for the device.
   //
   // Source: grad_scale and found_inf of torch.optim's fused optimizers, PyTorch 2.11; there
   // grad_scale divides, and a skip leaves the gradients scaled.

@@ -5,15 +5,15 @@
 
 namespace amp {
 
-// In an Autocast with an Emulation the ops that autocast casts to low precision compute in fp32, on
-// operands rounded to a format: their inputs to `forward`, and the gradients of their results, before
-// the backward pass multiplies with them, to `backward`. That is what a product of such operands,
-// accumulated in fp32, is on hardware that has the format. What such an op returns, and every other
-// op, is fp32. The gradient of a rounding is 1.
+// In an Autocast with an Emulation, the ops that autocast casts to low precision compute in fp32 on
+// rounded operands. Their inputs are rounded to `forward`; the gradients of their results are
+// rounded to `backward` before the backward pass multiplies with them. Hardware that has the format
+// computes the same product, accumulated in fp32. What such an op returns, and every other op, is
+// fp32. The gradient of a rounding is 1.
 //
-// fp8 tensors are scaled, each by its own amax (TensorScale's current scaling); tensors of one
-// dimension, which are biases, are left in fp32, as Transformer Engine has it. The other formats are
-// not scaled: gradients in fp16 want a GradScaler.
+// Each fp8 tensor is scaled by its own amax (TensorScale's current scaling). Tensors of one
+// dimension, which are biases, stay in fp32, as in Transformer Engine. The other formats are not
+// scaled: gradients in fp16 need a GradScaler.
 struct Emulation {
   Format forward = Format::e4m3;
   Format backward = Format::e5m2;

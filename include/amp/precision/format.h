@@ -32,7 +32,7 @@ struct FormatInfo {
   double min_normal;
   double min_subnormal;  // the distance of the numbers around zero
   double epsilon;        // from 1 to the next number: 2^-mantissa_bits
-  bool has_inf;          // e4m3 spends those codes on numbers: what overflows is NaN
+  bool has_inf;          // e4m3 uses those codes for numbers: what overflows is NaN
 };
 
 AMP_API const FormatInfo& format_info(Format format);

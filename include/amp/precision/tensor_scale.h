@@ -1,4 +1,4 @@
-// TensorScale: the scale that moves a tensor's values into an fp8 format's narrow range.
+// TensorScale: the scale that moves a tensor's values into an fp8 format's small range.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -29,14 +29,15 @@ struct TensorScaleOptions {
   bool power_of_two = false;
 };
 
-// A value; what a checkpoint keeps.
+// What a checkpoint keeps; a value.
 struct TensorScaleState {
   double scale = 1.0;
   std::vector<double> amax_history = {};  // newest first, of delayed scaling; at most history_length
   bool operator==(const TensorScaleState& other) const = default;
 };
 
-// What encode makes of a tensor: decode(codes, scale) is the tensor again, as the format has it.
+// What encode makes of a tensor. decode(codes, scale) gives the tensor back, as far as the format
+// holds it.
 struct ScaledCodes {
   at::Tensor codes;
   double scale;
@@ -48,11 +49,11 @@ struct ScaledCodes {
 //   amp::TensorScale scale({.format = amp::Format::e4m3, .scaling = amp::Scaling::delayed});
 //   auto x8 = scale.quantize(x);  // with the scale so far; then x's amax enters the history
 //
-// Inf and NaN have no part in an amax, so that one of them does not spoil the scale of a tensor or
-// of the steps after it (Transformer Engine keeps the scale as it was when the amax is not finite).
-// An amax of 0 leaves the scale as it is in delayed scaling and makes it 1 in current scaling. The
-// scale is an fp32 number from 2^-126 to 2^126, so that its inverse is one too; amax times it does not
-// exceed what the formula says.
+// Inf and NaN are left out of an amax, so that one of them does not spoil the scale of a tensor or
+// of the steps after it. (Transformer Engine keeps the old scale when the amax is not finite.) An
+// amax of 0 leaves the scale as it is in delayed scaling and makes it 1 in current scaling. The
+// scale is an fp32 number from 2^-126 to 2^126, so its inverse is one, too. amax times the scale
+// does not exceed what the formula says.
 // Source: NVIDIA Transformer Engine, common.recipe.DelayedScaling and Float8CurrentScaling.
 class AMP_API TensorScale {
  public:
@@ -63,13 +64,14 @@ class AMP_API TensorScale {
   double scale() const { return state_.scale; }
   const TensorScaleOptions& options() const { return options_; }
 
-  // amp::quantize, saturating, with the scale; and encode so. Both first (current) or afterwards
-  // (delayed) update the scale from x. Take what amp::quantize takes and throw what it throws.
+  // amp::quantize and amp::encode, saturating, with the scale. Current scaling updates the scale
+  // from x before, delayed scaling after. Both take what amp::quantize takes and throw what it
+  // throws.
   at::Tensor quantize(const at::Tensor& x);
   ScaledCodes encode(const at::Tensor& x);
 
-  // Takes an amax that was found elsewhere (all ranks', for one); finite and not negative, else
-  // InvalidArgument.
+  // Takes an amax that was found elsewhere (over all ranks, for example). Throws InvalidArgument
+  // unless it is finite and not negative.
   void update(double amax);
 
   TensorScaleState state_dict() const { return state_; }
