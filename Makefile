@@ -2,11 +2,12 @@
 #
 #   make demo    train Fashion-MNIST in four precisions and show what each costs
 #   make test    build everything with the pinned LibTorch and run every test
+#   make lint    the form of every file: formatting, shell scripts, who includes whom
 #   make parity  compare with Python's PyTorch, live
 #   make bench   measure against peers; figures go to runs/bench/
 #   make deps    install what is missing (demo, test, parity and bench do it themselves)
 #   make clean   remove what was built and run here
-.PHONY: deps demo test parity bench clean
+.PHONY: deps demo lint test parity bench clean
 .DEFAULT_GOAL := demo
 SHELL := /bin/bash
 
@@ -15,6 +16,9 @@ deps:
 
 demo:
 	@tools/make-demo
+
+lint:
+	@tools/lint
 
 test:
 	@tools/make-test

@@ -48,8 +48,8 @@ std::unique_ptr<at::ObserverContext> before_script(const at::RecordFunction&) {
 
 bool watch_scripts() {
   if (!cpu_math::is_first_copy()) return false;
-  at::addGlobalCallback(at::RecordFunctionCallback(before_script)
-                            .scopes({at::RecordScope::TORCHSCRIPT_FUNCTION}));
+  at::addGlobalCallback(
+      at::RecordFunctionCallback(before_script).scopes({at::RecordScope::TORCHSCRIPT_FUNCTION}));
   return true;
 }
 

@@ -49,10 +49,10 @@ namespace amp::autocast {
 // the rule.
 template <>
 struct OwnKernel<at::_ops::lstm_input> : CastAndCall {
-  static CastRule rule(CastRule rule, c10::DeviceType device, const Region*, const at::Tensor& input,
-                       at::TensorList states, at::TensorList weights, bool has_biases,
-                       std::int64_t layers, double dropout, bool train, bool bidirectional,
-                       bool batch_first);
+  static CastRule rule(CastRule rule, c10::DeviceType device, const Region*,
+                       const at::Tensor& input, at::TensorList states, at::TensorList weights,
+                       bool has_biases, std::int64_t layers, double dropout, bool train,
+                       bool bidirectional, bool batch_first);
   static constexpr c10::ScalarType dtype_to_pass_on(CastRule given, c10::DeviceType device) {
     const bool is_ours = given == CastRule::lower_precision && device == c10::DeviceType::CPU;
     return is_ours ? c10::kFloat : kAsItIs;

@@ -17,9 +17,9 @@
 #include <utility>
 #include <vector>
 
-#include "src/ops/recurrent_math.h"
-#include "src/ops/fp32_lstm.h"
 #include "src/cpu_math/switches.h"
+#include "src/ops/fp32_lstm.h"
+#include "src/ops/recurrent_math.h"
 
 namespace amp::ops {
 namespace {
@@ -74,8 +74,8 @@ bool in_one_go(const Tensor& x, const Weights& weights) {
   return cpu_math::widens(x.scalar_type()) && !weights.w_hr.defined();
 }
 
-LstmLayer widened(const Tensor& x, const Tensor& h0, const Tensor& c0,
-                            const Weights& weights, std::int64_t time_dim) {
+LstmLayer widened(const Tensor& x, const Tensor& h0, const Tensor& c0, const Weights& weights,
+                  std::int64_t time_dim) {
   const auto wide = [](const Tensor& tensor) { return tensor.to(at::kFloat).contiguous(); };
   const auto bias = [&](const Tensor& tensor) {
     return tensor.defined() ? wide(tensor) : at::zeros({weights.w_hh.size(0)}, at::kFloat);

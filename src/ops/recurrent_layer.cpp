@@ -131,8 +131,7 @@ Tensor gates_of_inputs(const Tensor& x, const Weights& weights, CellKind cell) {
 LayerResults recurrent_layer(const Tensor& x, const Tensor& h0, const Tensor& c0,
                              at::TensorList weights, const Recurrence& how) {
   // Not an undefined tensor: of an argument autograd wants to know the device.
-  auto results =
-      Layer::apply(x, h0, c0.defined() ? std::optional(c0) : std::nullopt, weights, how);
+  auto results = Layer::apply(x, h0, c0.defined() ? std::optional(c0) : std::nullopt, weights, how);
   results.resize(3);
   return {results[0], results[1], results[2]};
 }

@@ -122,13 +122,17 @@ struct OwnKernel<at::_ops::gru_input> : ops::Recurrent<ops::PaddedNetwork<ops::C
 template <>
 struct OwnKernel<at::_ops::gru_data> : ops::Recurrent<ops::PackedNetwork<ops::CellKind::gru>> {};
 template <>
-struct OwnKernel<at::_ops::rnn_tanh_input> : ops::Recurrent<ops::PaddedNetwork<ops::CellKind::tanh>> {};
+struct OwnKernel<at::_ops::rnn_tanh_input>
+    : ops::Recurrent<ops::PaddedNetwork<ops::CellKind::tanh>> {};
 template <>
-struct OwnKernel<at::_ops::rnn_tanh_data> : ops::Recurrent<ops::PackedNetwork<ops::CellKind::tanh>> {};
+struct OwnKernel<at::_ops::rnn_tanh_data>
+    : ops::Recurrent<ops::PackedNetwork<ops::CellKind::tanh>> {};
 template <>
-struct OwnKernel<at::_ops::rnn_relu_input> : ops::Recurrent<ops::PaddedNetwork<ops::CellKind::relu>> {};
+struct OwnKernel<at::_ops::rnn_relu_input>
+    : ops::Recurrent<ops::PaddedNetwork<ops::CellKind::relu>> {};
 template <>
-struct OwnKernel<at::_ops::rnn_relu_data> : ops::Recurrent<ops::PackedNetwork<ops::CellKind::relu>> {};
+struct OwnKernel<at::_ops::rnn_relu_data>
+    : ops::Recurrent<ops::PackedNetwork<ops::CellKind::relu>> {};
 template <>
 struct OwnKernel<at::_ops::lstm_data> : ops::Recurrent<ops::PackedLstm> {};
 template <>

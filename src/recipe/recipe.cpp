@@ -32,8 +32,7 @@ Recipe Recipe::fp8() { return emulated(Format::e4m3); }
 
 Recipe Recipe::emulated(Format format) {
   Recipe recipe;
-  recipe.emulate = {.forward = format,
-                    .backward = format == Format::e4m3 ? Format::e5m2 : format};
+  recipe.emulate = {.forward = format, .backward = format == Format::e4m3 ? Format::e5m2 : format};
   if (format == Format::fp16) recipe.loss_scaling = LossScaling::dynamic;
   return recipe;
 }

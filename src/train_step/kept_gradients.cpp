@@ -117,8 +117,7 @@ void KeptGradients::drop() {
 void KeptGradients::copy_shared() {
   const c10::NoGradGuard no_grad;
   for (auto& kept : kept_) {
-    const bool may_change =
-        kept.gradient.defined() && kept.parameter.grad().is_same(kept.gradient);
+    const bool may_change = kept.gradient.defined() && kept.parameter.grad().is_same(kept.gradient);
     if (may_change && is_unchanged(kept.gradient, kept.copy))
       kept.copy = kept.gradient.detach().clone();
   }

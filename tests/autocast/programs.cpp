@@ -128,8 +128,9 @@ at::Tensor weighted_sum(const std::vector<at::Tensor>& results) {
   at::Tensor sum;
   for (const auto& result : results) {
     if (!result.defined() || !result.requires_grad()) continue;
-    const auto wide = result.is_complex() ? at::view_as_real(result.to(at::kComplexDouble).resolve_conj())
-                                          : result.to(at::kDouble);
+    const auto wide = result.is_complex()
+                          ? at::view_as_real(result.to(at::kComplexDouble).resolve_conj())
+                          : result.to(at::kDouble);
     const auto weights =
         ((at::arange(wide.numel(), at::kLong) * 7).remainder(16) - 5).to(at::kDouble) / 8;
     const auto part = (wide.reshape({-1}) * weights).sum();

@@ -9,9 +9,9 @@
 
 #include "amp/autocast.h"
 #include "amp/cpu_math.h"
+#include "tests/cpu_math/op_counter.h"
 #include "tests/support/here.h"
 #include "tests/support/live_bytes.h"
-#include "tests/cpu_math/op_counter.h"
 #include "tests/support/mlp.h"
 
 namespace amp::tests {

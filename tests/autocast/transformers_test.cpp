@@ -35,12 +35,11 @@ Masks drawn_masks(Draw& draw, std::int64_t batch, std::int64_t sources, std::int
 TEST(Transformers, TrainNearDouble) {
   for (unsigned seed = 1; seed <= 12; ++seed) {
     Draw draw(seed);
-    const auto options =
-        torch::nn::TransformerOptions(8, 2, 1, 2)
-            .dim_feedforward(12)
-            .dropout(0)
-            .activation(draw.coin() ? torch::nn::activation_t(torch::kReLU)
-                                    : torch::nn::activation_t(torch::kGELU));
+    const auto options = torch::nn::TransformerOptions(8, 2, 1, 2)
+                             .dim_feedforward(12)
+                             .dropout(0)
+                             .activation(draw.coin() ? torch::nn::activation_t(torch::kReLU)
+                                                     : torch::nn::activation_t(torch::kGELU));
     const auto batch = draw.number(1, 3), sources = draw.number(1, 6), targets = draw.number(1, 6);
     const auto masks = drawn_masks(draw, batch, sources, targets);
     const auto source = at::randn({sources, batch, 8}), target = at::randn({targets, batch, 8});

@@ -8,9 +8,9 @@
 #include <cmath>
 #include <random>
 
-#include "src/files/hash.h"
 #include "src/checkpoint/manifest.h"
 #include "src/checkpoint/step_folders.h"
+#include "src/files/hash.h"
 #include "src/files/temporary_name.h"
 #include "tests/app/errors.h"
 #include "tests/checkpoint/parts.h"
@@ -19,8 +19,8 @@
 namespace amp::checkpoint::tests {
 namespace {
 
-using files::Sink;
 using files::hash_of;
+using files::Sink;
 using files::temporary_name;
 
 namespace fs = std::filesystem;

@@ -21,7 +21,8 @@ GradScaler scaler_at(double scale) {
 
 at::Tensor sparse(const std::vector<std::int64_t>& rows, const Values& numbers, std::int64_t size,
                   c10::ScalarType dtype = at::kFloat) {
-  return at::sparse_coo_tensor(at::tensor(rows).unsqueeze(0).to(test_device()), tensor(numbers, dtype), {size});
+  return at::sparse_coo_tensor(at::tensor(rows).unsqueeze(0).to(test_device()),
+                               tensor(numbers, dtype), {size});
 }
 
 TEST(GradScaler, S1_7_UnscaledGradientsAreTorchsBitForBit) {

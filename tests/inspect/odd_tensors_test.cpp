@@ -145,7 +145,8 @@ TEST(Threads, EachWithAnInspectorOfItsOwn) {
       Inspector inspector(*net);
       for (std::int64_t step = 0; step < 10; ++step) {
         inspector.begin_step(step);
-        loss_of(net->forward(at::full({2, 3}, number, at::kLong)), at::tensor({0, 2}, at::kLong)).backward();
+        loss_of(net->forward(at::full({2, 3}, number, at::kLong)), at::tensor({0, 2}, at::kLong))
+            .backward();
         inspector.end_step();
         if (inspector.ops().empty() || inspector.ops().front().op.empty()) return;
       }

@@ -163,10 +163,9 @@ TEST(ThrownStep, TheModelsOwnThrowIsNoOps) {
       failed_step(net, [](const at::Tensor&) { throw std::runtime_error("boom"); }).diagnosis();
   EXPECT_EQ(d.verdict, Verdict::throws);
   EXPECT_EQ(d.op, "");
-  EXPECT_EQ(
-      d.sentence,
-      "step 3: the model threw in the forward pass, after head.2 addmm: boom; mend the model "
-      "where it throws this");
+  EXPECT_EQ(d.sentence,
+            "step 3: the model threw in the forward pass, after head.2 addmm: boom; mend the model "
+            "where it throws this");
   EXPECT_EQ(failed_step(net, [](const at::Tensor&) { throw 42; }, {.level = InspectLevel::steps})
                 .diagnosis()
                 .sentence,

@@ -82,7 +82,8 @@ TEST(TrainStep, S8_9_ClipsSparseGradientsByWhatTheyAddUpTo) {
   recipe.max_grad_norm = 2.5;
   TrainStep train_step(model, optimizer, recipe);
   const auto report = train_step([&] {
-    const auto rows = at::embedding(table, at::tensor({1, 1, 3}).to(test_device()), -1, false, /*sparse=*/true);
+    const auto rows =
+        at::embedding(table, at::tensor({1, 1, 3}).to(test_device()), -1, false, /*sparse=*/true);
     return (rows.view(-1) * tensor({1.0, 2.0, 4.0})).sum();
   });
   EXPECT_EQ(report.grad_norm(), 5.0);

@@ -32,7 +32,8 @@ struct TensorScaleOptions {
 // What a checkpoint keeps; a value.
 struct TensorScaleState {
   double scale = 1.0;
-  std::vector<double> amax_history = {};  // newest first, of delayed scaling; at most history_length
+  std::vector<double> amax_history =
+      {};  // newest first, of delayed scaling; at most history_length
   bool operator==(const TensorScaleState& other) const = default;
 };
 
