@@ -11,6 +11,7 @@
 #include "app/report/fields.h"
 #include "app/report/format.h"
 #include "app/report/inspection_page.h"
+#include "app/terminal/table.h"
 
 namespace ampersand {
 namespace {
@@ -276,7 +277,7 @@ void write_advice(const std::filesystem::path& folder, const Settings& settings,
   write_file(folder / "advise.html", render_inspection(page));
 
   for (std::size_t i = 0; i < sentences.size(); ++i)
-    std::printf("%s%s\n", sentences[i].c_str(), i == 0 ? "\n" : "");
+    std::printf("%s\n%s", wrapped(sentences[i], output_width()).c_str(), i == 0 ? "\n" : "");
   std::printf("\nuse it   ampersand train --recipe %s\nresults  %s\npage     %s\n",
               (folder / "recipe.json").c_str(), (folder / "advise.json").c_str(),
               (folder / "advise.html").c_str());

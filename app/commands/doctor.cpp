@@ -17,7 +17,6 @@
 #include "app/commands/resumption.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
-#include "src/files/folder_lock.h"
 #include "app/files/write_file.h"
 #include "app/inspection/determinism.h"
 #include "app/inspection/reference.h"
@@ -30,6 +29,8 @@
 #include "app/tasks/tasks.h"
 #include "app/terminal/interrupt.h"
 #include "app/terminal/progress.h"
+#include "app/terminal/table.h"
+#include "src/files/folder_lock.h"
 
 namespace ampersand {
 namespace {
@@ -287,12 +288,15 @@ void write_results(const std::filesystem::path& folder, const Patient& patient, 
   if (!clean && diagnosis.step > 0) page.inspection["from_step"] = diagnosis.step;
   write_file(folder / "doctor.html", render_inspection(page));
 
-  std::printf("%s\n\nverdict  %s\n", diagnosis.sentence.c_str(), amp::name_of(diagnosis.verdict));
-  if (!diagnosis.remedy.empty()) std::printf("remedy   %s\n", diagnosis.remedy.c_str());
-  for (const auto& trial : examination.trials)
-    std::printf("tried    %s: %s\n", trial.what.c_str(), trial.outcome.c_str());
-  for (const auto& note : notes) std::printf("note     %s\n", note.c_str());
-  if (!command.empty()) std::printf("command  %s\n", command.c_str());
+  const auto say = [width = output_width()](const std::string& label, const std::string& text) {
+    std::printf("%s\n", wrapped(label + text, width, label.size()).c_str());
+  };
+  say("", diagnosis.sentence + "\n");
+  say("verdict  ", amp::name_of(diagnosis.verdict));
+  if (!diagnosis.remedy.empty()) say("remedy   ", diagnosis.remedy);
+  for (const auto& trial : examination.trials) say("tried    ", trial.what + ": " + trial.outcome);
+  for (const auto& note : notes) say("note     ", note);
+  if (!command.empty()) std::printf("command  %s\n", command.c_str());  // whole, to be copied
   std::printf("results  %s\npage     %s\n", (folder / "doctor.json").c_str(),
               (folder / "doctor.html").c_str());
 }

@@ -17,6 +17,12 @@ constexpr c10::DispatchKey key_of(c10::DeviceType device) {
                                         : c10::DispatchKey::AutocastCUDA;
 }
 
+// The device whose autocast key an op was called by.
+inline c10::DeviceType device_of(c10::DispatchKeySet keys) {
+  return keys.highestPriorityTypeId() == c10::DispatchKey::AutocastCPU ? c10::DeviceType::CPU
+                                                                       : c10::DeviceType::CUDA;
+}
+
 // The keys that LibTorch's fallthrough goes on to.
 constexpr c10::DispatchKeySet keys_after(c10::DeviceType device) {
   return {c10::DispatchKeySet::FULL_AFTER, key_of(device)};

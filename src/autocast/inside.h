@@ -28,12 +28,6 @@ namespace amp::autocast {
 void compute_inside(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
                     torch::jit::Stack* stack);
 
-// The device whose autocast key an op was called by.
-inline c10::DeviceType device_of(c10::DispatchKeySet keys) {
-  return keys.highestPriorityTypeId() == c10::DispatchKey::AutocastCPU ? c10::DeviceType::CPU
-                                                                       : c10::DeviceType::CUDA;
-}
-
 // Whether the argument is a number that fits into low precision exactly, so that a kernel may round
 // it to its operands' dtype.
 template <typename T>

@@ -117,20 +117,18 @@ bool is_mix_for_no_kernel(c10::DeviceType device, const Args&... args) {
 template <typename AtOp, op_policy::Op number, typename Schema>
 struct InsideKernel;
 
-template <typename AtOp, op_policy::Op number, c10::DeviceType device, typename Schema>
+template <typename AtOp, op_policy::Op number, typename Schema>
 struct Kernel;
 
-template <typename AtOp, op_policy::Op number, c10::DeviceType device, typename Ret,
-          typename... Args>
-struct Kernel<AtOp, number, device, Ret(Args...)> {
+template <typename AtOp, op_policy::Op number, typename Ret, typename... Args>
+struct Kernel<AtOp, number, Ret(Args...)> {
   using Own = OwnKernel<AtOp>;
 
   static Ret run(c10::DispatchKeySet keys, Args... args) {
+    const auto device = device_of(keys);
     const auto* region = current_region();
     const auto* table = region == nullptr ? nullptr : region->of(device).table.get();
-    constexpr auto listed = device == c10::DeviceType::CPU ? op_policy::kListed[number].cpu
-                                                           : op_policy::kListed[number].cuda;
-    auto rule = table == nullptr ? listed : table->rules[number];
+    auto rule = table == nullptr ? listed_rule(device) : table->rules[number];
     std::optional<Choice> choice;
     if (table != nullptr && table->reads_arguments) {
       choice = choice_by_arguments<AtOp>(region->of(device), args...);
@@ -140,9 +138,9 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
       if (rule == CastRule::fp32_inside)
         return InsideKernel<AtOp, number, Ret(Args...)>::run(keys, static_cast<Args>(args)...);
     }
-    if constexpr (op_policy::rounds_in_between(number) && device == c10::DeviceType::CPU) {
-      if (rule == CastRule::lower_precision && table != nullptr && table->rounds_once() &&
-          !region->of(device).emulate.has_value())
+    if constexpr (op_policy::rounds_in_between(number)) {
+      if (device == c10::DeviceType::CPU && rule == CastRule::lower_precision && table != nullptr &&
+          table->rounds_once() && !region->of(device).emulate.has_value())
         return InsideKernel<AtOp, number, Ret(Args...)>::widened(keys, static_cast<Args>(args)...);
     }
     if (choice.has_value() && region->log != nullptr)
@@ -154,7 +152,7 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
       rule = CastRule::promote;
     // As LibTorch's fallthrough: the ops inside a composite one are still cast.
     if (rule == CastRule::keep)
-      return pass_on(keys, given, table != nullptr, static_cast<Args>(args)...);
+      return pass_on(keys, device, given, table != nullptr, static_cast<Args>(args)...);
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device));
     Casts casts{target(rule, device, args...), device, table != nullptr};
     if (table != nullptr && region->log != nullptr)
@@ -165,7 +163,13 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
   }
 
  private:
-  static Ret pass_on(c10::DispatchKeySet keys, CastRule given, bool ours, Args... args) {
+  static constexpr CastRule listed_rule(c10::DeviceType device) {
+    const auto& op = op_policy::kListed[number];
+    return device == c10::DeviceType::CPU ? op.cpu : op.cuda;
+  }
+
+  static Ret pass_on(c10::DispatchKeySet keys, c10::DeviceType device, CastRule given, bool ours,
+                     Args... args) {
     if constexpr (requires { Own::dtype_to_pass_on(given, device); }) {
       const Casts casts{Own::dtype_to_pass_on(given, device), device, ours};
       return AtOp::redispatch(keys & keys_after(device),
@@ -175,6 +179,7 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
   }
 
   static Ret compute(CastRule rule, const Region* region, Casts casts, Args... args) {
+    const auto device = casts.device;
     if constexpr ((std::is_same_v<std::remove_cvref_t<Args>, std::optional<c10::ScalarType>> ||
                    ...)) {
       if (rule == CastRule::fp32_set_opt_dtype && first_is_eligible(device, args...))
@@ -201,10 +206,8 @@ struct Kernel<AtOp, number, device, Ret(Args...)> {
   }
 };
 
-#define AMP_REGISTER_OP(op, name, cpu_rule, cuda_rule)                                      \
-  cpu.impl(name, TORCH_FN((Kernel<at::_ops::op, op_policy::op_##op, c10::DeviceType::CPU,   \
-                                  at::_ops::op::schema>::run)));                            \
-  cuda.impl(name, TORCH_FN((Kernel<at::_ops::op, op_policy::op_##op, c10::DeviceType::CUDA, \
-                                   at::_ops::op::schema>::run)));
+#define AMP_REGISTER_OP(op, name, cpu_rule, cuda_rule)                                             \
+  cpu.impl(name, TORCH_FN((Kernel<at::_ops::op, op_policy::op_##op, at::_ops::op::schema>::run))); \
+  cuda.impl(name, TORCH_FN((Kernel<at::_ops::op, op_policy::op_##op, at::_ops::op::schema>::run)));
 
 }  // namespace amp::autocast

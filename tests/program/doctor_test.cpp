@@ -1,6 +1,8 @@
 // ampersand doctor: the verdict on small trainings whose fault is known.
 #include <fstream>
 #include <set>
+#include <sstream>
+#include <string>
 
 #include "tests/program/program.h"
 
@@ -31,6 +33,21 @@ TEST_F(Doctor, ACleanRunGetsACleanBill) {
     EXPECT_TRUE(diagnosis.at(field).is_null()) << field;
   EXPECT_EQ(diagnosis["evidence"]["steps"], (Json{1, 2, 3, 4, 5, 6}));
   EXPECT_EQ(diagnosis["evidence"]["format"], "bf16");
+}
+
+TEST_F(Doctor, FitsTheTerminalButForWhatIsToBeCopied) {
+  const auto outcome =
+      run(small("doctor", "large", {"--precision", "fp16-scale-1e9", "--model", kFaulty + "sound"}),
+          {{"COLUMNS", "60"}});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  std::istringstream lines(outcome.out);
+  int wrapped = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("command  ")) continue;
+    EXPECT_LE(line.size(), 60U) << line;
+    wrapped += line.starts_with("         ") ? 1 : 0;
+  }
+  EXPECT_GT(wrapped, 0) << outcome.out;
 }
 
 TEST_F(Doctor, ThePageIsWholeAndHoldsTheVerdictFirst) {
