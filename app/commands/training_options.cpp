@@ -51,8 +51,10 @@ void add_size_options(CLI::App& command, Settings& s) {
       ->capture_default_str()
       ->group(group);
   command
-      .add_option("--vocabulary", s.vocabulary,
-                  "Of text: bytes; bpe-N: byte pairs learned from it; or a vocabulary's file")
+      .add_option(
+          "--vocabulary", s.vocabulary,
+          "Of text: bytes; bpe-N: byte pairs learned from it; a vocabulary's file; or a folder "
+          "with GPT-2's vocab.json and merges.txt")
       ->capture_default_str()
       ->group(group);
   command

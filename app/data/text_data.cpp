@@ -57,7 +57,7 @@ Parts cut(const Pieces& pieces, double held_out) {
 
 TokenStream stream_of(const Pieces& pieces, const TextFiles& text, const Vocabulary& vocabulary,
                       std::int64_t limit) {
-  if (vocabulary.kind() == Vocabulary::Kind::bpe) {
+  if (vocabulary.kind() != Vocabulary::Kind::bytes) {
     return TokenStream::of_words(pieces, vocabulary, limit);
   }
   const auto all = TokenStream::of_bytes(pieces, text.owner);

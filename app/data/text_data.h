@@ -12,7 +12,7 @@ namespace ampersand {
 
 struct TextOptions {
   // "bytes"; "bpe-N": byte pairs with at most N tokens, learned from the training part; or the path
-  // of a file that Vocabulary::save wrote.
+  // of a file that Vocabulary::save wrote, or of GPT-2's files.
   std::string vocabulary = "bytes";
   std::optional<Vocabulary> given = {};  // to use instead: a resumed run's, a trained model's
   double held_out = 0.1;                 // the share of the text's end that is for testing, 0 to 1

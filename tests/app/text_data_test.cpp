@@ -206,8 +206,8 @@ TEST_F(TextDataTest, RefusesOptionsOutOfRange) {
   EXPECT_EQ(invalid({.limit_test = -3}),
             "load_text: a limit must be at least 0 (0: no limit), got -3");
   const std::string rule =
-      "vocabulary: must be bytes, bpe-N (N tokens) or a vocabulary's "
-      "FILE.json, got ";
+      "vocabulary: must be bytes, bpe-N (N tokens), a vocabulary's FILE.json, or a folder with "
+      "GPT-2's vocab.json and merges.txt, got ";
   EXPECT_EQ(invalid({.vocabulary = "words"}), rule + "words");
   EXPECT_EQ(invalid({.vocabulary = "bpe-"}), rule + "bpe-");
   EXPECT_EQ(invalid({.vocabulary = "bpe-12x"}), rule + "bpe-12x");
