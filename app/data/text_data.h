@@ -26,6 +26,7 @@ struct TextData {
   Vocabulary vocabulary;
   TokenStream train;
   TokenStream test;
+  std::string train_hash = {}, test_hash = {};  // XXH3-128 of each part's text, whatever the limits
 };
 
 // Loads the text that `what` names:
