@@ -48,11 +48,7 @@ std::vector<fs::path> files_below(const fs::path& folder) {
 
 // Checks a file's text, hashes it on the way, and returns it without its byte-order mark.
 std::string_view checked(const MappedFile& file, const fs::path& path, TextHashes& hashes) {
-  bool begins = true;
-  check_utf8(file.bytes(), path, [&](std::string_view block) {
-    hashes.add(begins ? without_mark(block) : block);
-    begins = false;
-  });
+  check_utf8(file.bytes(), path, [&](std::string_view block) { hashes.add(block); });
   return without_mark(file.bytes());
 }
 

@@ -10,7 +10,6 @@ namespace ampersand {
 using amp::checkpoint::hash_of;
 
 void TextHashes::add(std::string_view block) {
-  if (block.empty()) return;
   const auto begin = blocks_.empty() ? 0 : blocks_.back().end;
   blocks_.push_back({begin + block.size(), hash_of(block)});
 }

@@ -156,7 +156,8 @@ void check_utf8(std::string_view text, const std::filesystem::path& path,
     throw amp::IoError(path, "text must be UTF-8, got " + name + "; convert the file (iconv -f " +
                                  name + " -t UTF-8)");
   }
-  for (std::size_t begin = 0; begin < text.size();) {
+  // A mark is no text: it moves no block.
+  for (std::size_t begin = text.size() - without_mark(text).size(); begin < text.size();) {
     const auto block = text.substr(begin, block_size(text.substr(begin)));
     if (const auto invalid = find_invalid_utf8(block)) {
       throw amp::IoError(

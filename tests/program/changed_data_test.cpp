@@ -58,7 +58,7 @@ TEST_F(ChangedData, ATestLabelIsNoticed) {
   ASSERT_EQ(run(small("train", "run")).status, 0);
   expect_unnoticed({"eval", "run"});
   expect_unnoticed({"eval", "run", "--test-samples", "5"});
-  const auto whole = files_of(path("data"));
+  const auto whole = text_of(path("data/test-labels-idx1-ubyte"));
   change("data/test-labels-idx1-ubyte", 1);
   expect_noticed("data: the test labels have changed since the run");
   expect_refusal(run({"eval", "run", "--test-samples", "5"}), 3,
@@ -67,11 +67,11 @@ TEST_F(ChangedData, ATestLabelIsNoticed) {
   expect_unnoticed({"eval", "run", "--data", "data"});
   expect_refusal(resume("6"), 3,
                  "data: the test labels have changed since the run" + std::string(kResumeRemedy));
-  EXPECT_EQ(files_of(path("run")).contains("results.json"), true);
+  EXPECT_TRUE(fs::exists(path("run/results.json")));
   // A run that went on with them is one of theirs.
   ASSERT_EQ(resume("6", {"--changed-data"}).status, 0);
   expect_unnoticed({"eval", "run"});
-  for (const auto& [name, bytes] : whole) write("data/" + name, bytes);
+  write("data/test-labels-idx1-ubyte", whole);
   expect_noticed("data: the test labels have changed since the run");
 }
 
@@ -186,8 +186,9 @@ TEST_F(ChangedData, ARunOfAnEarlierVersionGoesOn) {
   ASSERT_EQ(run(small("train", "run")).status, 0);
   const auto file = path("run/checkpoints/step-000000004/manifest.json");
   auto manifest = amp::checkpoint::decode_manifest(text_of(file), file);
-  ASSERT_EQ(manifest.about.at("data_content").size(), 4u);
-  manifest.about.erase("data_content");
+  auto& about = manifest.about.at("caller");
+  ASSERT_EQ(about.at("data_content").size(), 4u);
+  about.erase("data_content");
   std::ofstream(file, std::ios::binary) << amp::checkpoint::encode_manifest(manifest);
   change("data/test-labels-idx1-ubyte", 1);
   const auto outcome = run({"eval", "run"});
