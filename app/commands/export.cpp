@@ -2,17 +2,21 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "amp/checkpoint.h"
 #include "amp/error.h"
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
+#include "app/commands/training_options.h"
 #include "app/files/write_file.h"
 #include "app/models/gpt2_weights.h"
 #include "app/models/model.h"
 #include "app/models/weight_values.h"
+#include "app/tasks/token_meaning.h"
 #include "app/training/run_state.h"
 
 namespace ampersand {
@@ -53,6 +57,13 @@ amp::NamedTensors fitted(const amp::NamedTensors& weights, c10::ScalarType dtype
   }
 }
 
+std::map<std::string, std::string> metadata_of(const amp::Checkpoint& checkpoint) {
+  std::map<std::string, std::string> metadata = {{"format", "pt"}};
+  if (const auto meaning = token_meaning(nlohmann::json::parse(checkpoint.about())))
+    metadata.merge(metadata_of(*meaning));
+  return metadata;
+}
+
 int run_export(const ExportOptions& options) {
   const auto dtype = parse_dtype("--dtype", options.dtype);
   if (options.format != "safetensors" && options.format != "state_dict" && options.format != "gpt2")
@@ -63,6 +74,7 @@ int run_export(const ExportOptions& options) {
           ? options.output
           : "weights-" + options.dtype + (options.format == "state_dict" ? ".pt" : ".safetensors"),
       options.overwrite);
+  set_threads(0);
   const auto checkpoint = find_checkpoint(options.where);
   auto own = stored_weights(checkpoint, options.ema);
   const auto weights =
@@ -70,7 +82,7 @@ int run_export(const ExportOptions& options) {
   if (options.format == "state_dict") {
     amp::save_state_dict(output, weights);
   } else {
-    amp::save_safetensors(output, weights, {{"format", "pt"}});
+    amp::save_safetensors(output, weights, metadata_of(checkpoint));
   }
   std::fprintf(is_standard_output(output) ? stderr : stdout, "%zu tensors of step %ld  %s\n",
                weights.size(), static_cast<long>(checkpoint.step()), output.c_str());

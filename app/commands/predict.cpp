@@ -8,6 +8,7 @@
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/commands/stored_run.h"
+#include "app/data/utf8.h"
 #include "app/files/write_file.h"
 
 namespace ampersand {
@@ -25,9 +26,10 @@ int run_predict(const PredictOptions& options) {
   const auto output = options.output.empty() ? std::filesystem::path("/dev/stdout")
                                              : output_file(options.output, options.overwrite);
   const auto run = open_stored_run(options.run);
-  const auto text = options.continues
-                        ? run.task->continued(*run.model, run.recipe(), options.continuation) + "\n"
-                        : run.task->predictions(*run.model, run.recipe());
+  const auto text =
+      options.continues
+          ? valid_utf8(run.task->continued(*run.model, run.recipe(), options.continuation)) + "\n"
+          : run.task->predictions(*run.model, run.recipe());
   if (options.output.empty()) {
     std::fwrite(text.data(), 1, text.size(), stdout);
     return kOk;
@@ -69,6 +71,7 @@ void add_predict(CLI::App& app, Action& action) {
   command->add_option("--seed", how.seed, "Seed of the draws")->capture_default_str();
   command->callback([=, &action] {
     o->continues = prompt->count() > 0;
+    o->run.uses_data = !o->continues;
     action = [=] {
       check(*o, *command);
       return run_predict(*o);

@@ -6,6 +6,7 @@
 #include "app/commands/training_options.h"
 #include "app/data/whereabouts.h"
 #include "app/models/model.h"
+#include "app/tasks/data_changes.h"
 #include "app/tasks/tasks.h"
 #include "app/training/run_state.h"
 
@@ -18,7 +19,8 @@ Resumption resume_run(const std::filesystem::path& run, const Settings& given, b
   auto state = run_state_of(*plan.resume);
   // The same under another name is the same.
   if (given.is_given("--data") && !is_built_in_data(given.data) &&
-      is_same_data(state.task.value("data_at", nlohmann::json()), state.settings.data, given.data))
+      (given.changed_data || is_same_data(state.task.value("data_at", nlohmann::json()),
+                                          state.settings.data, given.data)))
     state.settings.data = given.data;
   if (given.is_given("--model") && absolute_model(given.model) == state.settings.model)
     state.settings.model = given.model;
@@ -30,6 +32,10 @@ Resumption resume_run(const std::filesystem::path& run, const Settings& given, b
   plan.precision.recipe.scaler.max_consecutive_skips = settings.max_consecutive_skips;
   plan.seed = state.seed;
   task = prepare(settings, state.task, examines);
+  check_unchanged(*task, state.task,
+                  {.data = settings.data,
+                   .remedy = "bring back what it was, or go on with --changed-data",
+                   .accept = examines || given.changed_data});
   take_over_cpu_math(state);
   return resumption;
 }

@@ -17,7 +17,8 @@ struct Resumption {
 };
 
 // The run in this folder, changed by what was given now; computes on the CPU as the run did. Throws
-// as find_checkpoint, resumed_settings and prepare do.
+// as find_checkpoint, resumed_settings and prepare do, and as check_unchanged for other data than
+// the run had; where it examines, they are only told.
 Resumption resume_run(const std::filesystem::path& run, const Settings& given,
                       bool examines = false);
 

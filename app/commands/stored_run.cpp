@@ -5,6 +5,7 @@
 
 #include "amp/error.h"
 #include "app/commands/training_options.h"
+#include "app/tasks/data_changes.h"
 #include "app/tasks/tasks.h"
 
 namespace ampersand {
@@ -13,6 +14,8 @@ void add_stored_run_options(CLI::App& command, StoredRunOptions& o) {
   command.add_option("run", o.where, "A folder that `ampersand train` wrote, or one checkpoint")
       ->required();
   command.add_option("--data", o.data, "Other data than it was trained on (the test part)");
+  command.add_flag("--changed-data", o.changed_data,
+                   "Take the run's data though they have changed since");
   command.add_option("--test-samples", o.test_samples, "Use the first N test samples; 0: all")
       ->capture_default_str();
   command.add_option("--precision", o.precision,
@@ -38,6 +41,13 @@ StoredRun open_stored_run(const StoredRunOptions& options) {
   if (options.test_samples > 0) settings.test_samples = options.test_samples;
   settings.train_samples = 0;
   auto task = stored_task(settings, state.task);
+  if (options.data.empty() && options.uses_data)
+    check_unchanged(*task, state.task,
+                    {.compared = Compared::test,
+                     .data = settings.data,
+                     .remedy = "bring back what it was, name other data with --data, or go on with "
+                               "--changed-data",
+                     .accept = options.changed_data});
   take_over_cpu_math(state);
   auto model = task->make_model();
   model->load(stored_weights(checkpoint, options.ema));

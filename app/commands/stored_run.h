@@ -19,6 +19,8 @@ struct StoredRunOptions {
   std::int64_t test_samples = 0;  // 0: all
   std::string precision;          // fp32, bf16 or fp16; empty: as it was trained
   bool ema = false;
+  bool changed_data = false;  // take the run's data though they are not what it saw
+  bool uses_data = true;      // or a prompt alone
   std::string device = "cpu";
   std::int64_t threads = 0;
 };
@@ -35,7 +37,8 @@ struct StoredRun {
   const amp::Recipe& recipe() const { return state.precision.recipe; }
 };
 
-// Throws amp::IoError, amp::InvalidArgument (data that does not fit the model, with both shapes)
+// Where options.data is empty, the test data are compared with those that the run saw. Throws
+// amp::IoError, amp::InvalidArgument (data that does not fit the model, with both shapes)
 // and amp::UnsupportedError.
 StoredRun open_stored_run(const StoredRunOptions& options);
 

@@ -51,6 +51,8 @@ int run_to_the_end(Session& session, RunPlan& plan, const Task& task) {
 }
 
 int begin(Settings settings, const std::string& precision_name) {
+  if (settings.changed_data)
+    throw amp::InvalidArgument("--changed-data is for a run that goes on; give --resume, too");
   complete_settings(settings);
   RunPlan plan;
   plan.precision = chosen_precision(precision_name, settings);
@@ -111,6 +113,8 @@ void add_train(CLI::App& app, Action& action) {
       ->capture_default_str();
   command->add_option("--resume", settings->resume,
                       "Go on with the run in this folder, from its newest whole checkpoint");
+  command->add_flag("--changed-data", settings->changed_data,
+                    "Go on though the data have changed since");
   command->callback([=, &action] {
     note_given_options(*command, *settings);
     action = [=] {

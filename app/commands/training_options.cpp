@@ -22,6 +22,8 @@
 #include "app/models/weight_values.h"
 #include "app/settings/processors.h"
 #include "app/tasks/tasks.h"
+#include "app/tasks/token_meaning.h"
+#include "app/terminal/notice.h"
 #include "app/training/optimizers.h"
 
 namespace ampersand {
@@ -52,8 +54,10 @@ void add_size_options(CLI::App& command, Settings& s) {
       ->capture_default_str()
       ->group(group);
   command
-      .add_option("--vocabulary", s.vocabulary,
-                  "Of text: bytes; bpe-N: byte pairs learned from it; or a vocabulary's file")
+      .add_option(
+          "--vocabulary", s.vocabulary,
+          "Of text: bytes; bpe-N: byte pairs learned from it; a vocabulary's file; or a folder "
+          "with GPT-2's vocab.json and merges.txt")
       ->capture_default_str()
       ->group(group);
   command
@@ -184,7 +188,14 @@ void check_task(const Task& task, const Settings& settings, bool examines) {
   }
   const auto model = task.make_model();
   task.check_model(*model);
-  if (!settings.init.empty()) load_initial_weights(*model, settings.init);
+  if (!settings.init.empty()) {
+    const auto meaning = token_meaning(task.state());
+    const bool is_known = !meaning || has_meaning(settings.init, *meaning);
+    load_initial_weights(*model, settings.init);
+    if (!is_known)
+      notice(settings.init.string() + ": these weights do not tell which " + meaning->kind +
+             " they were trained with; they are taken for weights of " + meaning->name);
+  }
   // An examination finds out what such weights do.
   if (!examines)
     check_finite(*model,

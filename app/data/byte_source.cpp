@@ -25,13 +25,7 @@ namespace {
 class PlainSource final : public ByteSource {
  public:
   explicit PlainSource(const std::filesystem::path& path) : path_(path) {
-    std::error_code error;
-    const auto status = std::filesystem::status(path, error);
-    if (status.type() == std::filesystem::file_type::not_found) {
-      throw amp::IoError(path, "no such file");
-    }
-    if (error) throw amp::IoError(path, "cannot be examined: " + error.message());
-    if (!std::filesystem::is_regular_file(status)) throw amp::IoError(path, "not a regular file");
+    check_file(path);
     errno = 0;
     file_.open(path, std::ios::binary);
     if (!file_) {

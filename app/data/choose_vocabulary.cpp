@@ -7,6 +7,7 @@
 
 #include "amp/error.h"
 #include "app/data/files.h"
+#include "app/data/gpt2_files.h"
 
 namespace ampersand {
 namespace {
@@ -52,9 +53,11 @@ Vocabulary choose_vocabulary(const std::string& name, const std::optional<Vocabu
   if (name == "bytes") return Vocabulary::bytes();
   if (const auto size = byte_pair_size(name))
     return Vocabulary::train(sample(texts, kStretches, kStretchBytes), *size);
+  if (const auto files = find_gpt2_files(name)) return load_gpt2_vocabulary(*files);
   if (has_extension(name, ".json")) return Vocabulary::load(name);
   throw amp::InvalidArgument(
-      "vocabulary: must be bytes, bpe-N (N tokens) or a vocabulary's FILE.json, got " +
+      "vocabulary: must be bytes, bpe-N (N tokens), a vocabulary's FILE.json, or a folder with "
+      "GPT-2's vocab.json and merges.txt, got " +
       (name.empty() ? "nothing" : name));
 }
 

@@ -18,11 +18,11 @@ std::vector<std::string_view> sample(std::span<const std::string_view> texts, st
                                      std::size_t bytes);
 
 // `given` where there is one; else what `name` says: "bytes", "bpe-N" (at most N tokens, learned
-// from `texts`) or the path of a vocabulary file. Of more than 256 MiB of text, 256 stretches of 1
+// from `texts`), the path of a vocabulary file, or GPT-2's files (find_gpt2_files). Of more than 256 MiB of text, 256 stretches of 1
 // MiB spread evenly over it are learned from.
 //
 // Throws amp::InvalidArgument for another name, for an N out of range and for nothing to learn
-// from; amp::IoError as Vocabulary::load does.
+// from; amp::IoError as Vocabulary::load and load_gpt2_vocabulary do.
 Vocabulary choose_vocabulary(const std::string& name, const std::optional<Vocabulary>& given,
                              std::span<const std::string_view> texts);
 

@@ -25,6 +25,8 @@ void keep_first(ImageSet& set, std::int64_t n) {
 ImageData load_data(const std::string& name, std::int64_t train_samples,
                     std::int64_t test_samples) {
   auto data = load(name);
+  data.train_hashes = hashes_of(data.train);
+  data.test_hashes = hashes_of(data.test);
   keep_first(data.train, train_samples);
   keep_first(data.test, test_samples);
   const auto statistics = pixel_statistics(data.train);

@@ -1,7 +1,10 @@
 // Looking for the files of a data set in a folder.
 #include "app/data/files.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <set>
@@ -22,6 +25,27 @@ void check_folder(const std::filesystem::path& folder, const std::string& remedy
   if (!std::filesystem::is_directory(status)) {
     throw amp::IoError(folder, "not a folder; " + remedy);
   }
+}
+
+void check_file(const std::filesystem::path& path, const std::string& remedy) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const auto refuse = [&](const std::string& why) {
+    throw amp::IoError(path, why + (remedy.empty() ? "" : "; " + remedy));
+  };
+  const auto status = fs::status(path, error);
+  const auto reason = error.message();
+  const bool is_within_a_file = error == std::errc::not_a_directory;
+  const bool is_link = fs::is_symlink(path, error);
+  if (status.type() == fs::file_type::not_found && is_link)
+    refuse("a link to " + fs::read_symlink(path, error).string() + ", where nothing is");
+  if (status.type() == fs::file_type::not_found)
+    refuse("no such file" + (is_within_a_file ? ": " + reason : ""));
+  if (status.type() == fs::file_type::none) refuse("cannot be examined: " + reason);
+  if (status.type() == fs::file_type::directory) refuse("a folder, and not a file");
+  if (status.type() != fs::file_type::regular) refuse("not a regular file");
+  if (access(path.c_str(), R_OK) != 0)
+    refuse("cannot be read: " + std::generic_category().message(errno));
 }
 
 std::optional<std::filesystem::path> find_file(const std::filesystem::path& folder,

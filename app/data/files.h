@@ -12,6 +12,10 @@ namespace ampersand {
 // Throws amp::IoError, ending with `remedy`, unless `folder` is a folder.
 void check_folder(const std::filesystem::path& folder, const std::string& remedy);
 
+// Throws amp::IoError, saying what is there in its place or the system's reason and ending with `remedy`,
+// unless `path` leads to a regular file that may be read.
+void check_file(const std::filesystem::path& path, const std::string& remedy = "");
+
 // The first of `names` that `folder` holds, every plain one before every one with ".gz" appended; where
 // none is there, one whose letters have another case.
 // Throws amp::IoError when the folder cannot be examined.

@@ -13,6 +13,7 @@
 #include "amp/error.h"
 #include "app/data/files.h"
 #include "app/data/idx.h"
+#include "src/files/hash.h"
 
 namespace ampersand {
 namespace {
@@ -198,6 +199,15 @@ ImageSet take_first(const ImageSet& set, std::uint32_t n) {
           .classes = set.classes,
           .pixels = {set.pixels.begin(), pixels_end},
           .labels = {set.labels.begin(), set.labels.begin() + n}};
+}
+
+ImageHashes hashes_of(const ImageSet& set) {
+  amp::files::Hash images, labels;
+  for (const std::uint32_t size : {set.count, set.channels, set.height, set.width})
+    images.add(&size, sizeof size);
+  images.add(set.pixels.data(), set.pixels.size());
+  labels.add(set.labels.data(), set.labels.size());
+  return {.images = images.hex(), .labels = labels.hex()};
 }
 
 PixelStatistics pixel_statistics(const ImageSet& set) {

@@ -21,11 +21,17 @@ struct ImageSet {
   std::vector<std::uint8_t> labels = {};
 };
 
+// XXH3-128 of the pixels with their sizes, and of the labels.
+struct ImageHashes {
+  std::string images, labels;
+};
+
 // A data set: both halves have the same image size and the same number of classes.
 struct ImageData {
   std::string name;
   ImageSet train;
   ImageSet test;
+  ImageHashes train_hashes = {}, test_hashes = {};  // of the whole halves; empty: not asked for
 };
 
 // Mean and population standard deviation of one channel's pixels scaled to [0, 1].
@@ -68,6 +74,8 @@ ImageData load_fashion_mnist();
 // The first `n` images of `set`, 1 <= n <= set.count, with the same `classes`.
 // Throws amp::InvalidArgument for another `n`, and for a set whose sizes disagree with its fields.
 ImageSet take_first(const ImageSet& set, std::uint32_t n);
+
+ImageHashes hashes_of(const ImageSet& set);
 
 // Mean and deviation of each channel over all images of `set`. Pixels are counted per value in
 // integers, so the result does not depend on the order of the images. Throws amp::InvalidArgument

@@ -33,14 +33,18 @@ int open_for_reading(const std::filesystem::path& path) {
   // Not waiting for the other end, should it be a pipe; map() refuses that.
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor >= 0) return descriptor;
-  if (errno == ENOENT) throw amp::IoError(path, "no such file");
+  const int reason = errno;
+  check_file(path);
+  errno = reason;
   fail(path, "cannot be opened");
 }
 
 std::string_view map(int descriptor, const std::filesystem::path& path) {
   struct stat status {};
   if (fstat(descriptor, &status) != 0) fail(path, "cannot be examined");
-  if (!S_ISREG(status.st_mode)) throw amp::IoError(path, "not a regular file");
+  if (!S_ISREG(status.st_mode))
+    throw amp::IoError(path,
+                       S_ISDIR(status.st_mode) ? "a folder, and not a file" : "not a regular file");
   const auto size = static_cast<std::size_t>(status.st_size);
   if (size == 0) return {};  // nothing to map
   void* const data = mmap(nullptr, size, PROT_READ, MAP_SHARED, descriptor, 0);

@@ -14,6 +14,7 @@
 #include "app/data/mapped_file.h"
 #include "app/data/number_words.h"
 #include "app/data/utf8.h"
+#include "src/files/hash.h"
 
 namespace ampersand {
 namespace {
@@ -153,6 +154,17 @@ PairSet encode(std::span<const LinePair> pairs, const Vocabulary& vocabulary, st
   return set;
 }
 
+std::string hash_of_pairs(std::span<const LinePair> pairs) {
+  amp::files::Hash hash;
+  for (const auto& pair : pairs) {
+    for (const auto side : {pair.source, pair.target}) {
+      hash.add(side.data(), side.size());
+      hash.add("", 1);
+    }
+  }
+  return hash.hex();
+}
+
 }  // namespace
 
 void PairSet::add(std::string_view source, std::string_view target, const Vocabulary& vocabulary) {
@@ -192,7 +204,9 @@ ParallelText load_parallel_text(const std::string& what, const ParallelOptions& 
   return {.name = file.name,
           .vocabulary = std::move(vocabulary),
           .train = std::move(train_set),
-          .test = std::move(test_set)};
+          .test = std::move(test_set),
+          .train_hash = hash_of_pairs(train),
+          .test_hash = hash_of_pairs(test)};
 }
 
 }  // namespace ampersand

@@ -55,6 +55,8 @@ struct ParallelText {
   Vocabulary vocabulary;
   PairSet train;
   PairSet test;
+  std::string train_hash = {},
+              test_hash = {};  // XXH3-128 of each part's pairs, whatever the limits
 
   std::int64_t begin_token() const { return vocabulary.size(); }
   std::int64_t end_token() const { return vocabulary.size() + 1; }

@@ -57,7 +57,7 @@ Parts cut(const Pieces& pieces, double held_out) {
 
 TokenStream stream_of(const Pieces& pieces, const TextFiles& text, const Vocabulary& vocabulary,
                       std::int64_t limit) {
-  if (vocabulary.kind() == Vocabulary::Kind::bpe) {
+  if (vocabulary.kind() != Vocabulary::Kind::bytes) {
     return TokenStream::of_words(pieces, vocabulary, limit);
   }
   const auto all = TokenStream::of_bytes(pieces, text.owner);
@@ -71,13 +71,17 @@ TextData load_text(const std::string& what, const TextOptions& options) {
   const TextFiles text = open_text(what);
   const Parts parts = cut(text.pieces, options.held_out);
   check_parts(what, options.held_out, !parts.train.empty(), !parts.test.empty());
+  std::size_t train_bytes = 0;
+  for (const auto piece : parts.train) train_bytes += piece.size();
   Vocabulary vocabulary = choose_vocabulary(options.vocabulary, options.given, parts.train);
   auto train = stream_of(parts.train, text, vocabulary, options.limit_train);
   auto test = stream_of(parts.test, text, vocabulary, options.limit_test);
   return {.name = text.name,
           .vocabulary = std::move(vocabulary),
           .train = std::move(train),
-          .test = std::move(test)};
+          .test = std::move(test),
+          .train_hash = text.hashes.of_part(parts.train, 0),
+          .test_hash = text.hashes.of_part(parts.test, train_bytes)};
 }
 
 void check_context(const TextData& data, std::int64_t context) {

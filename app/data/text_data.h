@@ -12,7 +12,7 @@ namespace ampersand {
 
 struct TextOptions {
   // "bytes"; "bpe-N": byte pairs with at most N tokens, learned from the training part; or the path
-  // of a file that Vocabulary::save wrote.
+  // of a file that Vocabulary::save wrote, or of GPT-2's files.
   std::string vocabulary = "bytes";
   std::optional<Vocabulary> given = {};  // to use instead: a resumed run's, a trained model's
   double held_out = 0.1;                 // the share of the text's end that is for testing, 0 to 1
@@ -26,6 +26,7 @@ struct TextData {
   Vocabulary vocabulary;
   TokenStream train;
   TokenStream test;
+  std::string train_hash = {}, test_hash = {};  // XXH3-128 of each part's text, whatever the limits
 };
 
 // Loads the text that `what` names:

@@ -46,42 +46,48 @@ std::vector<fs::path> files_below(const fs::path& folder) {
   return files;
 }
 
+// Checks a file's text, hashes it on the way, and returns it without its byte-order mark.
+std::string_view checked(const MappedFile& file, const fs::path& path, TextHashes& hashes) {
+  check_utf8(file.bytes(), path, [&](std::string_view block) { hashes.add(block); });
+  return without_mark(file.bytes());
+}
+
 // One file of all of them, where they are more than should be mapped.
-MappedFile join(const std::vector<fs::path>& paths) {
+MappedFile join(const std::vector<fs::path>& paths, TextHashes& hashes) {
   TemporaryFile whole;
   for (const auto& path : paths) {
     const MappedFile file(path);
-    check_utf8(file.bytes(), path);
-    const auto text = without_mark(file.bytes());
+    const auto text = checked(file, path, hashes);
     whole.write(text.data(), text.size());
   }
   return whole.map();
 }
 
-Files open_folder(const fs::path& folder) {
+Files open_folder(const fs::path& folder, TextHashes& hashes) {
   const auto paths = files_below(folder);
   Files files;
   if (paths.size() > kMostMappings) {
-    files.push_back(join(paths));
+    files.push_back(join(paths, hashes));
     return files;
   }
   for (const auto& path : paths) {
     files.emplace_back(path);
-    check_utf8(files.back().bytes(), path);
+    checked(files.back(), path, hashes);
   }
   return files;
 }
 
-Files open_file(MappedFile file, const fs::path& path) {
-  check_utf8(file.bytes(), path);
+Files open_file(MappedFile file, const fs::path& path, TextHashes& hashes) {
+  checked(file, path, hashes);
   Files files;
   files.push_back(std::move(file));
   return files;
 }
 
-TextFiles named(std::string name, Files files, const fs::path& path) {
+TextFiles named(std::string name, Files files, TextHashes hashes, const fs::path& path) {
   auto owner = std::make_shared<Files>(std::move(files));
-  TextFiles text{.name = std::move(name), .pieces = {}, .owner = owner};
+  TextFiles text{
+      .name = std::move(name), .pieces = {}, .owner = owner, .hashes = std::move(hashes)};
   for (const auto& file : *owner) {
     const auto piece = without_mark(file.bytes());
     if (!piece.empty()) text.pieces.push_back(piece);
@@ -93,9 +99,11 @@ TextFiles named(std::string name, Files files, const fs::path& path) {
 }  // namespace
 
 TextFiles open_text(const std::string& what) {
+  TextHashes hashes;
   if (what == "kjv") {
     const std::string path = environment("AMPERSAND_KJV").value_or("kjv");
-    return named("kjv", open_file(open_kjv(), path), path);
+    auto files = open_file(open_kjv(), path, hashes);
+    return named("kjv", std::move(files), std::move(hashes), path);
   }
   const fs::path path = what;
   std::error_code error;
@@ -103,8 +111,10 @@ TextFiles open_text(const std::string& what) {
   if (type == fs::file_type::not_found) {
     throw amp::IoError(path, "no such file or folder; give kjv, a text file or a folder of them");
   }
-  if (type == fs::file_type::directory) return named(folder_name(path), open_folder(path), path);
-  return named(path.filename().string(), open_file(MappedFile(path), path), path);
+  const bool is_folder = type == fs::file_type::directory;
+  auto files = is_folder ? open_folder(path, hashes) : open_file(MappedFile(path), path, hashes);
+  return named(is_folder ? folder_name(path) : path.filename().string(), std::move(files),
+               std::move(hashes), path);
 }
 
 }  // namespace ampersand

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "app/data/text_hashes.h"
+
 namespace ampersand {
 
 // UTF-8, not empty as a whole: the pieces are its files, in order, without the empty ones. They lie
@@ -14,6 +16,7 @@ struct TextFiles {
   std::string name;
   std::vector<std::string_view> pieces;
   std::shared_ptr<const void> owner;
+  TextHashes hashes = {};  // of all pieces
 };
 
 // Opens kjv, a file or all files of a folder, as load_text (app/data/text_data.h) describes it.

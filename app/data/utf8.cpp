@@ -60,6 +60,16 @@ const char* wide_encoding(std::string_view text) {
   return nullptr;
 }
 
+constexpr std::size_t kBlock = 1 << 20;
+
+// Of the block that begins `text`: no character is cut, where there are any.
+std::size_t block_size(std::string_view text) {
+  if (text.size() <= kBlock) return text.size();
+  std::size_t size = kBlock;
+  while (size + 4 > kBlock && continues_character(text[size])) --size;
+  return size;
+}
+
 bool is_ascii(const char* eight_bytes) {
   std::uint64_t word;
   std::memcpy(&word, eight_bytes, sizeof word);
@@ -135,7 +145,8 @@ std::string unescaped_name(std::string_view text) {
   return name;
 }
 
-void check_utf8(std::string_view text, const std::filesystem::path& path) {
+void check_utf8(std::string_view text, const std::filesystem::path& path,
+                const std::function<void(std::string_view)>& visit) {
   if (is_pointer(text))
     throw amp::IoError(
         path,
@@ -145,13 +156,19 @@ void check_utf8(std::string_view text, const std::filesystem::path& path) {
     throw amp::IoError(path, "text must be UTF-8, got " + name + "; convert the file (iconv -f " +
                                  name + " -t UTF-8)");
   }
-  const auto invalid = find_invalid_utf8(text);
-  if (!invalid) return;
-  throw amp::IoError(path, "text must be UTF-8, got the byte 0x" +
-                               escape_of(text[*invalid]).substr(2) + " at byte " +
-                               std::to_string(*invalid) +
-                               ", where no character begins or one is cut short; convert the file "
-                               "(iconv -t UTF-8), or remove it");
+  // A mark is no text: it moves no block.
+  for (std::size_t begin = text.size() - without_mark(text).size(); begin < text.size();) {
+    const auto block = text.substr(begin, block_size(text.substr(begin)));
+    if (const auto invalid = find_invalid_utf8(block)) {
+      throw amp::IoError(
+          path, "text must be UTF-8, got the byte 0x" + escape_of(block[*invalid]).substr(2) +
+                    " at byte " + std::to_string(begin + *invalid) +
+                    ", where no character begins or one is cut short; convert the file "
+                    "(iconv -t UTF-8), or remove it");
+    }
+    if (visit) visit(block);
+    begin += block.size();
+  }
 }
 
 }  // namespace ampersand

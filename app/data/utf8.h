@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,7 +18,9 @@ std::optional<std::size_t> find_invalid_utf8(std::string_view text);
 
 // Throws amp::IoError for the text of a file that is not UTF-8: with the byte where it ceases to be,
 // or with the encoding's name for UTF-16 and UTF-32, which a mark or their zero bytes tell.
-void check_utf8(std::string_view text, const std::filesystem::path& path);
+// `visit` gets the text in blocks of at most 1 MiB that end with a character, each when it was checked.
+void check_utf8(std::string_view text, const std::filesystem::path& path,
+                const std::function<void(std::string_view)>& visit = {});
 
 // The text without the byte-order mark that some editors put before UTF-8.
 inline std::string_view without_mark(std::string_view text) {

@@ -2,20 +2,22 @@
 #include "app/data/vocabulary.h"
 
 #include <algorithm>
-#include <limits>
+#include <optional>
 #include <unordered_map>
 
 #include "amp/error.h"
 #include "app/data/bpe_training.h"
+#include "app/data/gpt2_tokens.h"
+#include "app/data/gpt2_words.h"
 #include "app/data/token_pairs.h"
 #include "app/data/words.h"
-#include "src/files/hash.h"
 
 namespace ampersand {
 namespace {
 
 constexpr std::size_t kBlock = 1 << 14;             // tokens handed to a sink at a time
 constexpr std::size_t kMostCachedTokens = 1 << 22;  // 16 MiB, and the words they came from
+constexpr std::size_t kLongestCachedWord = 256;     // longer ones are hardly met twice
 
 // Gathers tokens until there is a block of them.
 class Blocks {
@@ -43,6 +45,7 @@ class WordCache {
  public:
   template <class Encode>
   std::span<const std::int32_t> get(std::string_view word, const Encode& encode) {
+    if (word.size() > kLongestCachedWord) return long_word_ = encode(word);
     if (tokens_.size() > kMostCachedTokens) {
       places_.clear();
       tokens_.clear();
@@ -62,6 +65,7 @@ class WordCache {
   };
   std::unordered_map<std::string_view, Place> places_;  // the keys lie in the text itself
   std::vector<std::int32_t> tokens_;
+  std::vector<std::int32_t> long_word_;
 };
 
 void encode_bytes(std::string_view text, Blocks& blocks) {
@@ -76,6 +80,29 @@ std::string decode_all(const Vocabulary& vocabulary, const Tokens& tokens) {
   std::string text;
   for (const auto token : tokens) text += vocabulary.bytes_of(token);
   return text;
+}
+
+// Where the first special token of a text is; the text's end if it holds none.
+struct Place {
+  std::size_t begin = 0, length = 0;
+  std::optional<std::int32_t> token = {};
+};
+
+Place next_special(std::string_view text, std::span<const Gpt2Tokens::Special> special) {
+  if (special.empty()) return {text.size(), 0, {}};
+  std::string firsts;
+  for (const auto& it : special)
+    if (firsts.find(it.text[0]) == firsts.npos) firsts += it.text[0];
+  for (auto at = text.find_first_of(firsts); at != text.npos;
+       at = text.find_first_of(firsts, at + 1)) {
+    Place place{at, 0, {}};
+    for (const auto& it : special) {
+      if (it.text.size() > place.length && text.substr(at).starts_with(it.text))
+        place = {at, it.text.size(), it.token};
+    }
+    if (place.token) return place;
+  }
+  return {text.size(), 0, {}};
 }
 
 void check_merge(const TokenPair& merge, std::int32_t known) {
@@ -95,7 +122,8 @@ Vocabulary::Vocabulary(Kind kind, std::vector<TokenPair> merges)
     const auto merged = static_cast<std::int32_t>(bytes_.size());
     check_merge(merge, merged);
     const auto& [left, right] = merge;
-    if (!merged_.emplace(pair_key(left, right), merged).second) {
+    const auto rank = merged - kByteTokens;
+    if (!merged_.emplace(pair_key(left, right), Merge{rank, merged}).second) {
       throw amp::InvalidArgument("Vocabulary: merge " + std::to_string(merged - kByteTokens) +
                                  " of tokens " + std::to_string(left) + " and " +
                                  std::to_string(right) + " is there already");
@@ -108,6 +136,19 @@ Vocabulary::Vocabulary(Kind kind, std::vector<TokenPair> merges)
     bytes_.push_back(bytes_[left] + bytes_[right]);
   }
 }
+
+Vocabulary::Vocabulary(Gpt2Tokens tokens) : kind_(Kind::gpt2), gpt2_(std::move(tokens)) {
+  bytes_ = texts_of(gpt2_);
+  for (const auto& [left, right, token] : gpt2_.merges) {
+    const Merge merge{static_cast<std::int32_t>(merged_.size()), token};
+    if (merged_.emplace(pair_key(left, right), merge).second) continue;
+    throw amp::InvalidArgument("Vocabulary: merge " + std::to_string(merge.rank) + " of tokens " +
+                               std::to_string(left) + " and " + std::to_string(right) +
+                               " is there already");
+  }
+}
+
+Vocabulary Vocabulary::from_gpt2(Gpt2Tokens tokens) { return Vocabulary(std::move(tokens)); }
 
 Vocabulary Vocabulary::bytes() { return {Kind::bytes, {}}; }
 
@@ -144,21 +185,16 @@ const std::string& Vocabulary::bytes_of(std::int64_t token) const {
   return bytes_[static_cast<std::size_t>(token)];
 }
 
+std::size_t Vocabulary::first_word(std::string_view text) const {
+  return kind_ == Kind::gpt2 ? first_gpt2_word(text) : ampersand::first_word(text);
+}
+
 std::vector<std::int32_t> Vocabulary::encode_word(std::string_view word) const {
-  std::vector<std::int32_t> tokens = byte_tokens(word);
-  while (true) {
-    std::int32_t first = std::numeric_limits<std::int32_t>::max();  // in the order of learning
-    std::uint64_t pair = 0;
-    for (std::size_t i = 1; i < tokens.size(); ++i) {
-      const auto found = merged_.find(pair_key(tokens[i - 1], tokens[i]));
-      if (found == merged_.end() || found->second >= first) continue;
-      pair = found->first;
-      first = found->second;
-    }
-    if (first == std::numeric_limits<std::int32_t>::max()) return tokens;
-    // Everywhere at once: no earlier merge applies to what this one makes.
-    merge_pair(tokens, pair, first);
-  }
+  auto tokens = byte_tokens(word);
+  if (kind_ == Kind::gpt2)
+    for (auto& token : tokens) token = gpt2_.bytes[static_cast<std::size_t>(token)];
+  merge_in_order(tokens, merged_);
+  return tokens;
 }
 
 void Vocabulary::encode(std::string_view text, const TokenSink& sink) const {
@@ -166,10 +202,16 @@ void Vocabulary::encode(std::string_view text, const TokenSink& sink) const {
   if (kind_ == Kind::bytes) return encode_bytes(text, blocks);
   WordCache cache;
   while (!text.empty()) {
-    const std::string_view word = text.substr(0, first_word(text));
-    const auto tokens = cache.get(word, [&](std::string_view it) { return encode_word(it); });
-    if (!blocks.add(tokens)) return;
-    text.remove_prefix(word.size());
+    const auto special = next_special(text, gpt2_.special);
+    auto plain = text.substr(0, special.begin);
+    while (!plain.empty()) {
+      const std::string_view word = plain.substr(0, first_word(plain));
+      const auto tokens = cache.get(word, [&](std::string_view it) { return encode_word(it); });
+      if (!blocks.add(tokens)) return;
+      plain.remove_prefix(word.size());
+    }
+    if (special.token && !blocks.add(std::span(&*special.token, 1))) return;
+    text.remove_prefix(special.begin + special.length);
   }
   blocks.flush();
 }

@@ -122,22 +122,42 @@ bool is_unknown_size(std::size_t size, std::string_view bytes) {
   return size == 0 && number_at<std::uint32_t>(bytes, 4) + kChunkHeader != bytes.size();
 }
 
+bool is_long(std::string_view bytes) {
+  return bytes.substr(0, 4) == "RF64" || bytes.substr(0, 4) == "BW64";
+}
+
+// Of the samples, out of the chunk ds64 of a long file, where 32 bits are too few; 0: it does not tell.
+std::size_t long_data_size(std::string_view chunk, const fs::path& path) {
+  if (chunk.size() < 24)
+    throw amp::IoError(path, "is damaged: its ds64 chunk must have 24 bytes or more, got " +
+                                 std::to_string(chunk.size()));
+  const auto size = number_at<std::uint64_t>(chunk, 8);
+  return ~size == 0 ? 0 : size;  // unknown
+}
+
 }  // namespace
 
 Sound parse_wav(std::string_view bytes, const fs::path& path) {
-  if (bytes.size() < 12 || bytes.substr(0, 4) != "RIFF" || bytes.substr(8, 4) != "WAVE")
+  if (bytes.size() < 12 || (bytes.substr(0, 4) != "RIFF" && !is_long(bytes)) ||
+      bytes.substr(8, 4) != "WAVE")
     throw amp::IoError(path, "is no WAV file: it must begin with RIFF and WAVE; convert it to WAV");
   Format format;
+  std::size_t long_size = 0;
   for (std::size_t at = 12; bytes.size() - at >= kChunkHeader;) {
     const auto name = bytes.substr(at, 4);
     std::size_t size = number_at<std::uint32_t>(bytes, at + 4);
     at += kChunkHeader;
     const auto rest = bytes.size() - at;
-    if (name == "data" && (size == 0 || size > rest) && is_unknown_size(size, bytes)) size = rest;
+    const bool is_told_elsewhere = name == "data" && size == 0xffff'ffff && long_size > 0;
+    if (is_told_elsewhere) size = long_size;
+    if (name == "data" && !is_told_elsewhere && (size == 0 || size > rest) &&
+        is_unknown_size(size, bytes))
+      size = rest;
     if (size > bytes.size() - at)
       throw amp::IoError(path, "is cut short: a chunk should have " + std::to_string(size) +
                                    " bytes, and " + std::to_string(bytes.size() - at) +
                                    " are there");
+    if (name == "ds64" && is_long(bytes)) long_size = long_data_size(bytes.substr(at, size), path);
     if (name == "fmt ") format = parse_format(bytes.substr(at, size), path);
     if (name == "data") {
       if (format.rate == 0)

@@ -68,11 +68,11 @@ bool is_plug_in(const std::string& what) { return has_extension(split(what).file
 std::string load_plug_in(const std::string& what) {
   static std::map<fs::path, std::vector<std::string>> loaded;
   const auto [file, name] = split(what);
-  std::error_code error;
-  if (!fs::exists(file, error)) throw amp::IoError(file, "no such file; give --model a plug-in");
+  check_file(file, "give --model a plug-in");
   if (const auto matter = matter_of(file);
       matter.kind == FileKind::pointer || matter.kind == FileKind::page)
     throw amp::IoError(file, matter.words);
+  std::error_code error;
   const auto key = fs::weakly_canonical(file, error);
   if (!loaded.contains(key)) loaded[key] = registered_by(file);
   const auto& names = loaded[key];

@@ -12,6 +12,7 @@
 #include "amp/checkpoint.h"
 #include "amp/error.h"
 #include "amp/inspect/thrown.h"
+#include "app/data/files.h"
 #include "app/models/file_kind.h"
 #include "app/models/model_error.h"
 #include "app/models/weight_values.h"
@@ -117,9 +118,7 @@ void widen(torch::jit::Module& module, const fs::path& file) {
 }  // namespace
 
 void check_script_file(const fs::path& file) {
-  std::error_code error;
-  if (!fs::is_regular_file(file, error))
-    throw amp::IoError(file, "no such file; give --model a file that torch.jit.save wrote");
+  check_file(file, "give --model a file that torch.jit.save wrote");
   const auto matter = matter_of(file);
   if (matter.words.empty() || matter.kind == FileKind::script) return;
   const bool is_remedied = matter.kind == FileKind::pointer || matter.kind == FileKind::page;

@@ -21,7 +21,7 @@ struct Settings {
   std::string vocabulary = "bytes";  // bytes, bpe-N, or a vocabulary's file
   double held_out = 0.1;             // share of a text that is for testing
   std::filesystem::path init;        // weights to begin with; empty: fresh ones
-  bool augment = false;  // random crop and flip of the training images
+  bool augment = false;              // random crop and flip of the training images
   bool channels_last = false;
   std::string optimizer = "sgd";  // sgd, adam, adamw or lamb
   double learning_rate = 0.05;
@@ -44,7 +44,7 @@ struct Settings {
   std::int64_t loader_threads = 0;    // that make batches ahead; 0: the training's own
   std::int64_t checkpoint_every = 0;  // micro-batches; 0: only at the end
   std::int64_t evaluate_every = 0;    // micro-batches; 0: twice an epoch
-  std::int64_t gradient_range = 0;    // measure where gradients lie, every N micro-batches; 0: never
+  std::int64_t gradient_range = 0;  // measure where gradients lie, every N micro-batches; 0: never
   bool tensorboard = false;
 
   // Of this command, not of the training.
@@ -52,6 +52,7 @@ struct Settings {
   std::filesystem::path policy;  // a file; empty: OpPolicy::fast, or what the recipe says
   bool explain = false;          // say which rule each op met
   std::filesystem::path resume;  // the folder of a run to go on with
+  bool changed_data = false;     // resume though the data have changed
   std::filesystem::path output;  // empty: runs/<command>
   bool overwrite = false;
 

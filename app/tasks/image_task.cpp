@@ -86,6 +86,13 @@ json ImageTask::state() const {
           {"statistics", statistics}};
 }
 
+json ImageTask::content() const {
+  return {{"training images", data_.train_hashes.images},
+          {"training labels", data_.train_hashes.labels},
+          {"test images", data_.test_hashes.images},
+          {"test labels", data_.test_hashes.labels}};
+}
+
 std::string ImageTask::predictions(Model& model, const amp::Recipe& recipe) const {
   std::ostringstream lines;
   lines << "index,label,predicted,probability\n";

@@ -27,6 +27,7 @@ class ImageTask : public Task {
   void check_model(Model& model) const override;
   Evaluation evaluate(Model& model, const Batches& test, const amp::Recipe& recipe) const override;
   nlohmann::json state() const override;
+  nlohmann::json content() const override;
   // CSV: index,label,predicted,probability: the image's number, what the data calls it, the class of
   // the largest logit, and its softmax.
   std::string predictions(Model& model, const amp::Recipe& recipe) const override;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <map>
 #include <span>
 #include <sstream>
@@ -16,6 +17,7 @@
 #include "app/tasks/csv.h"
 #include "app/tasks/spectrogram.h"
 #include "app/tasks/transcription.h"
+#include "src/files/hash.h"
 
 namespace ampersand {
 namespace {
@@ -41,6 +43,29 @@ std::int64_t rows_needed(const std::vector<std::int32_t>& labels) {
 
 using Rates = std::map<std::int64_t, std::int64_t>;  // samples a second: recordings
 
+// What was heard of some recordings besides.
+struct Notes {
+  Rates rates;
+  std::vector<std::string> hashes;  // of each sound
+};
+
+// Half of XXH3-128 is enough to tell a sound from what it was.
+std::string hash_of(const Sound& sound) {
+  amp::files::Hash hash;
+  hash.add(&sound.rate, sizeof sound.rate);
+  hash.add(sound.samples.data(), sound.samples.size() * sizeof(float));
+  return hash.hex().substr(0, 16);
+}
+
+std::string hash_of_transcripts(std::span<const Recording> recordings) {
+  amp::files::Hash hash;
+  for (const auto& recording : recordings) {
+    for (const auto& text : {recording.sound.filename().string(), recording.text})
+      hash.add(text.c_str(), text.size() + 1);
+  }
+  return hash.hex();
+}
+
 // Spectrograms have the same bands whatever the rate, but those above half of it are empty, which a
 // model would take for a difference in what is said.
 void check_rates(const Rates& rates, const std::string& data) {
@@ -59,10 +84,31 @@ void check_rates(const Rates& rates, const std::string& data) {
                readable_line(data).c_str(), counts.c_str(), static_cast<long>(kHighestBand));
 }
 
-Spoken heard(const Recording& recording, const Alphabet& alphabet, Rates& rates) {
+std::string in_hertz(const std::vector<std::int64_t>& rates) {
+  std::string list;
+  for (const auto rate : rates) list += (list.empty() ? "" : ", ") + std::to_string(rate);
+  return list + " Hz";
+}
+
+// The rates of a run and of what its model is to hear, together.
+std::vector<std::int64_t> joined_rates(const json& state, const std::vector<std::int64_t>& rates,
+                                       const std::string& data) {
+  const auto before = state.value("rates", std::vector<std::int64_t>());
+  std::vector<std::int64_t> all;
+  std::ranges::set_union(before, rates, std::back_inserter(all));
+  if (before.empty() || all.size() < 2 || all == before || all.front() >= 2 * kHighestBand)
+    return all;
+  throw amp::IoError(data, "has recordings of " + in_hertz(rates) +
+                               ", and the model was trained on recordings of " + in_hertz(before) +
+                               "; resample them, such as with sox -r " +
+                               std::to_string(before.front()));
+}
+
+Spoken heard(const Recording& recording, const Alphabet& alphabet, Notes& notes) {
   Spoken spoken{.frames = {}, .labels = alphabet.encode(recording.text, recording.transcript)};
   const auto sound = read_wav(recording.sound);
-  ++rates[sound.rate];
+  ++notes.rates[sound.rate];
+  notes.hashes.push_back(hash_of(sound));
   spoken.frames = spectrogram(sound);
   const auto rows = Speech::output_length(spoken.frames.size(0)),
              needed = rows_needed(spoken.labels);
@@ -82,9 +128,9 @@ std::span<const Recording> first(std::span<const Recording> recordings, std::int
 }
 
 std::vector<Spoken> all_heard(std::span<const Recording> recordings, const Alphabet& alphabet,
-                              Rates& rates) {
+                              Notes& notes) {
   std::vector<Spoken> set;
-  for (const auto& recording : recordings) set.push_back(heard(recording, alphabet, rates));
+  for (const auto& recording : recordings) set.push_back(heard(recording, alphabet, notes));
   return set;
 }
 
@@ -108,10 +154,17 @@ SpeechTask::SpeechTask(const Settings& settings, std::optional<Alphabet> alphabe
                                           " in all; give more, or another --held-out");
   const auto all = std::span(recordings);
   const auto test = first(all.subspan(training), settings.test_samples);
-  Rates rates;
-  train_ = all_heard(first(all.first(training), settings.train_samples), *alphabet_, rates);
-  test_ = all_heard(test, *alphabet_, rates);
+  Notes train_notes, test_notes;
+  train_ = all_heard(first(all.first(training), settings.train_samples), *alphabet_, train_notes);
+  test_ = all_heard(test, *alphabet_, test_notes);
+  auto rates = train_notes.rates;
+  for (const auto& [rate, count] : test_notes.rates) rates[rate] += count;
   check_rates(rates, settings.data);
+  for (const auto& [rate, count] : rates) rates_.push_back(rate);
+  content_ = {{"training transcripts", hash_of_transcripts(all.first(training))},
+              {"training recordings", train_notes.hashes},
+              {"test transcripts", hash_of_transcripts(all.subspan(training))},
+              {"test recordings", test_notes.hashes}};
   for (const auto& recording : test)
     test_names_.push_back(escaped_name(recording.sound.filename().string()));
 }
@@ -121,7 +174,9 @@ SpeechTask::SpeechTask(const Settings& settings)
 
 SpeechTask::SpeechTask(const Settings& settings, const json& state)
     : SpeechTask(settings,
-                 std::optional(Alphabet(state.at("alphabet").get<std::vector<std::string>>()))) {}
+                 std::optional(Alphabet(state.at("alphabet").get<std::vector<std::string>>()))) {
+  rates_ = joined_rates(state, rates_, settings.data);
+}
 
 json SpeechTask::about() const {
   return {{"alphabet", alphabet_->characters()},
@@ -153,8 +208,10 @@ Evaluation SpeechTask::evaluate(Model& model, const Batches& test,
   return evaluate_speech(model, test, recipe);
 }
 
+json SpeechTask::content() const { return content_; }
+
 json SpeechTask::state() const {
-  return {{"task", "speech"}, {"alphabet", alphabet_->characters()}};
+  return {{"task", "speech"}, {"alphabet", alphabet_->characters()}, {"rates", rates_}};
 }
 
 std::string SpeechTask::predictions(Model& model, const amp::Recipe& recipe) const {

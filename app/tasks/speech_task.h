@@ -18,7 +18,8 @@ class SpeechTask : public Task {
   // for each character, and one more between two that are the same.
   explicit SpeechTask(const Settings& settings);
   // Of a training that `state` was kept of: with its alphabet. Throws amp::IoError, too, for a
-  // transcript with another character.
+  // transcript with another character, and for recordings of another sampling rate, which would be
+  // heard in other bands.
   SpeechTask(const Settings& settings, const nlohmann::json& state);
 
   std::int64_t training_samples() const override { return std::ssize(train_); }
@@ -32,6 +33,7 @@ class SpeechTask : public Task {
   void check_model(Model& model) const override;
   Evaluation evaluate(Model& model, const Batches& test, const amp::Recipe& recipe) const override;
   nlohmann::json state() const override;
+  nlohmann::json content() const override;
   // CSV: recording,said,heard of each test recording.
   std::string predictions(Model& model, const amp::Recipe& recipe) const override;
   std::vector<std::string> showpieces(Model& model, const amp::Recipe& recipe,
@@ -44,6 +46,8 @@ class SpeechTask : public Task {
   std::optional<Alphabet> alphabet_;
   std::vector<Spoken> train_, test_;
   std::vector<std::string> test_names_;
+  std::vector<std::int64_t> rates_;  // of the recordings' samples; of a run, of all it has heard
+  nlohmann::json content_;
 };
 
 }  // namespace ampersand

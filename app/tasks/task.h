@@ -50,6 +50,10 @@ class Task {
 
   // What a checkpoint must remember, so that stored_task makes this task again.
   virtual nlohmann::json state() const = 0;
+  // What tells the data from others, by the words for each part of it: {"training labels": hash,
+  // ...}. Those of training begin with "training". A list of hashes has one for each sample that is
+  // used. Cheap.
+  virtual nlohmann::json content() const { return nlohmann::json::object(); }
   // Writes what other programs need of it into a run's folder: a vocabulary.
   virtual void save_beside(const std::filesystem::path&) const {}
 

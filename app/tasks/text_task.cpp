@@ -60,9 +60,13 @@ std::string TextTask::noun() const {
 }
 
 json TextTask::about() const {
-  return {{"tokens_per_sample", shape_.context}, {"vocabulary_size", data_.vocabulary.size()},
-          {"train_tokens", data_.train.size()},  {"test_tokens", data_.test.size()},
-          {"train_bytes", data_.train.bytes()},  {"test_bytes", data_.test.bytes()}};
+  return {{"tokens_per_sample", shape_.context},
+          {"vocabulary_size", data_.vocabulary.size()},
+          {"vocabulary_fingerprint", data_.vocabulary.fingerprint()},
+          {"train_tokens", data_.train.size()},
+          {"test_tokens", data_.test.size()},
+          {"train_bytes", data_.train.bytes()},
+          {"test_bytes", data_.test.bytes()}};
 }
 
 std::unique_ptr<Batches> TextTask::training_batches(std::int64_t batch_size,
@@ -91,6 +95,10 @@ json TextTask::state() const {
   return {{"task", "text"},
           {"shape", {{"vocabulary", shape_.vocabulary}, {"context", shape_.context}}},
           {"vocabulary", vocabulary_json(data_.vocabulary)}};
+}
+
+json TextTask::content() const {
+  return {{"training text", data_.train_hash}, {"held-out text", data_.test_hash}};
 }
 
 void TextTask::save_beside(const std::filesystem::path& folder) const {

@@ -26,6 +26,7 @@ class TextTask : public Task {
   void check_model(Model& model) const override;
   Evaluation evaluate(Model& model, const Batches& test, const amp::Recipe& recipe) const override;
   nlohmann::json state() const override;
+  nlohmann::json content() const override;
   void save_beside(const std::filesystem::path& folder) const override;
   // CSV: window,loss,perplexity of each held-out window.
   std::string predictions(Model& model, const amp::Recipe& recipe) const override;

@@ -56,6 +56,7 @@ double TranslationTask::tokens_per_sample() const {
 json TranslationTask::about() const {
   return {{"tokens_per_sample", tokens_per_sample()},
           {"vocabulary_size", text_.vocabulary.size()},
+          {"vocabulary_fingerprint", text_.vocabulary.fingerprint()},
           {"longest_source", text_.train.longest_source()},
           {"longest_target", text_.train.longest_target()}};
 }
@@ -85,6 +86,10 @@ Evaluation TranslationTask::evaluate(Model& model, const Batches& test,
 
 json TranslationTask::state() const {
   return {{"task", "translation"}, {"vocabulary", vocabulary_json(text_.vocabulary)}};
+}
+
+json TranslationTask::content() const {
+  return {{"training pairs", text_.train_hash}, {"test pairs", text_.test_hash}};
 }
 
 void TranslationTask::save_beside(const std::filesystem::path& folder) const {

@@ -31,6 +31,7 @@ class TranslationTask : public Task {
   // Perplexity of the targets' tokens, end tokens too; an end token is a byte: the line's end.
   Evaluation evaluate(Model& model, const Batches& test, const amp::Recipe& recipe) const override;
   nlohmann::json state() const override;
+  nlohmann::json content() const override;
   void save_beside(const std::filesystem::path& folder) const override;
   // CSV: source,target,translated of the first 100 test pairs.
   std::string predictions(Model& model, const amp::Recipe& recipe) const override;

@@ -65,6 +65,7 @@ json run_state_json(const Settings& settings, const RunPlan& plan, const Task& t
   if (!is_built_in_data(settings.data)) about["data_at"] = whereabouts(settings.data, run);
   if (is_path(settings.model))
     about["model_at"] = whereabouts(settings.model.substr(0, file_length(settings.model)), run);
+  about["data_content"] = task.content();
   about.update(task.state());
   return about;
 }

@@ -148,9 +148,13 @@ TEST_F(IdxTest, RefusesWhatIsNoReadableFile) {
   EXPECT_EQ(without_path(missing, error_of([&] { read_idx(missing); })), "no such file");
   const auto inside_a_file = folder_.write("file", {}) / "inside";
   EXPECT_EQ(without_path(inside_a_file, error_of([&] { read_idx(inside_a_file); })),
-            "no such file");
+            "no such file: Not a directory");
+  const auto dangling = folder_.path() / "dangling";
+  std::filesystem::create_symlink("nowhere", dangling);
+  EXPECT_EQ(without_path(dangling, error_of([&] { read_idx(dangling); })),
+            "a link to nowhere, where nothing is");
   EXPECT_EQ(without_path(folder_.path(), error_of([&] { read_idx(folder_.path()); })),
-            "not a regular file");
+            "a folder, and not a file");
   const auto pipe = folder_.path() / "pipe";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
   EXPECT_EQ(without_path(pipe, error_of([&] { read_idx(pipe); })), "not a regular file");

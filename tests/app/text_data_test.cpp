@@ -46,6 +46,42 @@ class TextDataTest : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+// Each part has a hash of its own bytes, whatever is taken of it and wherever blocks of 1 MiB end.
+TEST_F(TextDataTest, PartsHaveHashes) {
+  std::string text;
+  for (int i = 0; text.size() < 3'000'000; ++i) text += "line " + std::to_string(i) + "\n";
+  write("folder/a.txt", text);
+  write("folder/b.txt", "\xef\xbb\xbf" + text);
+  const auto folder = (folder_.path() / "folder").string();
+  const auto data = load_text(folder);
+  const auto few = load_text(folder, {.vocabulary = "bpe-300", .limit_train = 9, .limit_test = 9});
+  EXPECT_EQ(few.train_hash, data.train_hash);
+  EXPECT_EQ(few.test_hash, data.test_hash);
+  const auto changed = [&](const std::string& name, std::size_t place) {
+    auto other = text;
+    other[place] ^= 1;
+    write("folder/" + name, other);
+    const auto now = load_text(folder);
+    write("folder/" + name, text);
+    return std::pair(now.train_hash != data.train_hash, now.test_hash != data.test_hash);
+  };
+  using Pair = std::pair<bool, bool>;
+  EXPECT_EQ(changed("a.txt", 0), Pair(true, false));
+  EXPECT_EQ(changed("b.txt", 0), Pair(true, false));
+  // The held-out part begins at byte 5,400,000 or soon after it, in the block that ends with b.txt.
+  EXPECT_EQ(changed("b.txt", 2'399'000), Pair(true, false));
+  EXPECT_EQ(changed("b.txt", 2'401'000), Pair(false, true));
+  EXPECT_EQ(changed("b.txt", text.size() - 2), Pair(false, true));
+  // What more than 1,024 files hold is joined; a mark is no text there either.
+  for (int i = 0; i < 1100; ++i) write("many/" + std::to_string(1000 + i), "\xef\xbb\xbfx\n");
+  const auto many = load_text((folder_.path() / "many").string());
+  EXPECT_EQ(many.train.bytes() + many.test.bytes(), 2200);
+  write("many/1000", "y\n");
+  const auto others = load_text((folder_.path() / "many").string());
+  EXPECT_NE(others.train_hash, many.train_hash);
+  EXPECT_EQ(others.test_hash, many.test_hash);
+}
+
 TEST_F(TextDataTest, CutsAtTheNextLine) {
   EXPECT_EQ(held_out_of("one\ntwo\nthree\nfour\n", 0.3), "four\n");  // 14 of 19 bytes: a border
   EXPECT_EQ(held_out_of("one\ntwo\nthree\nfour\n", 0.5), "four\n");  // 10: in "three"
@@ -206,8 +242,8 @@ TEST_F(TextDataTest, RefusesOptionsOutOfRange) {
   EXPECT_EQ(invalid({.limit_test = -3}),
             "load_text: a limit must be at least 0 (0: no limit), got -3");
   const std::string rule =
-      "vocabulary: must be bytes, bpe-N (N tokens) or a vocabulary's "
-      "FILE.json, got ";
+      "vocabulary: must be bytes, bpe-N (N tokens), a vocabulary's FILE.json, or a folder with "
+      "GPT-2's vocab.json and merges.txt, got ";
   EXPECT_EQ(invalid({.vocabulary = "words"}), rule + "words");
   EXPECT_EQ(invalid({.vocabulary = "bpe-"}), rule + "bpe-");
   EXPECT_EQ(invalid({.vocabulary = "bpe-12x"}), rule + "bpe-12x");

@@ -102,6 +102,32 @@ TEST(Utf8, NamesOfAnyBytesGoThereAndBack) {
   EXPECT_EQ(unescaped_name("\\xg1 \\x4"), "\\xg1 \\x4");
 }
 
+// Blocks end with a character, wherever the border lies in one.
+TEST(Utf8, ALongTextIsCheckedInBlocks) {
+  constexpr std::size_t kMiB = 1 << 20;
+  for (std::size_t before = 0; before < 5; ++before) {
+    const auto text =
+        std::string(kMiB - before, 'a') + "\U0001f600\u6f22\u00e9" + std::string(2 * kMiB, 'b');
+    std::string all;
+    check_utf8(text, "x.txt", [&](std::string_view block) {
+      EXPECT_LE(block.size(), kMiB);
+      EXPECT_FALSE(find_invalid_utf8(block).has_value());
+      all += block;
+    });
+    EXPECT_EQ(all, text);
+    for (const std::string wrong : {"\x80", "\xf0\x9f\x98", "\x80\x80\x80\x80\x80\x80\x80\x80"}) {
+      auto bad = text;
+      bad.insert(kMiB - before, wrong);
+      const auto place = find_invalid_utf8(bad);
+      ASSERT_TRUE(place.has_value());
+      EXPECT_NE(error_of([&] {
+                  check_utf8(bad, "x.txt");
+                }).find(" at byte " + std::to_string(*place) + ","),
+                std::string::npos);
+    }
+  }
+}
+
 TEST(Utf8, AMessageIsOneLine) {
   EXPECT_EQ(readable_line("caf\xe9: no\nsuch \\xe9"), "caf\\xe9: no such \\xe9");
 }

@@ -96,8 +96,10 @@ TEST_F(VocabularyFile, RefusesWhatWasChanged) {
   EXPECT_EQ(refusal(replaced(text, "\"fingerprint\": \"", "\"fingerprint\": \"0")), not_those);
   EXPECT_EQ(refusal(replaced(text, "\"version\": 1", "\"version\": 2")),
             "the version of a vocabulary must be 1, got 2" + remedy);
-  EXPECT_EQ(refusal(replaced(text, "\"bpe\"", "\"words\"")),
-            "a vocabulary must be of kind bytes, or of kind bpe with a list of merges" + remedy);
+  EXPECT_EQ(
+      refusal(replaced(text, "\"bpe\"", "\"words\"")),
+      "a vocabulary must be of kind bytes, of kind gpt2, or of kind bpe with a list of merges" +
+          remedy);
   EXPECT_EQ(refusal(replaced(text, "[256, 119", "[300, 119")),
             "Vocabulary: merge 1 must join tokens 0 to 256, got 300 and 119" + remedy);
   for (const char* merge : {"[-1, 119, \"low\"]", "[1, 2]", "7", "[1e9, 3, \"\"]",

@@ -145,6 +145,28 @@ TEST(Wav, ASizeThatTheWriterDidNotKnowGoesToTheEnd) {
             std::string::npos);
 }
 
+// RF64 has the sizes in a chunk ds64, in 64 bits.
+TEST(Wav, LongFilesAreRead) {
+  const auto long_file = [](std::uint64_t told, const std::string& data,
+                            const char* name = "RF64") {
+    const auto sizes =
+        little_endian(0, 8) + little_endian(told, 8) + little_endian(4, 8) + little_endian(0, 4);
+    return name + little_endian(0xffffffff, 4) + "WAVE" + wav_chunk("ds64", sizes) +
+           wav_chunk("fmt ", wav_format(1, 1, 8000, 16)) + "data" + little_endian(0xffffffff, 4) +
+           data;
+  };
+  const auto samples = parse_wav(wav(wav_format(1, 1, 8000, 16), "12345678"), "x.wav").samples;
+  EXPECT_EQ(parse_wav(long_file(8, "12345678"), "x.wav").samples, samples);
+  EXPECT_EQ(parse_wav(long_file(8, "12345678", "BW64"), "x.wav").samples, samples);
+  EXPECT_EQ(parse_wav(long_file(8, "12345678LIST"), "x.wav").samples, samples);  // what follows
+  EXPECT_EQ(parse_wav(long_file(0, "12345678"), "x.wav").samples, samples);      // not known
+  EXPECT_EQ(parse_wav(long_file(~std::uint64_t{0}, "12345678"), "x.wav").samples, samples);
+  EXPECT_EQ(refusal(long_file(5'000'000'000, "12345678")),
+            "x.wav: is cut short: a chunk should have 5000000000 bytes, and 8 are there");
+  EXPECT_EQ(refusal("RF64" + little_endian(0xffffffff, 4) + "WAVE" + wav_chunk("ds64", "1234")),
+            "x.wav: is damaged: its ds64 chunk must have 24 bytes or more, got 4");
+}
+
 TEST(Wav, IsReadFromAFile) {
   const TemporaryFolder folder;
   folder.write("x.wav", bytes_of(wav(wav_format(1, 1, 8000, 16), little_endian(0x4000, 2))));

@@ -114,6 +114,22 @@ TEST_F(Domains, RecordingsOfSeveralRatesAreCounted) {
   EXPECT_TRUE(contains(outcome.err, "several sampling rates (7 of 16000 Hz, 3 of 22050 Hz)"));
 }
 
+// Below 15,200 Hz the bands reach as far as half of the rate.
+TEST_F(Domains, AModelHearsItsOwnSamplingRate) {
+  write_recordings();
+  ASSERT_EQ(train("speech", "sounds").status, 0);
+  write_recordings("others");
+  EXPECT_EQ(run({"eval", "run", "--data", "others", "--threads", "1"}).status, 0);
+  for (int i = 0; i < 10; ++i) {
+    auto sound = tone(2, i);
+    sound.replace(24, 4, little_endian(16000, 4));
+    write("others/" + std::to_string(i) + ".wav", sound);
+  }
+  expect_refusal(run({"eval", "run", "--data", "others", "--threads", "1"}), 3,
+                 "others: has recordings of 16000 Hz, and the model was trained on recordings of "
+                 "8000 Hz; resample them, such as with sox -r 8000");
+}
+
 TEST_F(Domains, ParallelFilesMustHaveAsManyLines) {
   write("x.src", "one\ntwo\nthree\n");
   write("x.tgt", "eins\nzwei\n");
