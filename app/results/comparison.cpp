@@ -12,7 +12,6 @@ using nlohmann::json;
 
 constexpr double kHalfAPoint = 0.005;
 constexpr double kOnePercent = 0.01;
-constexpr std::size_t kFewestEvaluations = 3;
 
 // In the unit of the comparison, where more is better.
 double goodness(double quality, bool perplexity) {
@@ -43,34 +42,56 @@ Pairs paired(const std::vector<SeedQuality>& ours, const std::vector<SeedQuality
   return pairs;
 }
 
-// Squared residuals about the straight line through the last points, by their degrees of freedom.
-std::optional<double> residual_variance(const std::vector<std::pair<double, double>>& points) {
-  if (points.size() < kFewestEvaluations) return std::nullopt;
-  const auto count = std::max(kFewestEvaluations, points.size() / 4);
-  const auto n = static_cast<double>(count);
-  double x_mean = 0, y_mean = 0, xx = 0, xy = 0, yy = 0;
-  for (auto i = points.size() - count; i < points.size(); ++i) {
-    x_mean += points[i].first / n;
-    y_mean += points[i].second / n;
-  }
-  for (auto i = points.size() - count; i < points.size(); ++i) {
-    const double x = points[i].first - x_mean, y = points[i].second - y_mean;
-    xx += x * x;
-    xy += x * y;
-    yy += y * y;
-  }
-  if (xx <= 0) return std::nullopt;
-  return std::max(0.0, yy - xy * xy / xx) / (n - 2);
+using Values = std::vector<double>;
+
+double product(const Values& a, const Values& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
 }
 
-std::vector<std::pair<double, double>> evaluations(const json& run, bool perplexity) {
-  std::vector<std::pair<double, double>> points;
+// Takes the part along `direction` away.
+void remove(const Values& direction, Values& from) {
+  const double length = product(direction, direction);
+  if (length <= 0) return;
+  const double share = product(direction, from) / length;
+  for (std::size_t i = 0; i < from.size(); ++i) from[i] -= share * direction[i];
+}
+
+// Squared residuals about the line (degree 1) or the parabola (2) through the last quarter of the points, by their
+// degrees of freedom. There must be at least two points more than the degree.
+double residual_variance(const Values& steps, const Values& quality, std::size_t degree) {
+  const auto count = std::max(degree + 2, steps.size() / 4);
+  const auto first = static_cast<std::ptrdiff_t>(steps.size() - count);
+  const Values one(count, 1.0);
+  Values x(steps.begin() + first, steps.end()), y(quality.begin() + first, quality.end());
+  for (auto& value : x) value /= std::max(1.0, steps.back());
+  remove(one, x);
+  Values square = x;
+  for (auto& value : square) value *= value;
+  remove(one, square);
+  remove(x, square);
+  remove(one, y);
+  remove(x, y);
+  if (degree == 2) remove(square, y);
+  return product(y, y) / static_cast<double>(count - degree - 1);
+}
+
+// What a training still learns bends its curve and is no noise: a parabola may follow that, a line is enough near the end.
+std::optional<double> swing_of(const Values& steps, const Values& quality) {
+  if (steps.size() < 4) return std::nullopt;
+  return std::min(residual_variance(steps, quality, 1), residual_variance(steps, quality, 2));
+}
+
+std::optional<double> swing_of(const json& run, bool perplexity) {
+  Values steps, quality;
   for (const auto& point : run.value("history", json::array())) {
     const auto found = point.find(perplexity ? "perplexity" : "test_accuracy");
     if (found == point.end() || !found->is_number()) continue;
-    points.emplace_back(point.at("step").get<double>(), goodness(found->get<double>(), perplexity));
+    steps.push_back(point.at("step").get<double>());
+    quality.push_back(goodness(found->get<double>(), perplexity));
   }
-  return points;
+  return swing_of(steps, quality);
 }
 
 PairedEvidence evidence_of(const Pairs& pairs, const ComparisonBasis& basis) {
@@ -110,7 +131,7 @@ std::optional<double> late_variance_of(const std::vector<const json*>& runs, boo
   double sum = 0;
   int count = 0;
   for (const auto* run : runs) {
-    const auto variance = residual_variance(evaluations(*run, perplexity));
+    const auto variance = swing_of(*run, perplexity);
     if (!variance.has_value()) continue;
     sum += *variance;
     ++count;

@@ -31,8 +31,8 @@ struct ComparisonBasis {
 double default_margin(bool perplexity);
 
 // The variance of the difference of two runs, if each is as far from where it would settle as its late
-// evaluations are from a straight line: twice the mean of the squared residuals, over the last quarter of
-// each history, at least 3 evaluations. Nothing where no run has 3.
+// evaluations are from a line or a parabola, the nearer one: twice the mean of the squared residuals, over the last quarter of
+// each history, at least 4 evaluations. Nothing where no run has 4.
 std::optional<double> late_variance_of(const std::vector<const nlohmann::json*>& runs,
                                        bool perplexity);
 

@@ -18,6 +18,7 @@ constexpr double kHalf = 0.6745;  // half of all normal values lie within so man
 
 struct Noise {
   double variance = 0;
+  double planned = 0;  // what more seeds would probably show
   std::int64_t degrees = 0;
 };
 
@@ -29,7 +30,14 @@ Noise noise_of_few(const PairedEvidence& evidence, double pair_variance, std::in
     ++noise.degrees;
   }
   if (noise.degrees > 0) noise.variance = squares / static_cast<double>(noise.degrees);
-  if (pairs == 1 && evidence.sampling_variance.has_value()) ++noise.degrees;
+  if (evidence.sampling_variance.has_value()) {
+    // Of trainings that have settled a good half of the bound is usual.
+    const double bound = *evidence.sampling_variance;
+    noise.planned = noise.degrees > 0 ? (noise.variance + bound) / 2 : bound;
+    if (pairs == 1) ++noise.degrees;
+  } else {
+    noise.planned = noise.degrees > 0 ? noise.variance : evidence.late_variance.value_or(0);
+  }
   // Late evaluations are no second run: they count where there is nothing else.
   if (noise.degrees == 0 && evidence.late_variance.has_value()) noise.degrees = 1;
   noise.variance = std::max({noise.variance, evidence.late_variance.value_or(0),
@@ -45,10 +53,10 @@ double corrected(const PairedQuestion& question) {
 
 // Either an interval that would lie within the margin in half of the cases if nothing differs, or the
 // difference as it is now beyond the noise.
-std::optional<std::int64_t> seeds_for(const Judgement& now, std::int64_t pairs,
+std::optional<std::int64_t> seeds_for(const Judgement& now, double variance, std::int64_t pairs,
                                       const PairedQuestion& question) {
   const auto are_too_few = [&](std::int64_t seeds) {
-    const double error = now.deviation / std::sqrt(static_cast<double>(seeds));
+    const double error = std::sqrt(variance / static_cast<double>(seeds));
     const auto times = [&](double sure) { return student_quantile(sure, seeds - 1) * error; };
     return times(kConfidence) + kHalf * error > question.margin &&
            times(corrected(question)) >= std::abs(now.difference);
@@ -64,9 +72,9 @@ Judgement judge(const PairedEvidence& evidence, const PairedQuestion& question) 
   const auto pairs = std::ssize(evidence.differences);
   const auto measured = mean_deviation(evidence.differences);
   const double pair_variance = measured.deviation * measured.deviation;
-  const auto noise = pairs >= kMeasured
-                         ? Noise{std::max(pair_variance, evidence.least_variance), pairs - 1}
-                         : noise_of_few(evidence, pair_variance, pairs);
+  const double measured_variance = std::max(pair_variance, evidence.least_variance);
+  const auto noise = pairs >= kMeasured ? Noise{measured_variance, measured_variance, pairs - 1}
+                                        : noise_of_few(evidence, pair_variance, pairs);
   Judgement result;
   result.difference = measured.mean;
   result.degrees = noise.degrees;
@@ -82,7 +90,7 @@ Judgement judge(const PairedEvidence& evidence, const PairedQuestion& question) 
   } else if (apart > *result.noise) {
     result.finding = result.difference > 0 ? Finding::better : Finding::worse;
   } else {
-    result.seeds_needed = seeds_for(result, pairs, question);
+    result.seeds_needed = seeds_for(result, noise.planned, pairs, question);
   }
   return result;
 }

@@ -129,7 +129,7 @@ const json* best_of(const json& summary, const std::vector<std::string_view>& fi
     if (!is_advisable(entry)) continue;
     const auto finding = entry.at("verdict").get<std::string>();
     if (std::ranges::find(findings, finding) == findings.end()) continue;
-    if (best == nullptr || worth(entry) > worth(*best)) best = &entry;
+    if (best == nullptr || worth(entry) > (1 + kWorthwhile) * worth(*best)) best = &entry;
   }
   return best;
 }
@@ -181,9 +181,8 @@ json takeaway(const json& summary) {
   if (const auto* best = best_of(summary, {"unknown"})) {
     const auto& seeds = best->at("seeds_needed");
     return "In short: try " + best->at("precision").get<std::string>() + ". It has " +
-           cost_phrase(*best) + "; this run shows no loss, and " +
-           (seeds.is_number() ? "--seeds " + seeds.dump() + " would show" : "cannot show") +
-           " whether it learns as well within " + margin_text(*best) + ".";
+           cost_phrase(*best) + ". This run cannot tell whether it learns as well within " +
+           margin_text(*best) + (seeds.is_number() ? "; --seeds " + seeds.dump() + " would." : ".");
   }
   return "In short: stay with fp32. No other precision here saved time or memory and learned as "
          "well.";

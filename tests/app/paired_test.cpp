@@ -98,7 +98,9 @@ TEST(Paired, WithoutAPerturbedRunOneSeedTellsOnlyWhatIsPlain) {
 // 2.776 x 0.004 / sqrt(5) = 0.00497 the first below 0.006.
 TEST(Paired, SaysHowManySeedsWouldTell) {
   const auto seeds = [](double difference) {
-    return judge({.differences = {difference}, .perturbed = 0.004, .sampling_variance = 0},
+    return judge({.differences = {difference},
+                  .perturbed = 0.004,
+                  .sampling_variance = 0.004 * 0.004},
                  {.margin = kHalfAPoint})
         .seeds_needed;
   };

@@ -163,19 +163,20 @@ TEST(Summary, PerplexitiesAreComparedByTheirLogarithms) {
   EXPECT_EQ(entry["margin"], 0.01);
 }
 
-// Residuals of the last three evaluations about their line: (0.01, -0.02, 0.01), squares 0.0006; twice that is
-// the variance of a difference.
+// The last four evaluations are a parabola but for (1, -3, 3, -1) / 200, squares 20 / 200^2 = 0.0005; twice that is the
+// variance of a difference.
 TEST(Summary, EvaluationsThatSwingAreNoise) {
   auto swinging = run("fp32", 0.9);
   swinging["history"] = {{{"step", 10}, {"test_accuracy", 0.1}},
-                         {{"step", 20}, {"test_accuracy", 0.9}},
+                         {{"step", 20}, {"test_accuracy", 0.80 + 0.005}},
                          {{"step", 25}, {"train_loss", 1}},
-                         {{"step", 30}, {"test_accuracy", 0.87}},
-                         {{"step", 40}, {"test_accuracy", 0.9}}};
+                         {{"step", 30}, {"test_accuracy", 0.85 - 0.015}},
+                         {{"step", 40}, {"test_accuracy", 0.88 + 0.015}},
+                         {{"step", 50}, {"test_accuracy", 0.89 - 0.005}}};
   const auto entry =
       summarize({swinging, run("fp16", 0.87)},
                 {.test_samples = 10'000, .perturbed_runs = json::array({run("fp32", 0.9)})})[1];
-  EXPECT_NEAR(entry["deviation_of_pairs"], std::sqrt(0.0012), 1e-9);
+  EXPECT_NEAR(entry["deviation_of_pairs"], std::sqrt(0.001), 1e-9);
   EXPECT_EQ(entry["verdict"], "unknown");
 }
 
@@ -266,7 +267,7 @@ TEST(Verdict, SaysWhatCannotBeToldAndHowManySeedsWouldTell) {
   EXPECT_EQ(
       sentences({run("fp32", 0.9), run("fp16", 0.9)}),
       json::array({"Cannot tell fp16 from fp32 in this run: 90.00 % against 90.00 % (95 % interval "
-                   "-1.83 to +1.83 points); about 8 seeds would (--seeds 8)."}));
+                   "-1.83 to +1.83 points); about 5 seeds would (--seeds 5)."}));
   EXPECT_EQ(
       sentences({with(run("fp32", 0), "perplexity", 4.0), with(run("fp16", 0), "perplexity", 4.1)}),
       json::array(
@@ -294,9 +295,8 @@ TEST(Takeaway, SaysWhatToTryWhereTheRunCannotTell) {
   EXPECT_EQ(
       taken({measured("fp32", 0.9, 100, 1000), measured("bf16", 0.9, 150, 500),
              measured("fp16-unscaled", 0.9, 300, 500), measured("fp8-emulated", 0.9, 300, 100)}),
-      "In short: try bf16. It has 1.50 x fp32's speed and 0.50 x its activation memory; this "
-      "run shows no loss, and --seeds 8 would show whether it learns as well within 0.50 "
-      "points.");
+      "In short: try bf16. It has 1.50 x fp32's speed and 0.50 x its activation memory. This run "
+      "cannot tell whether it learns as well within 0.50 points; --seeds 5 would.");
 }
 
 TEST(Takeaway, StaysWithFp32WhereNothingIsSaved) {
@@ -315,7 +315,7 @@ TEST(Verdict, SaysWhatDivergedAndWhere) {
             json({"fp16-unscaled went non-finite in 2 of 3 runs (first at step 7).",
                   "Cannot tell fp16-unscaled from fp32 in this run: 90.00 % against 90.00 % (95 % "
                   "interval "
-                  "-1.83 to +1.83 points); about 8 seeds would (--seeds 8)."}));
+                  "-1.83 to +1.83 points); about 5 seeds would (--seeds 5)."}));
 }
 
 TEST(Verdict, SaysWhatFailedWhereAndWhy) {
@@ -324,7 +324,7 @@ TEST(Verdict, SaysWhatFailedWhereAndWhy) {
       sentences(runs),
       json({"fp16 failed in 2 of 3 runs (first at step 2): model x: no.",
             "Cannot tell fp16 from fp32 in this run: 90.00 % against 90.00 % (95 % interval -1.83 "
-            "to +1.83 points); about 8 seeds would (--seeds 8)."}));
+            "to +1.83 points); about 5 seeds would (--seeds 5)."}));
   const auto summary = summarize(runs, {});
   EXPECT_EQ(summary[1]["failed"], 2);
   EXPECT_EQ(summary[1]["seeds"], 1);
