@@ -13,7 +13,6 @@
 #include "app/commands/output_folder.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
-#include "src/files/folder_lock.h"
 #include "app/files/write_file.h"
 #include "app/inspection/determinism.h"
 #include "app/inspection/reference.h"
@@ -24,6 +23,7 @@
 #include "app/tasks/tasks.h"
 #include "app/terminal/interrupt.h"
 #include "app/terminal/progress.h"
+#include "src/files/folder_lock.h"
 
 namespace ampersand {
 namespace {

@@ -2,6 +2,7 @@
 // with.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdio>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "app/data/mappings.h"
 #include "app/models/model_error.h"
 #include "app/tasks/tasks.h"
+#include "app/training/perturbation.h"
 #include "app/training/precision.h"
 
 namespace ampersand {
@@ -43,58 +45,146 @@ std::vector<std::uint64_t> chosen_seeds(const Settings& settings, std::int64_t c
   return seeds;
 }
 
-// What the model throws in one precision leaves the others as they are; data that are lost end them all.
-Ending run_or_fail(Session& session, const RunPlan& plan, std::vector<ModelError>& failures) {
-  try {
-    return session.run(plan);
-  } catch (const ModelError& error) {
-    failures.push_back(error);
-    return Ending::failed;
-  } catch (const LostData&) {
-    session.finish(false);
-    throw;
+// What compare is asked besides the training.
+struct Question {
+  std::string precisions = "fp32,bf16,fp16,fp16-unscaled";
+  std::int64_t seeds = 1;
+  std::int64_t inspect = 0;  // every so many micro-batches, op by op beside fp32; 0: not
+  double margin = 0;         // points of accuracy or percent of perplexity; 0: by metric
+  bool no_perturbed_baseline = false;
+};
+
+void check(const Question& question) {
+  if (question.inspect < 0)
+    throw amp::InvalidArgument("--inspect must be >= 1, got " + std::to_string(question.inspect));
+  if (!(question.margin >= 0 && question.margin < 100)) {
+    char given[32];
+    std::snprintf(given, sizeof given, "%g", question.margin);
+    throw amp::InvalidArgument(std::string("--margin must be between 0 and 100, got ") + given);
   }
 }
 
-// Seeds outside, precisions inside: a machine that slows down half way slows all precisions alike.
-// inspect: compare the first seed's runs op by op with fp32 every so many micro-batches; 0: not.
-int run_compare(Settings settings, const std::string& list, std::int64_t seed_count,
-                std::int64_t inspect) {
-  complete_settings(settings);
-  if (inspect < 0)
-    throw amp::InvalidArgument("--inspect must be >= 1, got " + std::to_string(inspect));
-  auto precisions = chosen_precisions(list, settings.loss_scale);
-  for (auto& precision : precisions) complete(precision.recipe, settings);
-  const auto task = prepare(settings);
-  const auto seeds = chosen_seeds(settings, seed_count);
-  if (inspect > 0 && std::ranges::all_of(precisions, is_fp32))
-    throw amp::InvalidArgument("--inspect compares low precision with fp32, and --precisions '" +
-                               list + "' names none; add bf16 or fp16");
-  Session session("compare", settings, *task, seeds);
-  std::optional<LiveComparison> comparison;
-  if (inspect > 0) comparison.emplace(session.folder(), settings, inspect);
-  RunPlan plan;
-  std::vector<ModelError> failures;
-  for (const auto seed : seeds) {
-    for (const auto& precision : precisions) {
-      plan.precision = precision;
-      plan.seed = seed;
-      const auto watch =
-          comparison.has_value() && seed == seeds.front() ? comparison->watch(precision) : nullptr;
-      plan.observer = watch.get();
-      const auto ending = run_or_fail(session, plan, failures);
-      if (watch != nullptr) session.note(comparison->add(plan, *watch));
-      if (ending == Ending::interrupted) {
-        session.finish(true);
-        return kInterrupted;
+// With seeds enough the pairs alone tell the noise.
+constexpr std::size_t kSeedsEnough = 3;
+
+// The runs of one command, which share seeds and batches.
+class Comparing {
+ public:
+  Comparing(const Settings& settings, const Task& task, const Question& question,
+            const std::vector<Precision>& precisions, const std::vector<std::uint64_t>& seeds)
+      : precisions_(precisions),
+        seeds_(seeds),
+        session_("compare", settings, task, seeds,
+                 question.margin > 0 ? nlohmann::json{{"margin", question.margin / 100}}
+                                     : nlohmann::json::object()) {
+    if (question.inspect > 0) live_.emplace(session_.folder(), settings, question.inspect);
+    perturbs_ = !question.no_perturbed_baseline && seeds.size() < kSeedsEnough;
+  }
+
+  // Seeds outside, precisions inside: a machine that slows down half way slows all precisions alike. The first
+  // seed's runs are inspected.
+  int run() {
+    for (const auto seed : seeds_) {
+      for (const auto& precision : precisions_) {
+        plan_.precision = precision;
+        plan_.seed = seed;
+        const auto ending = run_one();
+        if (ending == Ending::interrupted) return cut_short();
+        note_for_noise(ending);
+        ++plan_.run;
       }
-      ++plan.run;
+    }
+    const auto planned = plan_.run;
+    if (perturbs_ && baseline_.has_value() && others_ && run_again() == Ending::interrupted)
+      return cut_short();
+    session_.finish(false);
+    if (std::ssize(failures_) < planned) return kOk;
+    // Nothing is left to compare.
+    throw ModelError(*std::ranges::max_element(failures_, {}, status_of));
+  }
+
+ private:
+  int cut_short() {
+    session_.finish(true);
+    return kInterrupted;
+  }
+
+  Ending run_one() {
+    const auto watch =
+        live_.has_value() && plan_.seed == seeds_.front() ? live_->watch(plan_.precision) : nullptr;
+    plan_.observer = watch.get();
+    const auto ending = run_or_fail();
+    if (watch != nullptr) session_.note(live_->add(plan_, *watch));
+    plan_.observer = nullptr;
+    return ending;
+  }
+
+  // What the model throws in one precision leaves the others as they are.
+  Ending run_or_fail() {
+    try {
+      return run_plan();
+    } catch (const ModelError& error) {
+      failures_.push_back(error);
+      return Ending::failed;
     }
   }
-  session.finish(false);
-  if (std::ssize(failures) < plan.run) return kOk;
-  // Nothing is left to compare.
-  throw ModelError(*std::ranges::max_element(failures, {}, status_of));
+
+  // Data that are lost end all.
+  Ending run_plan() {
+    try {
+      return session_.run(plan_);
+    } catch (const LostData&) {
+      session_.finish(false);
+      throw;
+    }
+  }
+
+  // The perturbed run repeats the first of fp32 that went well, if there is one to compare with it.
+  void note_for_noise(Ending ending) {
+    if (ending != Ending::finished) return;
+    if (plan_.precision.name != "fp32") {
+      others_ = true;
+    } else if (!baseline_.has_value()) {
+      baseline_ = plan_;
+    }
+  }
+
+  // The training in fp32 once more from weights that are moved a little.
+  Ending run_again() {
+    const auto number = plan_.run;
+    plan_ = *baseline_;
+    plan_.run = number;
+    plan_.observer = nullptr;
+    plan_.perturbation = kPerturbation;
+    try {
+      return run_plan();
+    } catch (const ModelError&) {  // then the noise is known less well
+      return Ending::failed;
+    }
+  }
+
+  const std::vector<Precision>& precisions_;
+  const std::vector<std::uint64_t>& seeds_;
+  Session session_;
+  std::optional<LiveComparison> live_;
+  RunPlan plan_;
+  std::vector<ModelError> failures_;
+  bool perturbs_ = false;
+  std::optional<RunPlan> baseline_;
+  bool others_ = false;
+};
+
+int run_compare(Settings settings, const Question& question) {
+  complete_settings(settings);
+  check(question);
+  auto precisions = chosen_precisions(question.precisions, settings.loss_scale);
+  for (auto& precision : precisions) complete(precision.recipe, settings);
+  const auto task = prepare(settings);
+  const auto seeds = chosen_seeds(settings, question.seeds);
+  if (question.inspect > 0 && std::ranges::all_of(precisions, is_fp32))
+    throw amp::InvalidArgument("--inspect compares low precision with fp32, and --precisions '" +
+                               question.precisions + "' names none; add bf16 or fp16");
+  return Comparing(settings, *task, question, precisions, seeds).run();
 }
 
 }  // namespace
@@ -103,24 +193,30 @@ void add_compare(CLI::App& app, Action& action) {
   auto* command =
       app.add_subcommand("compare", "Train in several precisions and show what each costs");
   const auto settings = std::make_shared<Settings>();
-  const auto precisions = std::make_shared<std::string>("fp32,bf16,fp16,fp16-unscaled");
-  const auto seeds = std::make_shared<std::int64_t>(1);
-  const auto inspect = std::make_shared<std::int64_t>(0);
+  const auto question = std::make_shared<Question>();
   command
-      ->add_option("--precisions", *precisions,
+      ->add_option("--precisions", question->precisions,
                    "A list of fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated")
       ->capture_default_str();
-  command->add_option("--seeds", *seeds, "Runs of each precision, with mean and deviation")
+  command
+      ->add_option("--seeds", question->seeds,
+                   "Runs of each precision; with 3 and more their pairs tell the noise")
       ->capture_default_str();
   command->add_option("--seed", settings->seed, "The first seed")->capture_default_str();
+  command->add_option("--margin", question->margin,
+                      "A smaller difference to fp32 counts as none: points of accuracy, or % of "
+                      "perplexity (default: 0.5 points, 1 %)");
   command->add_flag(
-      "--inspect{100}", *inspect,
+      "--no-perturbed-baseline", question->no_perturbed_baseline,
+      "With 1 or 2 seeds, leave out the second training in fp32 that tells the noise");
+  command->add_flag(
+      "--inspect{100}", question->inspect,
       "Every N micro-batches (--inspect=N, else 100), beside fp32: every op on the same "
       "inputs, and the gradients");
   add_training_options(*command, *settings);
   command->callback([=, &action] {
     note_given_options(*command, *settings);
-    action = [=] { return run_compare(*settings, *precisions, *seeds, *inspect); };
+    action = [=] { return run_compare(*settings, *question); };
   });
 }
 

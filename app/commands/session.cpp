@@ -63,6 +63,11 @@ json described(const Settings& settings, const Task& task,
   return object;
 }
 
+json joined(json object, const json& more) {
+  object.update(more);
+  return object;
+}
+
 // rate: samples a second; tokens: of a sample, 0 where there are none.
 std::string details_of(const json& event, double rate, double tokens) {
   char text[128];
@@ -103,7 +108,7 @@ fs::path write_report(const fs::path& folder, const json& results) {
 }
 
 Session::Session(std::string kind, const Settings& settings, const Task& task,
-                 const std::vector<std::uint64_t>& seeds)
+                 const std::vector<std::uint64_t>& seeds, const json& more)
     : settings_(settings),
       task_(task),
       folder_(output_folder(kind, settings, {"metrics.jsonl", "results.json"})),
@@ -116,7 +121,7 @@ Session::Session(std::string kind, const Settings& settings, const Task& task,
           {"kind", kind},
           {"created", timestamp()},
           {"machine", machine_json()},
-          {"settings", described(settings, task, seeds)}});
+          {"settings", joined(described(settings, task, seeds), more)}});
 }
 
 Session::Session(const Settings& settings, const Task& task, std::int64_t step)
@@ -152,7 +157,8 @@ void Session::log(const json& event) {
 }
 
 Ending Session::run(const RunPlan& plan) {
-  Progress progress(plan.precision.name + ", seed " + std::to_string(plan.seed),
+  const std::string again = plan.perturbation.has_value() ? " again, for its noise" : "";
+  Progress progress(plan.precision.name + again + ", seed " + std::to_string(plan.seed),
                     planned_steps(settings_, task_.training_samples()));
   double rate = 0;
   return train(plan, settings_, task_, [&](const json& event) {

@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "src/files/folder_lock.h"
 #include "app/results/metrics_file.h"
 #include "app/results/results.h"
 #include "app/results/tensorboard.h"
 #include "app/training/trainer.h"
+#include "src/files/folder_lock.h"
 
 namespace ampersand {
 
@@ -20,11 +20,12 @@ namespace ampersand {
 // goes, and writes results.json and report.html at the end, also after an interruption.
 class Session {
  public:
-  // kind: "train" or "compare". Throws amp::IoError for a folder that cannot be written, and
+  // kind: "train" or "compare". more: settings of this command alone. Throws amp::IoError for a folder that cannot be written, and
   // amp::InvalidArgument for one that has results while settings.overwrite is false, or that
   // another process writes to.
   Session(std::string kind, const Settings& settings, const Task& task,
-          const std::vector<std::uint64_t>& seeds);
+          const std::vector<std::uint64_t>& seeds,
+          const nlohmann::json& more = nlohmann::json::object());
 
   // Goes on with the run in settings.resume from a step: what its metrics say of later ones is
   // dropped, because it will happen again.

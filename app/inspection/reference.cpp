@@ -1,20 +1,16 @@
 // The same training in fp32.
 #include "app/inspection/reference.h"
 
-#include <ATen/Context.h>
-#include <ATen/ops/rand.h>
-#include <c10/core/GradMode.h>
-
 #include <cmath>
 #include <utility>
 
 #include "app/models/model_error.h"
+#include "app/training/perturbation.h"
 
 namespace ampersand {
 namespace {
 
-constexpr std::uint64_t kMoved = 0x5eed;  // of the weights' moves
-constexpr std::int64_t kEnough = 3;       // losses that are no numbers, in a row
+constexpr std::int64_t kEnough = 3;  // losses that are no numbers, in a row
 
 class Losses : public StepObserver {
  public:
@@ -22,14 +18,7 @@ class Losses : public StepObserver {
       : steps_(steps), moves_(moves), show_(std::move(show)) {}
 
   void begin_training(Model& model, amp::TrainStep&) override {
-    if (!moves_) return;
-    const c10::NoGradGuard no_grad;
-    auto generator = at::globalContext().defaultGenerator(at::kCPU).clone();
-    generator.set_current_seed(kMoved);
-    for (auto& parameter : model.parameters()) {
-      const auto by = at::rand(parameter.sizes(), generator, at::kDouble).sub_(0.5);
-      parameter.mul_(by.mul_(0x1p-7).add_(1).to(parameter.device()));
-    }
+    if (moves_) perturb(model, kPerturbation);
   }
   void begin_step(std::int64_t, double) override {}
   bool end_step(const amp::StepReport& report) override {

@@ -5,8 +5,9 @@
 #include <cmath>
 #include <set>
 
-#include "amp/doctor.h"
 #include "amp/error.h"
+#include "app/results/mean_deviation.h"
+#include "app/results/paired.h"
 
 namespace ampersand {
 namespace {
@@ -47,6 +48,28 @@ std::vector<std::string> keep_in_fp32(amp::OpPolicy& policy, const std::vector<s
     }
   }
   return kept;
+}
+
+constexpr double kMargin = 0.005;  // of the first loss: less is no loss of quality
+
+// Means of the last quarter of the steps that both have, and the variance of the difference of two such means, from
+// how the differences step by step scatter.
+struct LateDifference {
+  double ours = 0, theirs = 0, difference = 0, variance = 0;
+};
+
+LateDifference late_difference(const std::vector<double>& ours, const std::vector<double>& theirs) {
+  const auto size = std::min(ours.size(), theirs.size());
+  std::vector<double> own, other, apart;
+  for (auto i = size - std::min(size, std::max<std::size_t>(1, size / 4)); i < size; ++i) {
+    own.push_back(ours[i]);
+    other.push_back(theirs[i]);
+    apart.push_back(ours[i] - theirs[i]);
+  }
+  LateDifference result{.ours = mean_deviation(own).mean, .theirs = mean_deviation(other).mean};
+  result.difference = result.ours - result.theirs;
+  result.variance = std::pow(mean_deviation(apart).standard_error, 2);
+  return result;
 }
 
 void add_once(std::vector<std::string>& list, const std::string& name) {
@@ -92,14 +115,20 @@ Candidate careful_bf16(const std::vector<std::string>& reductions, const amp::Op
 }
 
 Comparison compared(const Trial& trial, const Trial& fp32, const std::vector<double>& again) {
-  const auto losses = amp::compare_losses(trial.losses, {.losses = fp32.losses, .again = again});
+  const auto apart = late_difference(trial.losses, fp32.losses);
   Comparison result;
-  result.loss = losses.loss;
-  result.fp32_loss = losses.fp32_loss;
-  result.difference = losses.loss - losses.fp32_loss;
-  result.tolerance = losses.tolerance;
-  result.accepted = trial.ending == Ending::finished && !trial.losses.empty() &&
-                    std::isfinite(result.loss) && !losses.is_worse;
+  result.loss = apart.ours;
+  result.fp32_loss = apart.theirs;
+  result.difference = apart.difference;
+  if (trial.losses.empty() || fp32.losses.empty()) return result;
+  PairedEvidence evidence{.differences = {-apart.difference},  // a lower loss is better
+                          .sampling_variance = apart.variance};
+  if (!again.empty()) evidence.perturbed = -late_difference(again, fp32.losses).difference;
+  const double margin = kMargin * std::abs(fp32.losses.front());
+  const auto judged = judge(evidence, {.margin = margin, .one_sided = true});
+  result.tolerance = judged.noise.value_or(margin);
+  result.accepted = trial.ending == Ending::finished && std::isfinite(result.loss) &&
+                    result.difference <= result.tolerance;
   return result;
 }
 

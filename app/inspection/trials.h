@@ -32,11 +32,13 @@ struct Trial {
 struct Comparison {
   double loss = 0, fp32_loss = 0;  // means of the last quarter
   double difference = 0;
-  double tolerance = 0;  // amp::compare_losses
+  // The noise of a difference, by the rule of `compare` (paired.h) for one pair and one side: from fp32's two runs
+  // and the scatter of the steps; at least half a percent of fp32's first loss.
+  double tolerance = 0;
   bool accepted =
       false;  // it finished, with a loss that is not higher than fp32's by more than that
 };
-// again: of the same fp32 training with its weights moved by half an ulp of bf16.
+// again: losses of the same fp32 training with its weights moved by half an ulp of bf16; may be empty.
 Comparison compared(const Trial& trial, const Trial& fp32, const std::vector<double>& again);
 
 // The candidates besides fp32: bf16 first; then, where the ranges allow it, fp16 with its initial scale, and

@@ -169,7 +169,8 @@ std::string memory_table(const std::vector<PrecisionResults>& columns) {
 
 std::string run_row(const Json& results, const Json& run, bool perplexity) {
   const auto quality = number(run, perplexity ? "perplexity" : "test_accuracy");
-  return "<tr><th scope=\"row\">" + escape_html(text(run, "precision").value_or("")) + "</th>" +
+  return "<tr><th scope=\"row\">" + escape_html(text(run, "precision").value_or("")) +
+         (flag(run, "perturbed") ? ", perturbed" : "") + "</th>" +
          number_cell(number(run, "seed"), whole) + text_cell(text(run, "device")) +
          text_cell(text(run, "policy")) + text_cell(text(run, "loss_scaling")) +
          number_cell(quality, perplexity ? hundredths : percentage) +
@@ -190,7 +191,9 @@ std::string runs_table(const Json& results) {
           head_cell("Skipped") + head_cell("Seconds") + head_cell("Activation bytes, float") +
           head_cell("Activation bytes, integer") + head_cell("Status", "text");
   html += "</tr></thead>\n<tbody>\n";
-  for (const Json& run : list(results, "runs")) html += run_row(results, run, perplexity);
+  for (const char* kind : {"runs", "perturbed_runs"}) {
+    for (const Json& run : list(results, kind)) html += run_row(results, run, perplexity);
+  }
   return html + "</tbody></table></div>\n";
 }
 

@@ -123,6 +123,7 @@ std::string verdict(const Json& results) {
         "by then.</p>\n";
   }
   std::string lines;
+  if (const auto line = text(results, "takeaway")) lines += "<li>" + escape_html(*line) + "</li>\n";
   for (const Json& line : list(results, "verdict")) {
     if (line.is_string()) lines += "<li>" + escape_html(line.get<std::string>()) + "</li>\n";
   }

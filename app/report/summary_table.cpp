@@ -62,13 +62,35 @@ std::optional<double> difference_of(const Table& table, const PrecisionResults& 
   return mine->mean - theirs->mean;
 }
 
+// The verdict, the interval it comes from, and how many seeds would tell.
+Cell judged_cell(const Json& summary, double difference) {
+  const bool relative = text(summary, "scale") == "relative";
+  const std::string unit = relative ? " %" : " points";
+  Cell cell{.value = with_sign(100 * difference, 2) + unit};
+  const std::string verdict = *text(summary, "verdict");
+  cell.mark = verdict == "unknown" ? "cannot tell" : verdict;
+  cell.mark_style = verdict == "equal" || verdict == "better" ? "good" : "warn";
+  if (const auto margin = number(summary, "margin"); margin && verdict == "equal")
+    cell.mark += " within " + grouped(100 * *margin, 2) + unit;
+  const Json& interval = list(summary, "interval");
+  if (interval.size() == 2 && interval[0].is_number() && interval[1].is_number()) {
+    cell.note = "95 % interval " + with_sign(100 * interval[0].get<double>(), 2) + " to " +
+                with_sign(100 * interval[1].get<double>(), 2);
+  }
+  if (const auto seeds = number(summary, "seeds_needed"))
+    cell.note += (cell.note.empty() ? "about " : "; about ") + grouped(*seeds) + " seeds would";
+  return cell;
+}
+
 Cell difference_cell(const Table& table, const PrecisionResults& column) {
   if (&column == table.baseline) return {.value = "baseline"};
   const auto difference = difference_of(table, column);
   if (!difference) return {};
+  const Json& summary = column.summary == nullptr ? Json() : *column.summary;
+  if (text(summary, "verdict")) return judged_cell(summary, *difference);
+  // Results of an earlier version, or without a summary.
   const double factor = table.perplexity ? 1 : 100;
   Cell cell{.value = with_sign(factor * *difference, 2) + (table.perplexity ? "" : " points")};
-  const Json& summary = column.summary == nullptr ? Json() : *column.summary;
   if (const auto noise = number(summary, "noise")) {
     cell.note = "noise ± " + grouped(factor * *noise, 2);
   }
@@ -178,7 +200,7 @@ std::vector<Measure> quality_measures(bool perplexity) {
         {"Test accuracy", "mean ± deviation over seeds; higher is better", quality_cell});
   }
   measures.push_back(
-      {"Difference to fp32", "and whether chance could explain it", difference_cell, true});
+      {"Difference to fp32", "and what these runs say of it", difference_cell, true});
   if (perplexity)
     measures.push_back({"Bits per byte", "of UTF-8; lower is better", bits_per_byte_cell});
   measures.push_back({"Final train loss", "lower is better", train_loss_cell});
@@ -187,14 +209,14 @@ std::vector<Measure> quality_measures(bool perplexity) {
 }
 
 std::vector<Measure> cost_measures(bool perplexity) {
-  return {{"Speed",
-           perplexity ? "tokens per second; higher is better"
-                      : "samples per second; higher is better",
-           speed_cell},
-          {"Speed against fp32", "above 1 is faster", speed_ratio_cell, true},
-          {"Peak memory", "MB; 1 MB = 1,000,000 bytes", peak_memory_cell},
-          {"Activations", "MB of numbers kept for backward", activations_cell},
-          {"Activations against fp32", "below 1 is smaller", activation_ratio_cell, true}};
+  return {
+      {"Speed",
+       perplexity ? "tokens per second; higher is better" : "samples per second; higher is better",
+       speed_cell},
+      {"Speed against fp32", "above 1 is faster", speed_ratio_cell, true},
+      {"Peak memory", "MB; 1 MB = 1,000,000 bytes", peak_memory_cell},
+      {"Activations", "MB of numbers kept for backward", activations_cell},
+      {"Activations against fp32", "below 1 is smaller", activation_ratio_cell, true}};
 }
 
 std::vector<Measure> scaling_measures() {
@@ -266,7 +288,8 @@ std::string summary_table(const Json& results) {
   }
   return "<div class=\"scroll\"><table class=\"summary\">\n" + table_head(table) +
          status_row(table) + render(quality_measures(table.perplexity), table) +
-         render(cost_measures(table.perplexity), table) + render(scaling_measures(), table) + "</table></div>\n";
+         render(cost_measures(table.perplexity), table) + render(scaling_measures(), table) +
+         "</table></div>\n";
 }
 
 }  // namespace ampersand::report

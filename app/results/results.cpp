@@ -2,8 +2,10 @@
 #include "app/results/results.h"
 
 #include <string>
+#include <utility>
 
 #include "app/results/summary.h"
+#include "app/results/verdict.h"
 
 namespace ampersand {
 
@@ -30,10 +32,22 @@ json ResultsBuilder::results() const {
   auto results = header_;
   results["interrupted"] = interrupted_ || !finished_;
   results["runs"] = json::array();
-  for (const auto& [number, run] : runs_) results["runs"].push_back(run.as_json());
+  SummaryOptions options;
+  for (const auto& [number, run] : runs_) {
+    auto object = run.as_json();
+    auto& list = object.contains("perturbed") ? options.perturbed_runs : results["runs"];
+    list.push_back(std::move(object));
+  }
   const auto settings = results.value("settings", json::object());
-  results["summary"] = summarize(results["runs"], settings.value("test_samples", std::int64_t{0}));
+  options.test_samples = settings.value("test_samples", std::int64_t{0});
+  if (const auto margin = settings.value("margin", json()); margin.is_number())
+    options.margin = margin.get<double>();
+  results["summary"] = summarize(results["runs"], options);
   results["verdict"] = verdict(results["summary"], results["runs"]);
+  if (auto sentence = takeaway(results["summary"]); !sentence.is_null())
+    results["takeaway"] = std::move(sentence);
+  if (!options.perturbed_runs.empty())
+    results["perturbed_runs"] = std::move(options.perturbed_runs);
   return results;
 }
 

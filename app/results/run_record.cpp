@@ -30,7 +30,8 @@ void RunRecord::add(const json& event) {
   if (kind == "run") {
     for (const char* name : {"precision", "device", "seed", "policy", "loss_scaling"})
       run_[name] = event.at(name);
-    if (event.contains("recipe")) run_["recipe"] = event.at("recipe");
+    for (const char* name : {"recipe", "perturbed"})
+      if (event.contains(name)) run_[name] = event.at(name);
     stretch_ =
         std::max<std::int64_t>(1, event.value("planned_steps", std::int64_t{1}) / kHistoryPoints);
   } else if (kind == "step") {

@@ -1,29 +1,24 @@
-// What several runs say together: mean, deviation, and whether a difference to fp32 is more than
-// noise.
+// What several runs say together: means, deviations, and whether a precision learns as fp32 does.
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
-#include <vector>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "app/results/mean_deviation.h"
 
 namespace ampersand {
 
-struct MeanDeviation {
-  double mean = 0;
-  double deviation = 0;       // of the sample (n - 1); 0 for one value
-  double standard_error = 0;  // deviation / sqrt(n)
+struct SummaryOptions {
+  std::int64_t test_samples = 0;  // that an accuracy is measured on; 0: unknown
+  // fp32 from weights that were moved a little: how far it is from itself. No precision of the table.
+  nlohmann::json perturbed_runs = nlohmann::json::array();
+  std::optional<double> margin = {};  // 0.005: half a point, or half a percent of perplexity
 };
-MeanDeviation mean_deviation(const std::vector<double>& values);
 
-// One entry a precision, in the order of its first run. The difference to fp32 is noise if it is at
-// most max(0.5 points of accuracy or 1 % of fp32's perplexity, 2 standard errors of the difference).
-// With one seed the standard error is that of an accuracy measured on test_samples samples, and of a
-// perplexity 0; 0 samples: unknown. Runs that diverged have no part
-// in the means, and interrupted ones none where another was finished; they are compared with
-// nothing.
-nlohmann::json summarize(const nlohmann::json& runs, std::int64_t test_samples);
-
-// Sentences for a reader in a hurry, made from the summary.
-nlohmann::json verdict(const nlohmann::json& summary, const nlohmann::json& runs);
+// One entry a precision, in the order of its first run. Precisions are compared with fp32 in pairs of runs
+// with the same seed (comparison.h). Runs that diverged or failed have no part in the means, and
+// interrupted ones none where another was finished; they are compared with nothing.
+nlohmann::json summarize(const nlohmann::json& runs, const SummaryOptions& options);
 
 }  // namespace ampersand

@@ -33,7 +33,8 @@ void TensorBoard::add(const json& event) {
   auto& run = runs_[event.at("run").get<std::int64_t>()];
   if (kind == "run") {
     const auto folder = folder_ / (event.at("precision").get<std::string>() + "-seed" +
-                                   std::to_string(event.at("seed").get<std::int64_t>()));
+                                   std::to_string(event.at("seed").get<std::int64_t>()) +
+                                   (event.value("perturbed", false) ? "-perturbed" : ""));
     fs::create_directories(folder);
     run.file = std::make_unique<EventFile>(folder, now());
   }

@@ -11,7 +11,8 @@
 
 namespace ampersand {
 
-// A folder of event files, one subfolder a run (fp16-seed0): train/loss, train/learning_rate,
+// A folder of event files, one subfolder a run (fp16-seed0,
+// fp32-seed0-perturbed): train/loss, train/learning_rate,
 // train/loss_scale, train/gradient_norm, train/skipped_steps, test/loss, test/accuracy by step.
 class TensorBoard {
  public:

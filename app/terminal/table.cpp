@@ -63,9 +63,9 @@ std::string quality_cell(const json& entry) {
 std::string difference_cell(const json& entry) {
   if (!entry.contains("difference")) return "";
   const auto difference = entry["difference"].get<double>();
-  const auto text = is_perplexity(entry) ? formatted("%+.3f", difference)
-                                         : formatted("%+.2f points", 100 * difference);
-  return text + (entry["within_noise"].get<bool>() ? ", within noise" : ", more than noise");
+  const auto text = formatted(is_perplexity(entry) ? "%+.2f %%" : "%+.2f points", 100 * difference);
+  const auto finding = entry.value("verdict", "unknown");
+  return text + ", " + (finding == "unknown" ? "cannot tell" : finding);
 }
 
 // Bits per byte, of models of text.
@@ -171,6 +171,9 @@ std::string results_table(const json& results, std::size_t width) {
   std::string text;
   for (const auto& columns : fitted_columns(widths, width))
     text += (text.empty() ? "" : "\n") + aligned(rows, widths, columns);
+  // The last line is what to take from it.
+  if (results.contains("takeaway"))
+    text += "\n" + wrapped(results.at("takeaway").get<std::string>(), width) + "\n";
   return text;
 }
 

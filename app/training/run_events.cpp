@@ -33,15 +33,17 @@ amp::OpPolicy policy_of(const amp::Recipe& recipe, const c10::Device& device) {
 
 json run_event(const RunPlan& plan, const Settings& settings, std::int64_t planned) {
   const auto& recipe = plan.precision.recipe;
-  return {{"event", "run"},
-          {"run", plan.run},
-          {"precision", plan.precision.name},
-          {"seed", plan.seed},
-          {"device", settings.device},
-          {"policy", policy_of(recipe, c10::Device(settings.device)).name()},
-          {"loss_scaling", loss_scaling_name(recipe.loss_scaling)},
-          {"recipe", json::parse(recipe.to_json())},
-          {"planned_steps", planned}};
+  json event = {{"event", "run"},
+                {"run", plan.run},
+                {"precision", plan.precision.name},
+                {"seed", plan.seed},
+                {"device", settings.device},
+                {"policy", policy_of(recipe, c10::Device(settings.device)).name()},
+                {"loss_scaling", loss_scaling_name(recipe.loss_scaling)},
+                {"recipe", json::parse(recipe.to_json())},
+                {"planned_steps", planned}};
+  if (plan.perturbation.has_value()) event["perturbed"] = true;
+  return event;
 }
 
 json failure_json(const std::exception_ptr& failure) {

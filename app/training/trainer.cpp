@@ -25,6 +25,7 @@
 #include "app/training/gradient_range.h"
 #include "app/training/optimizers.h"
 #include "app/training/pace.h"
+#include "app/training/perturbation.h"
 #include "app/training/run_events.h"
 #include "app/training/run_state.h"
 #include "app/training/schedule.h"
@@ -73,6 +74,7 @@ class Training {
     if (!settings.init.empty() && !plan.resume.has_value())
       load_initial_weights(*model_, settings.init);
     if (!plan.resume.has_value()) check_range(*model_, recipe_.model_dtype);
+    if (plan.perturbation.has_value()) perturb(*model_, *plan.perturbation);
     model_->to(device_);
     optimizer_ = make_optimizer(settings, model_->parameters());
     train_step_ = model_->train_step(*optimizer_, recipe_);

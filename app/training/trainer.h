@@ -26,6 +26,8 @@ struct RunPlan {
   std::optional<amp::Checkpoint> resume;  // go on from here
   bool showpieces = false;                // end with what the model writes, if it is one of text
   bool evaluates = true;                  // test the model along the way and at the end
+  // Move the first weights a little (perturbation.h), by this seed.
+  std::optional<std::uint64_t> perturbation;
   // Looks at the steps it watches, in the place of the memory census.
   StepObserver* observer = nullptr;
 };

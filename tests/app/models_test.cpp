@@ -38,7 +38,8 @@ TEST(Models, TakeImagesOfOtherShapes) {
 
 TEST(Models, AreRefused) {
   EXPECT_EQ(error_of<amp::InvalidArgument>([] { make_model("vgg", {}); }),
-            "--model must be mlp, cnn, resnet18, gpt, lstm, seq2seq, speech, LIBRARY.so with a model of your own "
+            "--model must be mlp, cnn, resnet18, gpt, lstm, seq2seq, speech, LIBRARY.so with a "
+            "model of your own "
             "or FILE.pt of TorchScript, got 'vgg'");
   EXPECT_EQ(error_of<amp::InvalidArgument>([] { make_model("cnn", {.height = 3}); }),
             "model cnn: images must be at least 4 x 4 pixels, got 3 x 28");

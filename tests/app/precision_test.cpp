@@ -50,7 +50,8 @@ TEST(Precision, TheScaleIsInTheName) {
 TEST(Precision, RefusesUnknownNames) {
   for (const std::string name : {"", "fp17", "FP16", "fp16 ", " fp16", "fp16-scale", "fp16-"}) {
     EXPECT_EQ(refusal(name),
-              "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated (tf32, bf16, fp16, e4m3, e5m2 or fp8) or O0 to O3, got '" +
+              "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated "
+              "(tf32, bf16, fp16, e4m3, e5m2 or fp8) or O0 to O3, got '" +
                   name + "'");
   }
 }
@@ -84,9 +85,9 @@ TEST(Precisions, RefuseTheSameNameTwice) {
 }
 
 TEST(Precisions, RefuseUnknownNames) {
-  EXPECT_EQ(
-      list_refusal("fp32,fp8"),
-      "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated (tf32, bf16, fp16, e4m3, e5m2 or fp8) or O0 to O3, got 'fp8'");
+  EXPECT_EQ(list_refusal("fp32,fp8"),
+            "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated "
+            "(tf32, bf16, fp16, e4m3, e5m2 or fp8) or O0 to O3, got 'fp8'");
 }
 
 TEST(LossScale, ReplacesThatOfThePrecision) {

@@ -83,8 +83,9 @@ TEST(Report, TableSaysHowGoodTheResultIs) {
                  "90.42\u00a0%|± 0.25, 2 seeds", "86.96\u00a0%|1 seed"}));
   EXPECT_EQ(
       row(page, "Difference to fp32"),
-      (Row{"baseline", "−0.10 points|within noise|noise ± 0.48",
-           "−0.05 points|within noise|noise ± 0.50", "−3.51 points|outside noise|noise ± 0.34"}));
+      (Row{"baseline", "−0.10 points|cannot tell|95 % interval −0.91 to +0.71; about 4 seeds would",
+           "−0.05 points|equal within 0.50 points|95 % interval −0.41 to +0.31",
+           "−3.51 points|outside noise|noise ± 0.34"}));  // as an earlier version wrote it
   EXPECT_EQ(row(page, "Final train loss"), (Row{"0.207", "0.207", "0.207", "0.294|1 of 2 seeds"}));
   EXPECT_EQ(row(page, "Test loss"), (Row{"0.253", "0.263", "0.260", "0.351|1 of 2 seeds"}));
   EXPECT_EQ(row(page, "Status"), (Row{"ok", "ok", "ok", "diverged at step 1,040|1 of 2 seeds"}));
@@ -120,6 +121,19 @@ TEST(Report, DetailsHaveEveryRunAndItsActivationBytes) {
   EXPECT_EQ(count(table, "<td>182,452,224</td><td>3,211,264</td>"), 2U);
   EXPECT_EQ(count(table, "<td>95,420,416</td><td>3,211,264</td>"), 6U);
   EXPECT_EQ(count(table, "diverged at step 1,040"), 1U);
+}
+
+TEST(Report, ThePerturbedRunStandsAmongTheRunsAlone) {
+  json results = sample();
+  results["perturbed_runs"] = {results["runs"][0]};
+  results["perturbed_runs"][0]["perturbed"] = true;
+  results["takeaway"] = "In short: use fp16.";
+  const std::string page = markup(render_report(results));
+  const std::string table = between(page, "<table class=\"runs\">", "</table>");
+  EXPECT_EQ(count(table, "<tr><th scope=\"row\">"), 9U);
+  EXPECT_EQ(count(table, "fp32, perturbed"), 1U);
+  EXPECT_EQ(row(page, "Test accuracy"), row(render_report(sample()), "Test accuracy"));
+  EXPECT_TRUE(contains(page, "<li>In short: use fp16.</li>"));
 }
 
 TEST(Report, PerplexityTakesThePlaceOfAccuracy) {

@@ -85,7 +85,8 @@ TEST_P(ResNet18Golden, ComputesAsPythonDoes) {
 
 TEST_P(ResNet18Golden, HasPythonsNamesAndSize) {
   const auto golden = amp::tests::golden("resnet18.json")["cases"][GetParam()];
-  const amp::ModelShape shape{golden["channels"], golden["side"], golden["side"], golden["classes"]};
+  const amp::ModelShape shape{golden["channels"], golden["side"], golden["side"],
+                              golden["classes"]};
   EXPECT_EQ(parameters_of(shape), golden["parameters"].get<std::int64_t>());
   std::vector<std::string> names;
   for (const auto& [name, tensor] : entries_of(ResNet18(shape))) names.push_back(name);

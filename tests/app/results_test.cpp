@@ -63,10 +63,33 @@ TEST(Results, HaveTheStartsFieldsTheRunsAndWhatTheySay) {
   EXPECT_EQ(results["runs"][0]["train_loss"], 2.0);
   EXPECT_EQ(results["runs"][1]["precision"], "bf16");
   EXPECT_EQ(results["runs"][1]["train_loss"], 1.0);
-  // Two accuracies of 50 % on 100 images: 2 sqrt(2 x 0.25 / 100)
-  EXPECT_NEAR(results["summary"][1]["noise"], 0.14142135623731, 1e-12);
-  EXPECT_EQ(results["verdict"],
-            json({"bf16 keeps fp32's accuracy: 50.00 % against 50.00 %, within noise."}));
+  // Two accuracies of 50 % on 100 images: sqrt(2 x 0.25 / 100), times 12.7062, t with one degree.
+  EXPECT_NEAR(results["summary"][1]["noise"], 0.898464, 1e-6);
+  EXPECT_EQ(
+      results["verdict"],
+      json::array({"Cannot tell bf16 from fp32 in this run: 50.00 % against 50.00 % (95 % interval "
+                   "-89.85 to +89.85 points); not even 100 seeds would."}));
+  EXPECT_TRUE(results["takeaway"].get<std::string>().starts_with("In short: stay with fp32."));
+  EXPECT_FALSE(results.contains("perturbed_runs"));
+}
+
+// It stands beside the runs, and tells the noise: 40 % and 50 %, 4.3027 (two degrees) times 0.1.
+TEST(Results, ThePerturbedRunIsNoRunOfItsPrecision) {
+  auto again = run_event(2, "fp32");
+  again["perturbed"] = true;
+  auto start = kStart;
+  start["settings"]["margin"] = 0.45;
+  const auto results = results_of({start, run_event(0, "fp32"), evaluation_event(0, 0.5),
+                                   end_event(0), run_event(1, "bf16"), evaluation_event(1, 0.5),
+                                   end_event(1), again, evaluation_event(2, 0.4), end_event(2)});
+  EXPECT_EQ(results["runs"].size(), 2U);
+  ASSERT_EQ(results["perturbed_runs"].size(), 1U);
+  EXPECT_EQ(results["perturbed_runs"][0]["perturbed"], true);
+  EXPECT_EQ(results["perturbed_runs"][0]["test_accuracy"], 0.4);
+  EXPECT_EQ(results["summary"][0]["runs"], 1);
+  EXPECT_NEAR(results["summary"][1]["interval"][1], 0.430265273, 1e-8);
+  EXPECT_EQ(results["summary"][1]["margin"], 0.45);
+  EXPECT_EQ(results["summary"][1]["verdict"], "equal");
 }
 
 TEST(Results, EventsOfTwoRunsMayAlternate) {

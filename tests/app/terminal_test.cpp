@@ -42,14 +42,16 @@ TEST(Table, ComparesPrecisions) {
       {"precision": "fp32", "mean": 0.9012, "deviation": null, "speed_ratio": 1.0,
        "activation_ratio": 1.0},
       {"precision": "fp16", "mean": 0.8912, "deviation": 0.0023, "difference": -0.01,
-       "within_noise": false, "speed_ratio": null, "activation_ratio": 0.5}]})");
+       "verdict": "worse", "speed_ratio": null, "activation_ratio": 0.5}],
+    "takeaway": "In short: use bf16."})");
   EXPECT_EQ(results_table(results),
-            "precision  test accuracy    against fp32                   loss    samples/s  x fp32  "
-            "act. MB  x fp32  peak MB  skipped  scale  ending\n"
-            "fp32       90.12 %                                         0.2500  2000       1.00    "
-            "2.0      1.00    70.0     0        1      ok\n"
-            "fp16       89.12 % +- 0.23  -1.00 points, more than noise  0.3750  -          -       "
-            "1.0      0.50    55.0     1.5      49152  ok\n");
+            "precision  test accuracy    against fp32         loss    samples/s  x fp32  act. MB  "
+            "x fp32  peak MB  skipped  scale  ending\n"
+            "fp32       90.12 %                               0.2500  2000       1.00    2.0      "
+            "1.00    70.0     0        1      ok\n"
+            "fp16       89.12 % +- 0.23  -1.00 points, worse  0.3750  -          -       1.0      "
+            "0.50    55.0     1.5      49152  ok\n"
+            "\nIn short: use bf16.\n");
 }
 
 std::size_t longest_line(const std::string& text) {
@@ -63,9 +65,8 @@ TEST(Table, FitsTheTerminal) {
   json run = {{"precision", "fp16-unscaled"}, {"train_loss", 0.25},  {"samples_per_second", 2000.0},
               {"activation_bytes", 2e9},      {"skipped_steps", 0},  {"final_scale", 65536.0},
               {"peak_memory_bytes", 7e9},     {"ending", "finished"}};
-  const json entry = {{"precision", "fp16-unscaled"}, {"mean", 0.8912},
-                      {"deviation", 0.0023},          {"difference", -0.01},
-                      {"within_noise", false},        {"speed_ratio", 1.0},
+  const json entry = {{"precision", "fp16-unscaled"}, {"mean", 0.8912},       {"deviation", 0.0023},
+                      {"difference", -0.01},          {"verdict", "unknown"}, {"speed_ratio", 1.0},
                       {"activation_ratio", 0.5}};
   const json results = {{"runs", {run}}, {"summary", {entry}}};
   const auto whole = results_table(results);
@@ -74,7 +75,7 @@ TEST(Table, FitsTheTerminal) {
   for (const std::size_t width : {48U, 80U, 110U}) {
     const auto table = results_table(results, width);
     EXPECT_LE(longest_line(table), width) << table;
-    for (const std::string part : {"against fp32", "-1.00 points, more than noise", "65536", "ok"})
+    for (const std::string part : {"against fp32", "-1.00 points, cannot tell", "65536", "ok"})
       EXPECT_NE(table.find(part), std::string::npos) << part;
   }
   const auto table = results_table(results, 80);

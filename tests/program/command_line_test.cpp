@@ -67,15 +67,15 @@ TEST_F(CommandLine, OptionsMustBeKnownAndHaveValues) {
 }
 
 TEST_F(CommandLine, NamesMustBeKnown) {
-  expect_usage(
-      {"train", "--model", "vgg"},
-      "--model must be mlp, cnn, resnet18, gpt, lstm, seq2seq, speech, LIBRARY.so with a model of your own "
-      "or FILE.pt of TorchScript, got 'vgg'");
+  expect_usage({"train", "--model", "vgg"},
+               "--model must be mlp, cnn, resnet18, gpt, lstm, seq2seq, speech, LIBRARY.so with a "
+               "model of your own "
+               "or FILE.pt of TorchScript, got 'vgg'");
   expect_usage({"train", "--optimizer", "lion"},
                "--optimizer must be sgd, adam, adamw or lamb, got 'lion'");
-  expect_usage(
-      {"train", "--precision", "fp8"},
-      "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated (tf32, bf16, fp16, e4m3, e5m2 or fp8) or O0 to O3, got 'fp8'");
+  expect_usage({"train", "--precision", "fp8"},
+               "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated "
+               "(tf32, bf16, fp16, e4m3, e5m2 or fp8) or O0 to O3, got 'fp8'");
   expect_usage({"train", "--device", "tpu"}, "--device must be cpu or cuda, got 'tpu'");
   expect_usage(
       {"train", "--device", "cuda"},
@@ -92,9 +92,9 @@ TEST_F(CommandLine, ListsOfPrecisionsMustBeWhole) {
   expect_usage({"compare", "--precisions", ""}, "--precisions: empty item in ''");
   expect_usage({"compare", "--precisions", "fp32,fp32"},
                "--precisions: 'fp32' is given twice in 'fp32,fp32'");
-  expect_usage(
-      {"compare", "--precisions", "fp32,half"},
-      "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated (tf32, bf16, fp16, e4m3, e5m2 or fp8) or O0 to O3, got 'half'");
+  expect_usage({"compare", "--precisions", "fp32,half"},
+               "precision must be fp32, bf16, fp16, fp16-unscaled, fp16-scale-N, FORMAT-emulated "
+               "(tf32, bf16, fp16, e4m3, e5m2 or fp8) or O0 to O3, got 'half'");
 }
 
 TEST_F(CommandLine, NumbersMustKeepTheirRules) {

@@ -60,7 +60,7 @@ void expect_run(const Json& run, const std::string& precision) {
 void expect_metrics(const std::filesystem::path& metrics) {
   EXPECT_EQ(events_of(metrics, "start").size(), 1U);
   EXPECT_EQ(events_of(metrics, "finish").size(), 1U);
-  EXPECT_EQ(events_of(metrics, "step").size(), 32U);
+  EXPECT_EQ(events_of(metrics, "step").size(), 40U);  // the perturbed baseline is the fifth run
   for (int run = 0; run < 4; ++run) {
     const auto steps = events_of(metrics, "step", run);
     ASSERT_EQ(steps.size(), 8U);
@@ -83,6 +83,7 @@ void expect_close_first_losses(const std::filesystem::path& metrics) {
 void expect_table(const std::string& out, const std::string& folder) {
   EXPECT_TRUE(out.starts_with("\nprecision  ")) << out;
   for (const auto& precision : kPrecisions) EXPECT_TRUE(contains(out, "\n" + precision + " "));
+  EXPECT_TRUE(contains(out, "\n\nIn short: ")) << out;
   EXPECT_TRUE(contains(out, "results  " + folder + "/results.json\n"));
   EXPECT_TRUE(contains(out, "report   " + folder + "/report.html\n"));
 }
@@ -152,6 +153,58 @@ TEST_F(Compare, TrainsEachPrecisionWithEachSeed) {
   // Other weights alone would do for that; a seed alone, elsewhere, gives the same run.
   ASSERT_EQ(run(small("train", "six", {"--seed", "6"})).status, 0);
   EXPECT_EQ(losses_of(path("six/metrics.jsonl"), 0), losses_of(metrics, 2));
+}
+
+// It begins as fp32 does but for the weights, tells the noise, and is no run of the table.
+TEST_F(Compare, MeasuresTheNoiseOfFp32) {
+  const Arguments two = {"--precisions", "bf16,fp32", "--tensorboard", "--evaluate-every", "1"};
+  const auto outcome = run(small("compare", "results", two));
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_TRUE(contains(outcome.err, "fp32 again, for its noise, seed 0  100 %")) << outcome.err;
+  const auto results = json_of(path("results/results.json"));
+  ASSERT_EQ(results["runs"].size(), 2U);
+  ASSERT_EQ(results["perturbed_runs"].size(), 1U);
+  EXPECT_EQ(results["perturbed_runs"][0]["perturbed"], true);
+  EXPECT_EQ(results["perturbed_runs"][0]["precision"], "fp32");
+  EXPECT_EQ(results["summary"][1]["runs"], 1);
+  const auto& entry = results["summary"][0];
+  expect_fields(entry, {"difference", "noise", "within_noise", "verdict", "interval", "margin",
+                        "seeds_needed"});
+  EXPECT_EQ(entry["degrees_of_freedom"], 2);
+  EXPECT_EQ(entry["margin"], 0.005);
+  const auto metrics = path("results/metrics.jsonl");
+  EXPECT_NEAR(losses_of(metrics, 2)[0].get<double>(), losses_of(metrics, 1)[0].get<double>(), 0.01);
+  EXPECT_NE(losses_of(metrics, 2), losses_of(metrics, 1));
+  EXPECT_TRUE(std::filesystem::exists(path("results/tensorboard/fp32-seed0-perturbed")));
+  EXPECT_TRUE(contains(text_of(path("results/report.html")), "fp32, perturbed"));
+
+  const auto page = text_of(path("results/report.html"));
+  ASSERT_EQ(run({"report", "results"}).status, 0);
+  EXPECT_EQ(text_of(path("results/report.html")), page);
+}
+
+TEST_F(Compare, MeasuresNoNoiseWhereItIsNotAskedOrNotNeeded) {
+  const auto perturbed = [&](const Arguments& more) {
+    const auto outcome = run(small("compare", "results", joined(more, {"--overwrite"})));
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    return json_of(path("results/results.json")).contains("perturbed_runs");
+  };
+  EXPECT_TRUE(perturbed({"--precisions", "fp32,bf16", "--seeds", "2"}));
+  EXPECT_FALSE(perturbed({"--precisions", "fp32,bf16", "--seeds", "3"}));
+  EXPECT_FALSE(perturbed({"--precisions", "fp32"}));
+  EXPECT_FALSE(perturbed({"--precisions", "fp16,bf16"}));
+  EXPECT_FALSE(perturbed({"--precisions", "fp32,bf16", "--no-perturbed-baseline"}));
+  EXPECT_FALSE(perturbed({"--precisions", "fp32,fp16-scale-1e30", "--max-consecutive-skips", "2"}));
+}
+
+TEST_F(Compare, TakesTheMarginThatCountsAsNone) {
+  ASSERT_EQ(
+      run(small("compare", "results", {"--precisions", "fp32,bf16", "--margin", "99"})).status, 0);
+  const auto results = json_of(path("results/results.json"));
+  EXPECT_EQ(results["settings"]["margin"], 0.99);
+  EXPECT_EQ(results["summary"][1]["margin"], 0.99);
+  expect_refusal_like(run(small("compare", "other", {"--margin", "-1"})), 2, "",
+                      "--margin must be between 0 and 100, got -1");
 }
 
 TEST_F(Compare, GivesTheLossScaleToFp16Alone) {

@@ -54,10 +54,10 @@ TEST_F(Data, FolderMustExist) {
       run({"train", "--data", "nowhere"}), 3,
       "nowhere: no such folder; give --data a folder of IDX files or of CIFAR-10's binary files");
   folder_.write("file", {1, 2, 3});
-  expect_refusal(
-      run({"train", "--data", "file"}), 2,
-      "--model cnn learns from images, and --data file has text; give --data fashion-mnist, cifar-10 "
-      "or a folder of images, or --model gpt or lstm");
+  expect_refusal(run({"train", "--data", "file"}), 2,
+                 "--model cnn learns from images, and --data file has text; give --data "
+                 "fashion-mnist, cifar-10 "
+                 "or a folder of images, or --model gpt or lstm");
 }
 
 TEST_F(Data, MissingFashionMnistNamesThePackage) {

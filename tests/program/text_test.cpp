@@ -176,6 +176,8 @@ TEST_F(Text, ComparesByPerplexity) {
   const auto results = json_of(path("both/results.json"));
   EXPECT_EQ(results["summary"][0]["metric"], "perplexity");
   EXPECT_TRUE(results["summary"][1].contains("within_noise"));
+  EXPECT_EQ(results["summary"][1]["scale"], "relative");
+  EXPECT_EQ(results["summary"][1]["margin"], 0.01);
   EXPECT_LE(results["runs"][1]["activation_bytes"].get<double>(),
             0.55 * results["runs"][0]["activation_bytes"].get<double>());
 }

@@ -40,8 +40,7 @@ TEST_F(Train, EpochsDecideHowLong) {
 // The images of a bf16 run are bf16, and gradients are measured in fp32.
 TEST_F(Train, MeasuresGradientsInEveryPrecision) {
   for (const std::string precision : {"bf16", "fp16"}) {
-    const auto metrics =
-        metrics_of(precision, {"--precision", precision, "--gradient-range", "2"});
+    const auto metrics = metrics_of(precision, {"--precision", precision, "--gradient-range", "2"});
     EXPECT_EQ(field_of(events_of(metrics, "gradients"), "step"), (std::vector<Json>{1, 3}));
   }
 }
@@ -117,7 +116,8 @@ TEST_F(Train, ABadPolicyFileIsOneLine) {
                       file.string() + ": OpPolicy: there is no rule 'fp3'");
   expect_refusal_like(with("{"), 3, file.string() + ": OpPolicy: a policy must be a JSON object");
   expect_refusal_like(run(small("train", "no", {"--policy", path("none.json").string()})), 3,
-                      path("none.json").string() + ": cannot be read (No such file or directory); give a policy file");
+                      path("none.json").string() +
+                          ": cannot be read (No such file or directory); give a policy file");
   EXPECT_FALSE(std::filesystem::exists(path("no")));
 }
 

@@ -1,0 +1,171 @@
+// One precision beside fp32.
+#include "app/results/comparison.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+namespace ampersand {
+namespace {
+
+using nlohmann::json;
+
+constexpr double kHalfAPoint = 0.005;
+constexpr double kOnePercent = 0.01;
+
+// In the unit of the comparison, where more is better.
+double goodness(double quality, bool perplexity) {
+  return perplexity ? -std::log(quality) : quality;
+}
+
+// Back: a share of fp32's perplexity, which is worse the higher it is.
+double shown(double difference, bool perplexity) {
+  return perplexity ? std::expm1(-difference) : difference;
+}
+
+struct Pairs {
+  std::vector<double> differences = {};
+  double spread = 0;  // the sum of p (1 - p) of both accuracies, mean over the pairs
+};
+
+Pairs paired(const std::vector<SeedQuality>& ours, const std::vector<SeedQuality>& theirs,
+             bool perplexity) {
+  Pairs pairs;
+  for (const auto& own : ours) {
+    const auto other = std::ranges::find(theirs, own.seed, &SeedQuality::seed);
+    if (other == theirs.end()) continue;
+    pairs.differences.push_back(goodness(own.value, perplexity) -
+                                goodness(other->value, perplexity));
+    pairs.spread += own.value * (1 - own.value) + other->value * (1 - other->value);
+  }
+  if (!pairs.differences.empty()) pairs.spread /= static_cast<double>(pairs.differences.size());
+  return pairs;
+}
+
+using Values = std::vector<double>;
+
+double product(const Values& a, const Values& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+// Takes the part along `direction` away.
+void remove(const Values& direction, Values& from) {
+  const double length = product(direction, direction);
+  if (length <= 0) return;
+  const double share = product(direction, from) / length;
+  for (std::size_t i = 0; i < from.size(); ++i) from[i] -= share * direction[i];
+}
+
+// Squared residuals about the line (degree 1) or the parabola (2) through the last quarter of the points, by their
+// degrees of freedom. There must be at least two points more than the degree.
+double residual_variance(const Values& steps, const Values& quality, std::size_t degree) {
+  const auto count = std::max(degree + 2, steps.size() / 4);
+  const auto first = static_cast<std::ptrdiff_t>(steps.size() - count);
+  const Values one(count, 1.0);
+  Values x(steps.begin() + first, steps.end()), y(quality.begin() + first, quality.end());
+  for (auto& value : x) value /= std::max(1.0, steps.back());
+  remove(one, x);
+  Values square = x;
+  for (auto& value : square) value *= value;
+  remove(one, square);
+  remove(x, square);
+  remove(one, y);
+  remove(x, y);
+  if (degree == 2) remove(square, y);
+  return product(y, y) / static_cast<double>(count - degree - 1);
+}
+
+// What a training still learns bends its curve and is no noise: a parabola may follow that, a line is enough near the end.
+std::optional<double> swing_of(const Values& steps, const Values& quality) {
+  if (steps.size() < 4) return std::nullopt;
+  return std::min(residual_variance(steps, quality, 1), residual_variance(steps, quality, 2));
+}
+
+std::optional<double> swing_of(const json& run, bool perplexity) {
+  Values steps, quality;
+  for (const auto& point : run.value("history", json::array())) {
+    const auto found = point.find(perplexity ? "perplexity" : "test_accuracy");
+    if (found == point.end() || !found->is_number()) continue;
+    steps.push_back(point.at("step").get<double>());
+    quality.push_back(goodness(found->get<double>(), perplexity));
+  }
+  return swing_of(steps, quality);
+}
+
+PairedEvidence evidence_of(const Pairs& pairs, const ComparisonBasis& basis) {
+  PairedEvidence evidence{.differences = pairs.differences, .late_variance = basis.late_variance};
+  const auto moved = paired(basis.perturbed, basis.baseline, basis.perplexity).differences;
+  if (!moved.empty()) evidence.perturbed = moved.front();
+  if (basis.perplexity || basis.test_samples <= 0) return evidence;
+  const auto samples = static_cast<double>(basis.test_samples);
+  evidence.sampling_variance = pairs.spread / samples;
+  // Of two runs that differ in k samples at least, at best: k / samples^2, the variance of a sign test.
+  double difference = 0;
+  for (const double one : pairs.differences)
+    difference += one / static_cast<double>(pairs.differences.size());
+  evidence.least_variance = std::max(std::abs(difference), 1 / samples) / samples;
+  return evidence;
+}
+
+const char* name_of(Finding finding) {
+  switch (finding) {
+    case Finding::equal:
+      return "equal";
+    case Finding::better:
+      return "better";
+    case Finding::worse:
+      return "worse";
+    case Finding::unknown:
+      break;
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+double default_margin(bool perplexity) { return perplexity ? kOnePercent : kHalfAPoint; }
+
+std::optional<double> late_variance_of(const std::vector<const json*>& runs, bool perplexity) {
+  double sum = 0;
+  int count = 0;
+  for (const auto* run : runs) {
+    const auto variance = swing_of(*run, perplexity);
+    if (!variance.has_value()) continue;
+    sum += *variance;
+    ++count;
+  }
+  return count == 0 ? std::nullopt : std::optional(2 * sum / count);
+}
+
+json compared_json(const std::vector<SeedQuality>& quality, const ComparisonBasis& basis) {
+  const auto pairs = paired(quality, basis.baseline, basis.perplexity);
+  if (pairs.differences.empty()) return json::object();
+  const double margin = basis.perplexity ? std::log1p(basis.margin) : basis.margin;
+  const auto judged =
+      judge(evidence_of(pairs, basis), {.margin = margin, .comparisons = basis.comparisons});
+  const auto width = [&](double value) {
+    return shown(basis.perplexity ? -value : value, basis.perplexity);
+  };
+  json interval;
+  if (judged.half_width.has_value()) {
+    const double low = shown(judged.difference - *judged.half_width, basis.perplexity);
+    const double high = shown(judged.difference + *judged.half_width, basis.perplexity);
+    interval = {std::min(low, high), std::max(low, high)};
+  }
+  const bool known = judged.noise.has_value();
+  return {{"difference", shown(judged.difference, basis.perplexity)},
+          {"scale", basis.perplexity ? "relative" : "absolute"},
+          {"noise", known ? json(width(*judged.noise)) : json()},
+          {"within_noise", !known || std::abs(judged.difference) <= *judged.noise},
+          {"verdict", name_of(judged.finding)},
+          {"interval", interval},
+          {"margin", basis.margin},
+          {"seeds_needed", judged.seeds_needed.has_value() ? json(*judged.seeds_needed) : json()},
+          {"pairs", pairs.differences.size()},
+          {"deviation_of_pairs", known ? json(width(judged.deviation)) : json()},
+          {"degrees_of_freedom", judged.degrees}};
+}
+
+}  // namespace ampersand

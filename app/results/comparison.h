@@ -1,0 +1,43 @@
+// One precision beside fp32 over the runs of several seeds.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "app/results/paired.h"
+
+namespace ampersand {
+
+// The final quality of one run, and what it is a pair by.
+struct SeedQuality {
+  std::int64_t seed = 0;
+  double value = 0;  // an accuracy, 0 to 1, or a perplexity
+};
+
+// What all comparisons of one table have in common.
+struct ComparisonBasis {
+  bool perplexity = false;        // compared by its logarithm, told as a share of fp32's
+  std::int64_t test_samples = 0;  // 0: unknown
+  double margin = 0;              // of accuracy, or a share of perplexity
+  std::int64_t comparisons = 1;
+  std::vector<SeedQuality> baseline = {};   // fp32's
+  std::vector<SeedQuality> perturbed = {};  // fp32's, from weights that were moved
+  std::optional<double> late_variance = {};
+};
+
+// 0.5 points of accuracy, 1 % of perplexity: about what one seed of fp32 differs from the next by.
+double default_margin(bool perplexity);
+
+// The variance of the difference of two runs, if each is as far from where it would settle as its late
+// evaluations are from a line or a parabola, the nearer one: twice the mean of the squared residuals, over the last quarter of
+// each history, at least 4 evaluations. Nothing where no run has 4.
+std::optional<double> late_variance_of(const std::vector<const nlohmann::json*>& runs,
+                                       bool perplexity);
+
+// The fields difference, noise, within_noise, verdict, interval, margin, seeds_needed, pairs, deviation_of_pairs and
+// degrees_of_freedom of docs/results.md. An empty object where no seed is in both.
+nlohmann::json compared_json(const std::vector<SeedQuality>& quality, const ComparisonBasis& basis);
+
+}  // namespace ampersand

@@ -1,0 +1,26 @@
+// What the summary says, in sentences.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+namespace ampersand {
+
+// What became of each precision, a sentence or two each, made from the summary. Runs without fp32 say
+// only what diverged or failed.
+nlohmann::json verdict(const nlohmann::json& summary, const nlohmann::json& runs);
+
+// What to take from the comparison in one sentence: which precision to use and what it saves. Null where
+// nothing was compared with fp32.
+//
+// The precision is one whose verdict is equal or better, or else unknown, that never diverged or failed and is
+// faster than fp32 or keeps less: of several the one with the most speed for its activation memory, by 5 % at least. Emulated
+// formats save nothing. fp16 without loss scaling is left out: that it went well here says nothing of the
+// next training.
+nlohmann::json takeaway(const nlohmann::json& summary);
+
+// Parts of a sentence, for the table and the page, too.
+std::string margin_text(const nlohmann::json& entry);    // "0.50 points", "1.00 %"
+std::string interval_text(const nlohmann::json& entry);  // "-0.31 to +0.15 points"
+
+}  // namespace ampersand
