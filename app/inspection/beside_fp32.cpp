@@ -32,12 +32,12 @@ json deviation_json(const amp::Deviation& deviation) {
 }
 
 // "blocks.0.attn softmax"
-std::string place_of(const amp::ShadowRecord& op) {
+std::string place_of(const amp::Fp32Comparison& op) {
   const auto name = shown_op(op.op, op.op);
   return op.module.empty() ? name : op.module + " " + name;
 }
 
-json op_json(const amp::ShadowRecord& op, amp::Format format) {
+json op_json(const amp::Fp32Comparison& op, amp::Format format) {
   auto row = deviation_json(op.deviation);
   row.update({{"op", shown_op(op.op, op.op)},
               {"module", op.module},
@@ -48,7 +48,7 @@ json op_json(const amp::ShadowRecord& op, amp::Format format) {
   return row;
 }
 
-json layers_json(const std::vector<amp::ShadowRecord>& ops, amp::Format format) {
+json layers_json(const std::vector<amp::Fp32Comparison>& ops, amp::Format format) {
   using Key = std::pair<std::string, amp::Pass>;
   std::map<Key, std::size_t> places;
   std::vector<std::pair<Key, amp::Deviation>> layers;
@@ -75,11 +75,11 @@ std::string rounding_of(amp::Format format) {
 }
 
 std::string departure_sentence(const Watch& watch) {
-  const auto format = watch.shadow_format();
+  const auto format = watch.compared_format();
   const auto& [step, op] = *watch.first_departure();
   const auto& deviation = op.deviation;
   const auto departing = std::ranges::count_if(
-      watch.shadows(), [&](const auto& one) { return one.deviation.departs(format); });
+      watch.fp32_comparisons(), [&](const auto& one) { return one.deviation.departs(format); });
   auto text = "step " + std::to_string(step) + ": " + place_of(op) + " departs from fp32 in the " +
               amp::name_of(op.pass) + " pass: on the same inputs, ";
   if (deviation.lost > 0) {
@@ -90,19 +90,19 @@ std::string departure_sentence(const Watch& watch) {
     text += "its result is " + percent(deviation.relative_error()) + " off, where " +
             rounding_of(format);
   }
-  return text + " (" + std::to_string(departing) + " of " + std::to_string(watch.shadows().size()) +
-         " ops depart)";
+  return text + " (" + std::to_string(departing) + " of " +
+         std::to_string(watch.fp32_comparisons().size()) + " ops depart)";
 }
 
 std::string agreement_sentence(const Watch& watch) {
-  const auto& ops = watch.shadows();
+  const auto& ops = watch.fp32_comparisons();
   if (ops.empty()) return "no op ran in low precision, or could be computed again in fp32";
   const auto furthest = std::ranges::max_element(
-      ops, {}, [](const amp::ShadowRecord& op) { return op.deviation.relative_error(); });
+      ops, {}, [](const amp::Fp32Comparison& op) { return op.deviation.relative_error(); });
   return "no op departs from fp32: on the same inputs, " + place_of(*furthest) +
          " is furthest off in the " + amp::name_of(furthest->pass) + " pass, " +
          percent(furthest->deviation.relative_error()) + ", where " +
-         rounding_of(watch.shadow_format());
+         rounding_of(watch.compared_format());
 }
 
 double mean_square(const amp::Deviation& deviation) {
@@ -143,9 +143,9 @@ std::string gradients_sentence(const Watch& watch) {
 }  // namespace
 
 json beside_fp32_json(const Watch& watch) {
-  const auto format = watch.shadow_format();
+  const auto format = watch.compared_format();
   json ops = json::array(), parameters = json::array(), first;
-  for (const auto& op : watch.shadows()) ops.push_back(op_json(op, format));
+  for (const auto& op : watch.fp32_comparisons()) ops.push_back(op_json(op, format));
   const auto all = sum_of(watch.gradient_deviations());
   for (const auto& [name, deviation] : watch.gradient_deviations()) {
     auto row = deviation_json(deviation);
@@ -165,7 +165,7 @@ json beside_fp32_json(const Watch& watch) {
           {"sentences", sentences},
           {"end_to_end", watch.end_to_end()},
           {"first_departure", first},
-          {"layers", layers_json(watch.shadows(), format)},
+          {"layers", layers_json(watch.fp32_comparisons(), format)},
           {"ops", ops},
           {"parameters", parameters}};
 }

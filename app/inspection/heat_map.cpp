@@ -38,7 +38,7 @@ HeatMap::Cell& HeatMap::cell(const std::string& module, amp::Pass pass) {
 }
 
 void HeatMap::add(std::int64_t step, const std::vector<amp::OpRecord>& ops,
-                  const std::vector<amp::ShadowRecord>& shadows) {
+                  const std::vector<amp::Fp32Comparison>& fp32_comparisons) {
   if (columns_.empty() || in_last_ == steps_in_column_) {
     make_room();
     columns_.push_back({.first = step, .last = step});
@@ -58,8 +58,8 @@ void HeatMap::add(std::int64_t step, const std::vector<amp::OpRecord>& ops,
       seen.underflowed += loss.flushed_to_zero + loss.subnormal;
     }
   }
-  for (const auto& shadow : shadows)
-    cell(shadow.module, shadow.pass).deviation.add(shadow.deviation);
+  for (const auto& comparison : fp32_comparisons)
+    cell(comparison.module, comparison.pass).deviation.add(comparison.deviation);
 }
 
 // Joins columns two by two before there are too many.

@@ -20,9 +20,9 @@ class HeatMap {
 
   explicit HeatMap(amp::Format format) : format_(format) {}
 
-  // shadows: the comparison with fp32, where there is one.
+  // fp32_comparisons: the comparison with fp32, where there is one.
   void add(std::int64_t step, const std::vector<amp::OpRecord>& ops,
-           const std::vector<amp::ShadowRecord>& shadows = {});
+           const std::vector<amp::Fp32Comparison>& fp32_comparisons = {});
 
   // {"format", "steps": [[first, last], ...], "rows": [{"module", "pass", "overflow": [share or null,
   // ...], "underflow": [...], "error": [...]}]}. Error: the relative error against fp32 on the same

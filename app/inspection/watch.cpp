@@ -26,7 +26,7 @@ amp::InspectorOptions inspector_options(const WatchOptions& watch, amp::Format f
   const bool all = watch.every == 1 || watch.beside_fp32;  // of those that it is asked to watch
   options.level = all ? amp::InspectLevel::full : amp::InspectLevel::sampled;
   options.every = watch.every;
-  if (watch.beside_fp32) options.shadow = format;
+  if (watch.beside_fp32) options.fp32_comparison = format;
   return options;
 }
 
@@ -67,13 +67,13 @@ amp::Format format_of(const amp::Recipe& recipe) {
 Watch::Watch(const amp::Recipe& recipe, const WatchOptions& options)
     : options_(options),
       format_(format_of(recipe)),
-      shadow_format_(recipe.emulate.has_value() ? recipe.emulate->forward : format_),
+      compared_format_(recipe.emulate.has_value() ? recipe.emulate->forward : format_),
       heat_map_(format_),
       dynamic_scaling_(recipe.loss_scaling == amp::LossScaling::dynamic),
       has_fp32_weights_(recipe.model_dtype == c10::kFloat) {}
 
 void Watch::begin_training(Model& model, amp::TrainStep& step) {
-  const auto options = inspector_options(options_, shadow_format_);
+  const auto options = inspector_options(options_, compared_format_);
   if (options_.examines) {
     doctor_ =
         doctor_of(model, step,
@@ -159,7 +159,7 @@ void Watch::add_failure(const amp::Thrown& thrown) {
 void Watch::take_map() {
   const auto& steps = inspector().evidence().steps;
   if (steps.empty() || !steps.back().recorded) return;
-  heat_map_.add(step_, inspector().ops(), inspector().shadows());
+  heat_map_.add(step_, inspector().ops(), inspector().fp32_comparisons());
   take_gradients();
 }
 
@@ -189,7 +189,7 @@ void Watch::end_training() noexcept {
   ops_ = inspector().summary();
   parameters_ = inspector().parameters();
   casts_ = inspector().casts();
-  shadows_ = inspector().shadow_summary();
+  fp32_comparisons_ = inspector().fp32_comparison_summary();
   departure_ = inspector().first_departure();
   if (doctor_.has_value()) examine();
   if (end_to_end_.has_value()) {

@@ -55,7 +55,7 @@ class Watch : public StepObserver {
   const std::vector<amp::CastCount>& casts() const { return casts_; }
   const HeatMap& heat_map() const { return heat_map_; }
   // What fp32 makes of the same; empty unless it was computed.
-  const std::vector<amp::ShadowRecord>& shadows() const { return shadows_; }
+  const std::vector<amp::Fp32Comparison>& fp32_comparisons() const { return fp32_comparisons_; }
   const std::optional<amp::Inspector::Departure>& first_departure() const { return departure_; }
   // The gradient of each parameter, over all recorded micro-batches.
   const std::vector<std::pair<std::string, amp::Deviation>>& gradient_deviations() const {
@@ -66,7 +66,7 @@ class Watch : public StepObserver {
   const std::string& end_to_end_sentence() const { return end_to_end_sentence_; }
   amp::Format format() const { return format_; }
   // Whose ulps tell how far an op is from fp32.
-  amp::Format shadow_format() const { return shadow_format_; }
+  amp::Format compared_format() const { return compared_format_; }
   amp::Diagnosis diagnosis() const {
     return examination_.has_value() ? examination_->diagnosis : amp::diagnose(evidence_);
   }
@@ -88,7 +88,7 @@ class Watch : public StepObserver {
   void examine() noexcept;
 
   WatchOptions options_;
-  amp::Format format_, shadow_format_;
+  amp::Format format_, compared_format_;
   HeatMap heat_map_;
   bool dynamic_scaling_, has_fp32_weights_;
   std::optional<amp::Inspector> inspector_;
@@ -101,7 +101,7 @@ class Watch : public StepObserver {
   std::vector<amp::OpSummary> ops_;
   std::vector<amp::ParameterRecord> parameters_;
   std::vector<amp::CastCount> casts_;
-  std::vector<amp::ShadowRecord> shadows_;
+  std::vector<amp::Fp32Comparison> fp32_comparisons_;
   std::optional<amp::Inspector::Departure> departure_;
   std::vector<std::pair<std::string, amp::Deviation>> gradient_deviations_;
   nlohmann::json end_to_end_rows_ = nlohmann::json::array();

@@ -42,9 +42,11 @@ struct InspectorOptions {
   std::int64_t flush_every = 10;
   // The format that the training computes in, for a comparison with fp32. Then each op that works
   // in low precision is computed again in fp32 on the same inputs, as the model gave them, and the
-  // two results are compared in ulps of this format: shadows(). Empty: there is no comparison.
-  std::optional<Format> shadow = {};
+  // two results are compared in ulps of this format: fp32_comparisons(). Empty: there is no comparison.
+  std::optional<Format> fp32_comparison = {};
   std::int64_t history = 10'000;  // >= 1: steps whose evidence is kept, the last ones
+  // The earlier name of fp32_comparison, which counts where that is empty.
+  [[deprecated("use fp32_comparison")]] std::optional<Format> shadow = {};
 };
 
 // Watches a training step by step, and changes none of its values.
@@ -121,12 +123,20 @@ class AMP_API Inspector {
   // The comparison with fp32: of the last recorded step in the order of calls, and of all recorded
   // steps. An op that draws random numbers (dropout) and one without a kernel for fp32 are left
   // out.
-  const std::vector<ShadowRecord>& shadows() const;
-  std::vector<ShadowRecord> shadow_summary() const;
+  const std::vector<Fp32Comparison>& fp32_comparisons() const;
+  std::vector<Fp32Comparison> fp32_comparison_summary() const;
+  // Their earlier names.
+  [[deprecated("use fp32_comparisons()")]] const std::vector<Fp32Comparison>& shadows() const {
+    return fp32_comparisons();
+  }
+  [[deprecated("use fp32_comparison_summary()")]] std::vector<Fp32Comparison> shadow_summary()
+      const {
+    return fp32_comparison_summary();
+  }
   // The first op of the first step that departs from fp32 more than rounding its result does.
   struct Departure {
     std::int64_t step = 0;
-    ShadowRecord op;
+    Fp32Comparison op;
   };
   const std::optional<Departure>& first_departure() const;
   std::vector<CastCount> casts() const;  // made by autocast in all recorded steps
@@ -137,7 +147,7 @@ class AMP_API Inspector {
   void set_dynamic_scaling(bool dynamic);  // whether the loss scale follows overflows; default true
   Diagnosis diagnosis() const;             // diagnose(evidence())
   // {"diagnosis", "steps": [...], "ops": [...], "parameters": [...], "casts": [...], "shadows": [...]}:
-  // summary() and shadow_summary(), with histograms as {"lowest": exponent, "counts": [...]}.
+  // summary() and fp32_comparison_summary(), with histograms as {"lowest": exponent, "counts": [...]}.
   std::string to_json() const;
   void clear();  // forgets everything that was recorded
 

@@ -22,7 +22,7 @@
 namespace amp {
 namespace {
 
-const InspectorOptions& checked(const InspectorOptions& options) {
+InspectorOptions checked(InspectorOptions options) {
   const auto require = [](bool holds, const char* rule, std::int64_t value) {
     if (!holds)
       throw InvalidArgument(std::string("Inspector: ") + rule + ", got " + std::to_string(value));
@@ -30,6 +30,10 @@ const InspectorOptions& checked(const InspectorOptions& options) {
   require(options.every >= 1, "every must be >= 1", options.every);
   require(options.history >= 1, "history must be >= 1", options.history);
   require(options.flush_every >= 0, "flush_every must be >= 0", options.flush_every);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  if (!options.fp32_comparison.has_value()) options.fp32_comparison = options.shadow;
+#pragma GCC diagnostic pop
   return options;
 }
 
@@ -54,8 +58,8 @@ struct Inspector::Impl {
   using Site = std::tuple<std::string, std::string, std::string, Pass>;
   std::map<Site, std::size_t> sites;
   std::map<std::tuple<std::string, CastRule, std::string>, CastCount> casts;
-  std::vector<ShadowRecord> shadow_sums;
-  std::map<Site, std::size_t> shadow_sites;
+  std::vector<Fp32Comparison> comparison_sums;
+  std::map<Site, std::size_t> comparison_sites;
   std::optional<Departure> first_departure;
 
   Impl(inspect::Names model, const InspectorOptions& given)
@@ -108,7 +112,7 @@ struct Inspector::Impl {
       raise(op.pass == Pass::forward ? now.forward_amax : now.backward_amax,
             op.output.statistics.amax);
     }
-    for (const auto& shadow : recorder.shadows()) add(shadow);
+    for (const auto& comparison : recorder.fp32_comparisons()) add(comparison);
     for (const auto& parameter : recorder.parameters()) {
       raise(now.weight_amax, parameter.weight.statistics.amax);
       if (parameter.gradients > 0) raise(now.gradient_amax, parameter.gradient_amax());
@@ -136,19 +140,19 @@ struct Inspector::Impl {
     sum.output.add(op.output);
   }
 
-  void add(const ShadowRecord& shadow) {
-    if (!first_departure.has_value() && shadow.deviation.departs(*options.shadow))
-      first_departure = {now.step, shadow};
-    const auto [place, is_new] = shadow_sites.try_emplace(
-        {shadow.module, shadow.op, shadow.op, shadow.pass}, shadow_sums.size());
+  void add(const Fp32Comparison& comparison) {
+    if (!first_departure.has_value() && comparison.deviation.departs(*options.fp32_comparison))
+      first_departure = {now.step, comparison};
+    const auto [place, is_new] = comparison_sites.try_emplace(
+        {comparison.module, comparison.op, comparison.op, comparison.pass}, comparison_sums.size());
     if (is_new) {
-      shadow_sums.push_back(shadow);
+      comparison_sums.push_back(comparison);
       return;
     }
-    auto& sum = shadow_sums[place->second];
-    sum.calls += shadow.calls;
-    sum.dtype = shadow.dtype;
-    sum.deviation.add(shadow.deviation);
+    auto& sum = comparison_sums[place->second];
+    sum.calls += comparison.calls;
+    sum.dtype = comparison.dtype;
+    sum.deviation.add(comparison.deviation);
   }
 
   void end(bool skipped = false, const std::vector<at::Tensor>& culprits = {}) {
@@ -292,8 +296,12 @@ const std::vector<ParameterRecord>& Inspector::parameters() const {
   return impl_->recorder.parameters();
 }
 
-const std::vector<ShadowRecord>& Inspector::shadows() const { return impl_->recorder.shadows(); }
-std::vector<ShadowRecord> Inspector::shadow_summary() const { return impl_->shadow_sums; }
+const std::vector<Fp32Comparison>& Inspector::fp32_comparisons() const {
+  return impl_->recorder.fp32_comparisons();
+}
+std::vector<Fp32Comparison> Inspector::fp32_comparison_summary() const {
+  return impl_->comparison_sums;
+}
 const std::optional<Inspector::Departure>& Inspector::first_departure() const {
   return impl_->first_departure;
 }
@@ -319,8 +327,8 @@ void Inspector::set_dynamic_scaling(bool dynamic) { impl_->evidence.dynamic_scal
 Diagnosis Inspector::diagnosis() const { return diagnose(impl_->evidence); }
 
 std::string Inspector::to_json() const {
-  return inspect::report(
-      {diagnosis(), impl_->evidence, impl_->summaries, parameters(), casts(), impl_->shadow_sums});
+  return inspect::report({diagnosis(), impl_->evidence, impl_->summaries, parameters(), casts(),
+                          impl_->comparison_sums});
 }
 
 void Inspector::clear() {
@@ -330,8 +338,8 @@ void Inspector::clear() {
   impl_->summaries.clear();
   impl_->sites.clear();
   impl_->casts.clear();
-  impl_->shadow_sums.clear();
-  impl_->shadow_sites.clear();
+  impl_->comparison_sums.clear();
+  impl_->comparison_sites.clear();
   impl_->first_departure.reset();
 }
 

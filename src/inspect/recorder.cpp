@@ -56,7 +56,7 @@ void Recorder::start(double loss_scale) {
   static std::atomic<std::uint64_t> sessions = 0;
   summary_options_ = {options_.histograms, options_.formats};
   trace_.clear();
-  shadows_.clear();
+  fp32_comparisons_.clear();
   expected_.clear();
   origins_.clear();
   forwards_.clear();
@@ -249,7 +249,7 @@ void Recorder::note_inputs(const at::RecordFunction& function, Frame& frame) {
   frame.inputs.assign(inputs.begin(), inputs.end());
   const bool inside = frame.outer != nullptr && !frame.outer->is_node;
   frame.root = inside ? frame.outer->root : &frame;
-  if (!options_.shadow.has_value()) return;
+  if (!options_.fp32_comparison.has_value()) return;
   frame.root->in_low_precision |= any_in_low_precision(frame.inputs);
   if (const auto name = function.operator_name())
     frame.root->draws_random |= draws_random(*name, frame.inputs);

@@ -49,7 +49,7 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
   const Names& names() const { return names_; }
   const Trace& trace() const { return trace_; }
   const std::vector<ParameterRecord>& parameters() const { return parameters_; }
-  const std::vector<ShadowRecord>& shadows() const { return shadows_; }
+  const std::vector<Fp32Comparison>& fp32_comparisons() const { return fp32_comparisons_; }
   // As Inspector::expect.
   void expect(const std::vector<at::Tensor>& parameters, const std::vector<at::Tensor>& gradients);
   std::optional<double> loss() const { return loss_; }  // unscaled, of the last micro-batch
@@ -126,7 +126,7 @@ class Recorder : public std::enable_shared_from_this<Recorder> {
   std::int64_t recorded_steps_ = 0;
   Trace trace_;
   std::vector<ParameterRecord> parameters_;
-  std::vector<ShadowRecord> shadows_;
+  std::vector<Fp32Comparison> fp32_comparisons_;
   std::vector<at::Tensor> expected_;  // by parameter; empty: none are
   Origins origins_;
   std::map<Sequence, Forward> forwards_;  // by the number that their backward node has

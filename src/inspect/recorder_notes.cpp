@@ -39,8 +39,8 @@ void Recorder::on_gradient(std::uint64_t session, int parameter, const at::Tenso
   const auto summary = summary_of(gradient, summary_options_);
   Deviation deviation;
   if (has_dense_numbers(expected))
-    deviation =
-        deviation_of(gradient, expected, options_.shadow.value_or(Format::fp32), loss_scale_);
+    deviation = deviation_of(gradient, expected, options_.fp32_comparison.value_or(Format::fp32),
+                             loss_scale_);
   const std::lock_guard lock(mutex_);
   if (is_over(session)) return;
   auto& record = parameters_[number];

@@ -258,7 +258,8 @@ void Recorder::note_op(const Frame& frame, const std::vector<at::Tensor>& output
 // Computes the op that the model called again in fp32, with what the model gave it. So autocast's
 // casts in between are a part of the deviation.
 void Recorder::compare_in_fp32(const at::RecordFunction& function, const Frame& frame) {
-  const bool has_dtype = *options_.shadow == Format::fp16 || *options_.shadow == Format::bf16;
+  const bool has_dtype =
+      *options_.fp32_comparison == Format::fp16 || *options_.fp32_comparison == Format::bf16;
   if (frame.draws_random || (has_dtype && !frame.in_low_precision)) return;
   const auto name = function.operator_name();
   if (!name.has_value() || !has_tensors(frame.inputs) || sets_constant(frame.op) ||
@@ -271,7 +272,7 @@ void Recorder::compare_in_fp32(const at::RecordFunction& function, const Frame& 
 
   const auto* node = frame.outer;  // of a backward op
   const bool in_node = frame.is_backward && node != nullptr && !node->is_custom;
-  ShadowRecord record;
+  Fp32Comparison record;
   record.op = in_node ? node->called_as : frame.op;
   record.pass = frame.is_backward ? Pass::backward : Pass::forward;
   record.module = module_of(frame);
@@ -280,21 +281,21 @@ void Recorder::compare_in_fp32(const at::RecordFunction& function, const Frame& 
     if (!has_dense_numbers(own) || !has_dense_numbers(in_fp32) || own.sizes() != in_fp32.sizes())
       continue;
     if (record.dtype.empty()) record.dtype = dtype_name(own.scalar_type());
-    record.deviation.add(deviation_of(own, in_fp32, *options_.shadow));
+    record.deviation.add(deviation_of(own, in_fp32, *options_.fp32_comparison));
   }
   if (record.dtype.empty()) return;
   const std::lock_guard lock(mutex_);
-  if (!is_over(frame.session)) shadows_.push_back(std::move(record));
+  if (!is_over(frame.session)) fp32_comparisons_.push_back(std::move(record));
 }
 
 void Recorder::after(const at::RecordFunction& function, Frame& frame) {
   const Quiet quiet;
   if (std::uncaught_exceptions() > frame.exceptions) return note_thrown(frame);
-  const bool has_shadow = options_.shadow.has_value();
-  if (frame.is_node || (frame.has_children && !has_shadow)) return;
+  const bool compares = options_.fp32_comparison.has_value();
+  if (frame.is_node || (frame.has_children && !compares)) return;
   if (function.outputs().empty()) return;
   if (!frame.has_children) end_leaf(function, frame);
-  if (!has_shadow) return;
+  if (!compares) return;
   frame.root->in_low_precision |= any_in_low_precision(function.outputs());
   if (frame.root == &frame) compare_in_fp32(function, frame);
 }

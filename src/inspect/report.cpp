@@ -60,10 +60,13 @@ Json json_of(const Deviation& deviation) {
           {"lost", deviation.lost}};
 }
 
-Json json_of(const ShadowRecord& shadow) {
-  return {
-      {"op", shadow.op},       {"module", shadow.module}, {"pass", name_of(shadow.pass)},
-      {"dtype", shadow.dtype}, {"calls", shadow.calls},   {"deviation", json_of(shadow.deviation)}};
+Json json_of(const Fp32Comparison& comparison) {
+  return {{"op", comparison.op},
+          {"module", comparison.module},
+          {"pass", name_of(comparison.pass)},
+          {"dtype", comparison.dtype},
+          {"calls", comparison.calls},
+          {"deviation", json_of(comparison.deviation)}};
 }
 
 Json json_of(const ParameterRecord& parameter) {
@@ -116,7 +119,7 @@ std::string report(const Report& report) {
                     {"ops", list_of(report.ops)},
                     {"parameters", list_of(report.parameters)},
                     {"casts", casts},
-                    {"shadows", list_of(report.shadows)}};
+                    {"shadows", list_of(report.fp32_comparisons)}};
   return all.dump(1, ' ', false, Json::error_handler_t::replace);
 }
 

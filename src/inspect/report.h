@@ -14,7 +14,7 @@ struct Report {
   const std::vector<OpSummary>& ops;
   const std::vector<ParameterRecord>& parameters;
   std::vector<CastCount> casts;
-  const std::vector<ShadowRecord>& shadows;
+  const std::vector<Fp32Comparison>& fp32_comparisons;
 };
 
 std::string report(const Report& report);

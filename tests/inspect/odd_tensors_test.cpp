@@ -63,7 +63,7 @@ at::Tensor odd_work(const at::Tensor& x) {
 
 struct Watched {
   InspectLevel level;
-  bool shadow;
+  bool comparison;
 };
 
 class OddTensors : public testing::TestWithParam<Watched> {
@@ -92,7 +92,7 @@ TEST_P(OddTensors, ChangeNothingAndAreSurvived) {
     at::manual_seed(5);
     SparseNet watched;
     InspectorOptions options{.level = GetParam().level, .every = 2};
-    if (GetParam().shadow) options.shadow = Format::bf16;
+    if (GetParam().comparison) options.fp32_comparison = Format::bf16;
     Inspector inspector(*watched, options);
     const auto expected = trained(plain, recipe, nullptr);
     const auto weights = trained(watched, recipe, &inspector);

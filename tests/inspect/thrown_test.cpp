@@ -216,9 +216,9 @@ TEST(ThrownStep, InTheBackwardPass) {
 
 // What follows is recorded as by an Inspector that has seen nothing.
 TEST(ThrownStep, LeavesTheInspectorWhole) {
-  for (const bool shadow : {false, true}) {
+  for (const bool comparison : {false, true}) {
     InspectorOptions options;
-    if (shadow) options.shadow = Format::bf16;
+    if (comparison) options.fp32_comparison = Format::bf16;
     auto net = make_net();
     auto inspector = failed_step(
         net,
@@ -241,7 +241,7 @@ TEST(ThrownStep, LeavesTheInspectorWhole) {
       for (const auto& op : one.ops())
         seen.push_back(op.module + " " + op.op + " " + name_of(op.pass) + " " +
                        std::to_string(op.output.statistics.amax));
-      for (const auto& op : one.shadows()) seen.push_back(op.module + " " + op.op);
+      for (const auto& op : one.fp32_comparisons()) seen.push_back(op.module + " " + op.op);
       return seen;
     };
     const auto expected = step(fresh);

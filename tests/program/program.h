@@ -37,7 +37,7 @@ class Process {
 
   void send(int signal) const;
   pid_t id() const { return id_; }
-  // Waits for its end; a failed test if that takes more than 100 seconds.
+  // Waits for its end; a failed test if that takes more than 1000 seconds.
   Outcome wait();
 
  private:

@@ -65,13 +65,14 @@ struct Deviation {
 
 // The comparison with fp32 of an op that the model called, or of one of the backward pass, on the
 // same inputs.
-struct ShadowRecord {
+struct Fp32Comparison {
   std::string op;      // as the model called it: "linear"; of the backward pass, its forward op
   std::string module;  // as in OpRecord
   Pass pass = Pass::forward;
   std::string dtype;  // of the output
   std::int64_t calls = 1;
   Deviation deviation = {};
+  using ShadowRecord [[deprecated("use Fp32Comparison")]] = Fp32Comparison;
 };
 
 // One call of an op that computes: no view, no allocation.

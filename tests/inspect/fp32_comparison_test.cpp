@@ -87,21 +87,21 @@ TEST(Deviation, SumsDoNotDependOnThreads) {
 
 InspectorOptions beside(Format format) {
   InspectorOptions options;
-  options.shadow = format;
+  options.fp32_comparison = format;
   return options;
 }
 
 Recipe recipe_of(Format format) { return format == Format::bf16 ? Recipe::bf16() : Recipe::fp16(); }
 
-const ShadowRecord* find(const std::vector<ShadowRecord>& shadows, const std::string& op,
-                         const std::string& module, Pass pass) {
-  const auto found = std::ranges::find_if(shadows, [&](const auto& one) {
+const Fp32Comparison* find(const std::vector<Fp32Comparison>& fp32_comparisons,
+                           const std::string& op, const std::string& module, Pass pass) {
+  const auto found = std::ranges::find_if(fp32_comparisons, [&](const auto& one) {
     return one.op == op && one.module == module && one.pass == pass;
   });
-  return found == shadows.end() ? nullptr : &*found;
+  return found == fp32_comparisons.end() ? nullptr : &*found;
 }
 
-struct Shadowed : testing::TestWithParam<Format> {
+struct ComparedWithFp32 : testing::TestWithParam<Format> {
   // One step under autocast; the loss of it.
   double step(Inspector& inspector, Net& net, const at::Tensor& inputs, const at::Tensor& classes) {
     optim::SGD optimizer(net->parameters(), optim::SGDOptions{.lr = 0.1});
@@ -117,15 +117,15 @@ struct Shadowed : testing::TestWithParam<Format> {
   std::vector<at::Tensor> expected;
 };
 
-TEST_P(Shadowed, EachOpOfASafeModelAgreesWithFp32) {
+TEST_P(ComparedWithFp32, EachOpOfASafeModelAgreesWithFp32) {
   auto net = make_net();
   Inspector inspector(*net, beside(GetParam()));
   const auto [inputs, classes] = rows(0);
   step(inspector, net, inputs, classes);
-  const auto& shadows = inspector.shadows();
+  const auto& fp32_comparisons = inspector.fp32_comparisons();
   for (const auto* module : {"in", "attention.q", "head.0", "head.2"}) {
     bool forward = false, backward = false;
-    for (const auto& one : shadows) {
+    for (const auto& one : fp32_comparisons) {
       if (one.module != module) continue;
       (one.pass == Pass::forward ? forward : backward) = true;
       EXPECT_FALSE(one.deviation.departs(GetParam()))
@@ -135,13 +135,13 @@ TEST_P(Shadowed, EachOpOfASafeModelAgreesWithFp32) {
   }
   EXPECT_FALSE(inspector.first_departure().has_value());
   // The forward pass comes first.
-  const auto backward = std::ranges::find(shadows, Pass::backward, &ShadowRecord::pass);
-  EXPECT_TRUE(std::all_of(backward, shadows.end(),
+  const auto backward = std::ranges::find(fp32_comparisons, Pass::backward, &Fp32Comparison::pass);
+  EXPECT_TRUE(std::all_of(backward, fp32_comparisons.end(),
                           [](const auto& one) { return one.pass == Pass::backward; }));
 }
 
 // The reference of a linear layer's error, made without the Inspector.
-TEST_P(Shadowed, TheErrorIsThatOfTheOpOnTheModelsInputs) {
+TEST_P(ComparedWithFp32, TheErrorIsThatOfTheOpOnTheModelsInputs) {
   const auto dtype = GetParam() == Format::bf16 ? at::kBFloat16 : at::kHalf;
   auto net = make_net();
   Inspector inspector(*net, beside(GetParam()));
@@ -151,14 +151,14 @@ TEST_P(Shadowed, TheErrorIsThatOfTheOpOnTheModelsInputs) {
   const auto exact = at::linear(inputs, weight, bias).to(at::kDouble);
   const auto low = at::linear(inputs.to(dtype), weight.to(dtype), bias.to(dtype)).to(at::kDouble);
   const auto truth = ((low - exact).norm() / exact.norm()).item<double>();
-  const auto* found = find(inspector.shadows(), "linear", "in", Pass::forward);
-  if (found == nullptr) found = find(inspector.shadows(), "addmm", "in", Pass::forward);
+  const auto* found = find(inspector.fp32_comparisons(), "linear", "in", Pass::forward);
+  if (found == nullptr) found = find(inspector.fp32_comparisons(), "addmm", "in", Pass::forward);
   ASSERT_NE(found, nullptr);
   EXPECT_NEAR(found->deviation.relative_error(), truth, 0.2 * truth);
   EXPECT_EQ(found->deviation.compared, exact.numel());
 }
 
-TEST_P(Shadowed, NothingOfTheTrainingChanges) {
+TEST_P(ComparedWithFp32, NothingOfTheTrainingChanges) {
   auto plain = make_net(), watched = make_net();
   Inspector off(*plain, {.level = InspectLevel::off}), on(*watched, beside(GetParam()));
   const auto [inputs, classes] = rows(0);
@@ -167,7 +167,7 @@ TEST_P(Shadowed, NothingOfTheTrainingChanges) {
     EXPECT_TRUE(plain->parameters()[i].equal(watched->parameters()[i])) << i;
 }
 
-TEST_P(Shadowed, GradientsAreComparedWithThoseExpected) {
+TEST_P(ComparedWithFp32, GradientsAreComparedWithThoseExpected) {
   auto net = make_net();
   Inspector inspector(*net, beside(GetParam()));
   const auto [inputs, classes] = rows(0);
@@ -184,7 +184,7 @@ TEST_P(Shadowed, GradientsAreComparedWithThoseExpected) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, Shadowed, testing::Values(Format::bf16, Format::fp16),
+INSTANTIATE_TEST_SUITE_P(, ComparedWithFp32, testing::Values(Format::bf16, Format::fp16),
                          [](const auto& format) { return name_of(format.param); });
 
 // Scores beyond fp16: the product that makes them departs first, not the softmax behind it.
@@ -231,17 +231,17 @@ TEST(FirstDeparture, IsTheProductWhoseTermsCancelInBf16) {
   EXPECT_GT(op.deviation.relative_error(), 0.5);
 }
 
-TEST(Shadow, OpsInFp32AreNotComparedWithThemselves) {
+TEST(Fp32Comparisons, OpsInFp32AreNotComparedWithThemselves) {
   auto net = make_net();
   Inspector inspector(*net, beside(Format::bf16));
   inspector.begin_step(1);
   const auto [inputs, classes] = rows(0);
   loss_of(net->forward(inputs), classes).backward();
   inspector.end_step();
-  EXPECT_TRUE(inspector.shadows().empty());
+  EXPECT_TRUE(inspector.fp32_comparisons().empty());
 }
 
-TEST(Shadow, EmulatedFormatsAreComparedToo) {
+TEST(Fp32Comparisons, EmulatedFormatsAreComparedToo) {
   auto net = make_net();
   Inspector inspector(*net, beside(Format::e4m3));
   optim::SGD optimizer(net->parameters(), optim::SGDOptions{.lr = 0});
@@ -249,7 +249,7 @@ TEST(Shadow, EmulatedFormatsAreComparedToo) {
   inspector.begin_step(1);
   const auto [inputs, classes] = rows(0);
   inspector.end_step(train_step([&] { return loss_of(net->forward(inputs), classes); }));
-  const auto summary = inspector.shadow_summary();
+  const auto summary = inspector.fp32_comparison_summary();
   const auto found = std::ranges::find_if(summary, [](const auto& one) {
     return one.module == "head.0" && one.pass == Pass::forward && one.op != "relu";
   });
@@ -258,21 +258,42 @@ TEST(Shadow, EmulatedFormatsAreComparedToo) {
   EXPECT_LT(found->deviation.relative_error(), 0.2);
 }
 
-TEST(Shadow, DropoutIsLeftOutUnlessItDropsNothing) {
+TEST(Fp32Comparisons, DropoutIsLeftOutUnlessItDropsNothing) {
   const auto x = at::randn({32, 32}).requires_grad_();
   for (const double p : {0.0, 0.5}) {
     Inspector inspector(NamedTensors{{"x", x}}, beside(Format::bf16));
     inspector.begin_step(1);
     at::dropout(x.to(at::kBFloat16), p, true).sum().backward();
     inspector.end_step();
-    EXPECT_EQ(find(inspector.shadows(), "dropout", "", Pass::forward) != nullptr, p == 0) << p;
+    EXPECT_EQ(find(inspector.fp32_comparisons(), "dropout", "", Pass::forward) != nullptr, p == 0)
+        << p;
     if (p > 0) {
-      EXPECT_NE(find(inspector.shadows(), "dropout", "", Pass::backward), nullptr);
+      EXPECT_NE(find(inspector.fp32_comparisons(), "dropout", "", Pass::backward), nullptr);
     }
   }
 }
 
-TEST(Shadow, SummaryAddsUpStepsAndClearForgets) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+TEST(Fp32Comparisons, TheEarlierNamesGoOnWorking) {
+  torch::nn::Linear model(3, 2);
+  InspectorOptions options;
+  options.shadow = Format::bf16;
+  Inspector inspector(*model, options);
+  inspector.begin_step(1);
+  {
+    const Autocast autocast(c10::kCPU);
+    model->forward(torch::ones({4, 3}));
+  }
+  inspector.end_step();
+  const std::vector<ShadowRecord>& comparisons = inspector.shadows();
+  EXPECT_FALSE(comparisons.empty());
+  EXPECT_EQ(&comparisons, &inspector.fp32_comparisons());
+  EXPECT_EQ(inspector.shadow_summary().size(), inspector.fp32_comparison_summary().size());
+}
+#pragma GCC diagnostic pop
+
+TEST(Fp32Comparisons, SummaryAddsUpStepsAndClearForgets) {
   auto net = make_net();
   Inspector inspector(*net, beside(Format::bf16));
   optim::SGD optimizer(net->parameters(), optim::SGDOptions{.lr = 0});
@@ -282,8 +303,8 @@ TEST(Shadow, SummaryAddsUpStepsAndClearForgets) {
     const auto [inputs, classes] = rows(i);
     inspector.end_step(train_step([&] { return loss_of(net->forward(inputs), classes); }));
   }
-  const auto one = inspector.shadows();
-  const auto all = inspector.shadow_summary();
+  const auto one = inspector.fp32_comparisons();
+  const auto all = inspector.fp32_comparison_summary();
   std::int64_t calls = 0;
   for (const auto& sum : all) calls += sum.calls;
   EXPECT_EQ(calls, 2 * static_cast<std::int64_t>(one.size()));
@@ -291,7 +312,7 @@ TEST(Shadow, SummaryAddsUpStepsAndClearForgets) {
   ASSERT_EQ(json.at("shadows").size(), all.size());
   EXPECT_EQ(json.at("shadows")[0].at("deviation").at("compared"), all[0].deviation.compared);
   inspector.clear();
-  EXPECT_TRUE(inspector.shadow_summary().empty());
+  EXPECT_TRUE(inspector.fp32_comparison_summary().empty());
 }
 
 TEST(Expect, RefusesWhatDoesNotFit) {
