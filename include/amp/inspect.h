@@ -45,8 +45,9 @@ struct InspectorOptions {
   // two results are compared in ulps of this format: fp32_comparisons(). Empty: there is no comparison.
   std::optional<Format> fp32_comparison = {};
   std::int64_t history = 10'000;  // >= 1: steps whose evidence is kept, the last ones
-  // The earlier name of fp32_comparison, which counts where that is empty.
-  [[deprecated("use fp32_comparison")]] std::optional<Format> shadow = {};
+  // Deprecated: the earlier name of fp32_comparison, which counts where that is empty. (An attribute would
+  // make compilers warn of every copy of these options.)
+  std::optional<Format> shadow = {};
 };
 
 // Watches a training step by step, and changes none of its values.

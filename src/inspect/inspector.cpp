@@ -30,10 +30,7 @@ InspectorOptions checked(InspectorOptions options) {
   require(options.every >= 1, "every must be >= 1", options.every);
   require(options.history >= 1, "history must be >= 1", options.history);
   require(options.flush_every >= 0, "flush_every must be >= 0", options.flush_every);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
   if (!options.fp32_comparison.has_value()) options.fp32_comparison = options.shadow;
-#pragma GCC diagnostic pop
   return options;
 }
 
