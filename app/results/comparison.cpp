@@ -83,15 +83,19 @@ std::optional<double> swing_of(const Values& steps, const Values& quality) {
   return std::min(residual_variance(steps, quality, 1), residual_variance(steps, quality, 2));
 }
 
-std::optional<double> swing_of(const json& run, bool perplexity) {
-  Values steps, quality;
+struct Curve {
+  Values steps = {}, quality = {};
+};
+
+Curve evaluations(const json& run, bool perplexity) {
+  Curve curve;
   for (const auto& point : run.value("history", json::array())) {
     const auto found = point.find(perplexity ? "perplexity" : "test_accuracy");
     if (found == point.end() || !found->is_number()) continue;
-    steps.push_back(point.at("step").get<double>());
-    quality.push_back(goodness(found->get<double>(), perplexity));
+    curve.steps.push_back(point.at("step").get<double>());
+    curve.quality.push_back(goodness(found->get<double>(), perplexity));
   }
-  return swing_of(steps, quality);
+  return curve;
 }
 
 PairedEvidence evidence_of(const Pairs& pairs, const ComparisonBasis& basis) {
@@ -131,12 +135,23 @@ std::optional<double> late_variance_of(const std::vector<const json*>& runs, boo
   double sum = 0;
   int count = 0;
   for (const auto* run : runs) {
-    const auto variance = swing_of(*run, perplexity);
+    const auto [steps, quality] = evaluations(*run, perplexity);
+    const auto variance = swing_of(steps, quality);
     if (!variance.has_value()) continue;
     sum += *variance;
     ++count;
   }
   return count == 0 ? std::nullopt : std::optional(2 * sum / count);
+}
+
+std::optional<double> late_variance_of(const json& run, const json& again, bool perplexity) {
+  const auto ours = evaluations(run, perplexity), theirs = evaluations(again, perplexity);
+  if (ours.steps.size() < 3 || ours.steps != theirs.steps) return std::nullopt;
+  const auto count = std::max<std::size_t>(3, ours.steps.size() / 4);
+  double squares = 0;
+  for (auto i = ours.steps.size() - count; i < ours.steps.size(); ++i)
+    squares += std::pow(ours.quality[i] - theirs.quality[i], 2);
+  return squares / static_cast<double>(count);
 }
 
 json compared_json(const std::vector<SeedQuality>& quality, const ComparisonBasis& basis) {

@@ -36,6 +36,11 @@ double default_margin(bool perplexity);
 std::optional<double> late_variance_of(const std::vector<const nlohmann::json*>& runs,
                                        bool perplexity);
 
+// Of two trainings that differ by chance alone: the mean square of what they differ by, over the same evaluations, at
+// least 3; so that what both learn is no noise. Nothing where they have no such evaluations in common.
+std::optional<double> late_variance_of(const nlohmann::json& run, const nlohmann::json& again,
+                                       bool perplexity);
+
 // The fields difference, noise, within_noise, verdict, interval, margin, seeds_needed, pairs, deviation_of_pairs and
 // degrees_of_freedom of docs/results.md. An empty object where no seed is in both.
 nlohmann::json compared_json(const std::vector<SeedQuality>& quality, const ComparisonBasis& basis);

@@ -112,13 +112,16 @@ ComparisonBasis basis_of(const Group& baseline, const std::vector<Group>& groups
   };
   basis.comparisons =
       std::max<std::int64_t>(1, std::count_if(groups.begin(), groups.end(), compares));
-  auto settled = baseline.finished;
   const auto moved = grouped(options.perturbed_runs, metric);
-  if (!moved.empty()) {
-    basis.perturbed = moved.front().quality;
-    settled.insert(settled.end(), moved.front().finished.begin(), moved.front().finished.end());
+  if (!moved.empty()) basis.perturbed = moved.front().quality;
+  for (const auto* run : baseline.finished) {
+    if (moved.empty() || moved.front().finished.empty() || basis.late_variance.has_value()) break;
+    const auto& again = *moved.front().finished.front();
+    if (run->value("seed", 0) == again.value("seed", 0))
+      basis.late_variance = late_variance_of(*run, again, basis.perplexity);
   }
-  basis.late_variance = late_variance_of(settled, basis.perplexity);
+  if (!basis.late_variance.has_value())
+    basis.late_variance = late_variance_of(baseline.finished, basis.perplexity);
   return basis;
 }
 

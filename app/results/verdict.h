@@ -14,7 +14,7 @@ nlohmann::json verdict(const nlohmann::json& summary, const nlohmann::json& runs
 // nothing was compared with fp32.
 //
 // The precision is one whose verdict is equal or better, or else unknown, that never diverged or failed and is
-// faster than fp32 or keeps less: of several the one with the most speed for its activation memory, by 5 % at least. Emulated
+// faster than fp32 or keeps less: of several the first, or one with more speed for its activation memory, by a fifth at least. Emulated
 // formats save nothing. fp16 without loss scaling is left out: that it went well here says nothing of the
 // next training.
 nlohmann::json takeaway(const nlohmann::json& summary);

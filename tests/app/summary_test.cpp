@@ -163,6 +163,26 @@ TEST(Summary, PerplexitiesAreComparedByTheirLogarithms) {
   EXPECT_EQ(entry["margin"], 0.01);
 }
 
+// Both rise steeply; they are 1, 2 and 3 points apart: (1 + 4 + 9) / 3 square points.
+TEST(Summary, WhatBothTrainingsInFp32LearnIsNoNoise) {
+  const auto rising = [](double apart) {
+    auto one = run("fp32", 0.9 + 3 * apart);
+    one["history"] = {{{"step", 10}, {"test_accuracy", 0.1}},
+                      {{"step", 20}, {"test_accuracy", 0.3 + apart}},
+                      {{"step", 30}, {"test_accuracy", 0.8 - 2 * apart}},
+                      {{"step", 40}, {"test_accuracy", 0.9 + 3 * apart}}};
+    return one;
+  };
+  const auto entry =
+      summarize({rising(0), run("fp16", 0.87)}, {.perturbed_runs = json::array({rising(0.01)})})[1];
+  EXPECT_NEAR(entry["deviation_of_pairs"], 0.03, 1e-9);  // the last alone is more
+  auto back = rising(0.01);
+  back["test_accuracy"] = back["history"][3]["test_accuracy"] = 0.9;
+  EXPECT_NEAR(summarize({rising(0), run("fp16", 0.87)},
+                        {.perturbed_runs = json::array({back})})[1]["deviation_of_pairs"],
+              std::sqrt(5e-4 / 3), 1e-9);
+}
+
 // The last four evaluations are a parabola but for (1, -3, 3, -1) / 200, squares 20 / 200^2 = 0.0005; twice that is the
 // variance of a difference.
 TEST(Summary, EvaluationsThatSwingAreNoise) {

@@ -15,8 +15,8 @@ class KnownPrecisions : public ProgramTest {
   // Test accuracy by precision, and -1 of a run that diverged.
   std::map<std::string, double> trained(const std::string& model, const std::string& precisions,
                                         const Arguments& more = {}) const {
-    const auto outcome =
-        run(joined(joined(options("compare", model, "truth"), more), {"--precisions", precisions}));
+    const auto outcome = run(joined(joined(options("compare", model, "truth"), more),
+                                    {"--precisions", precisions, "--no-perturbed-baseline"}));
     EXPECT_EQ(outcome.status, 0) << outcome.err;
     std::map<std::string, double> accuracies;
     const auto results = json_of(path("truth/results.json"));
