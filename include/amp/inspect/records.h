@@ -72,8 +72,8 @@ struct Fp32Comparison {
   std::string dtype;  // of the output
   std::int64_t calls = 1;
   Deviation deviation = {};
-  using ShadowRecord [[deprecated("use Fp32Comparison")]] = Fp32Comparison;
 };
+using ShadowRecord [[deprecated("use Fp32Comparison")]] = Fp32Comparison;
 
 // One call of an op that computes: no view, no allocation.
 struct OpRecord {
