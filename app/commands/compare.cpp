@@ -13,8 +13,8 @@
 #include "app/commands/live_comparison.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
-#include "app/data/mappings.h"
 #include "app/models/model_error.h"
+#include "app/results/paired.h"
 #include "app/tasks/tasks.h"
 #include "app/training/perturbation.h"
 #include "app/training/precision.h"
@@ -64,9 +64,6 @@ void check(const Question& question) {
   }
 }
 
-// With seeds enough the pairs alone tell the noise.
-constexpr std::size_t kSeedsEnough = 3;
-
 // The runs of one command, which share seeds and batches.
 class Comparing {
  public:
@@ -78,7 +75,7 @@ class Comparing {
                  question.margin > 0 ? nlohmann::json{{"margin", question.margin / 100}}
                                      : nlohmann::json::object()) {
     if (question.inspect > 0) live_.emplace(session_.folder(), settings, question.inspect);
-    perturbs_ = !question.no_perturbed_baseline && seeds.size() < kSeedsEnough;
+    perturbs_ = !question.no_perturbed_baseline && std::ssize(seeds) < kPairsEnough;
   }
 
   // Seeds outside, precisions inside: a machine that slows down half way slows all precisions alike. The first
@@ -122,20 +119,10 @@ class Comparing {
   // What the model throws in one precision leaves the others as they are.
   Ending run_or_fail() {
     try {
-      return run_plan();
+      return session_.run(plan_);
     } catch (const ModelError& error) {
       failures_.push_back(error);
       return Ending::failed;
-    }
-  }
-
-  // Data that are lost end all.
-  Ending run_plan() {
-    try {
-      return session_.run(plan_);
-    } catch (const LostData&) {
-      session_.finish(false);
-      throw;
     }
   }
 
@@ -157,7 +144,7 @@ class Comparing {
     plan_.observer = nullptr;
     plan_.perturbation = kPerturbation;
     try {
-      return run_plan();
+      return session_.run(plan_);
     } catch (const ModelError&) {  // then the noise is known less well
       return Ending::failed;
     }

@@ -8,6 +8,7 @@
 #include "amp/error.h"
 #include "amp/version.h"
 #include "app/commands/output_folder.h"
+#include "app/data/mappings.h"
 #include "app/data/utf8.h"
 #include "app/files/own_files.h"
 #include "app/files/write_file.h"
@@ -161,7 +162,7 @@ Ending Session::run(const RunPlan& plan) {
   Progress progress(plan.precision.name + again + ", seed " + std::to_string(plan.seed),
                     planned_steps(settings_, task_.training_samples()));
   double rate = 0;
-  return train(plan, settings_, task_, [&](const json& event) {
+  const auto follow = [&](const json& event) {
     record(event);
     if (event.at("event") == "casts") casts_ = event;
     if (event.at("event") == "sample") samples_.push_back(event.at("text"));
@@ -171,7 +172,13 @@ Ending Session::run(const RunPlan& plan) {
     rate = rate == 0 ? now : 0.95 * rate + 0.05 * now;
     progress.show(event.at("step").get<std::int64_t>(),
                   details_of(event, rate, task_.tokens_per_sample()));
-  });
+  };
+  try {
+    return train(plan, settings_, task_, follow);
+  } catch (const LostData&) {
+    finish(false);
+    throw;
+  }
 }
 
 json Session::finish(bool interrupted) {

@@ -10,7 +10,6 @@
 #include "app/commands/resumption.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
-#include "app/data/mappings.h"
 #include "app/models/model_error.h"
 #include "app/tasks/tasks.h"
 #include "app/training/precision.h"
@@ -40,9 +39,6 @@ int run_to_the_end(Session& session, RunPlan& plan, const Task& task) {
     const auto run = session.finish(false).at("runs").at(0);
     throw error.in_context("training in " + run.at("precision").get<std::string>() +
                            " failed at step " + run.at("failed_at_step").dump() + ": ");
-  } catch (const LostData&) {
-    session.finish(false);
-    throw;
   }
   const auto results = session.finish(ending == Ending::interrupted);
   if (ending == Ending::diverged || ending == Ending::stopped)

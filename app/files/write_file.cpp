@@ -5,20 +5,19 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <string_view>
 #include <system_error>
 
 #include "amp/error.h"
 #include "app/files/own_files.h"
+#include "src/files/output_file.h"
 
 namespace ampersand {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int kMostLinks = 40;
+using amp::files::descriptor_of;
 
 [[noreturn]] void fail(const fs::path& path, int reason) {
   throw amp::IoError(path, "cannot be written (" + std::generic_category().message(reason) + ")");
@@ -33,32 +32,6 @@ int write_all(int descriptor, std::string_view text) {
     text.remove_prefix(static_cast<std::size_t>(written));
   }
   return 0;
-}
-
-// What a chain of links leads to, whether it is there or not.
-fs::path behind_links(fs::path path) {
-  std::error_code error;
-  for (int i = 0; i < kMostLinks; ++i) {
-    const auto target = fs::read_symlink(path, error);
-    if (error) break;
-    path = target.is_absolute() ? target : path.parent_path() / target;
-  }
-  return path;
-}
-
-// The number of one of this process's descriptors; -1 for every other name.
-int descriptor_of(const fs::path& path) {
-  if (path == "/dev/stdout") return STDOUT_FILENO;
-  if (path == "/dev/stderr") return STDERR_FILENO;
-  for (const std::string_view folder : {"/dev/fd/", "/proc/self/fd/"}) {
-    const std::string& text = path.native();
-    if (!text.starts_with(folder)) continue;
-    int number = -1;
-    const char* end = text.data() + text.size();
-    const auto [at, error] = std::from_chars(text.data() + folder.size(), end, number);
-    if (error == std::errc() && at == end) return number;
-  }
-  return -1;
 }
 
 // Whether there is something that has to be written to as it stands.
@@ -85,7 +58,7 @@ void write_file(const fs::path& path, const std::string& text) {
   if (descriptor_of(path) >= 0 || stays_in_place(path)) return write_in_place(path, text);
   check_replaceable(path);
   note_own_file(path, text);
-  const auto target = behind_links(path);
+  const auto target = amp::files::behind_links(path);
   const auto temporary =
       target.parent_path() / (".ampersand-" + std::to_string(::getpid()) + ".tmp");
   // Of a process of this number that was killed.

@@ -14,12 +14,10 @@ constexpr std::int64_t kEnough = 3;  // losses that are no numbers, in a row
 
 class Losses : public StepObserver {
  public:
-  Losses(std::int64_t steps, bool moves, std::function<void(std::int64_t)> show)
-      : steps_(steps), moves_(moves), show_(std::move(show)) {}
+  Losses(std::int64_t steps, std::function<void(std::int64_t)> show)
+      : steps_(steps), show_(std::move(show)) {}
 
-  void begin_training(Model& model, amp::TrainStep&) override {
-    if (moves_) perturb(model, kPerturbation);
-  }
+  void begin_training(Model&, amp::TrainStep&) override {}
   void begin_step(std::int64_t, double) override {}
   bool end_step(const amp::StepReport& report) override {
     run_.losses.push_back(report.loss().item<double>());
@@ -37,13 +35,15 @@ class Losses : public StepObserver {
 
  private:
   std::int64_t steps_, wrong_ = 0;
-  bool moves_;
   std::function<void(std::int64_t)> show_;
   amp::ReferenceRun run_;
 };
 
-amp::ReferenceRun run_fp32(RunPlan plan, const Settings& settings, const Task& task,
-                           Losses& losses) {
+}  // namespace
+
+amp::ReferenceRun reference_run(RunPlan plan, const Settings& settings, const Task& task,
+                                std::int64_t steps, const std::function<void(std::int64_t)>& show) {
+  Losses losses(steps, show);
   plan.precision = parse_precision("fp32");
   plan.checkpoints.clear();
   plan.evaluates = false;
@@ -57,19 +57,11 @@ amp::ReferenceRun run_fp32(RunPlan plan, const Settings& settings, const Task& t
   return std::move(losses.run());
 }
 
-}  // namespace
-
-amp::ReferenceRun reference_run(RunPlan plan, const Settings& settings, const Task& task,
-                                std::int64_t steps, const std::function<void(std::int64_t)>& show) {
-  Losses losses(steps, false, show);
-  return run_fp32(std::move(plan), settings, task, losses);
-}
-
 std::vector<double> moved_losses(RunPlan plan, const Settings& settings, const Task& task,
                                  std::int64_t steps,
                                  const std::function<void(std::int64_t)>& show) {
-  Losses losses(steps, true, show);
-  return run_fp32(std::move(plan), settings, task, losses).losses;
+  plan.perturbation = kPerturbation;
+  return reference_run(std::move(plan), settings, task, steps, show).losses;
 }
 
 }  // namespace ampersand

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <string>
 
+#include "app/results/mean_deviation.h"
+
 namespace ampersand {
 namespace {
 
@@ -106,9 +108,7 @@ PairedEvidence evidence_of(const Pairs& pairs, const ComparisonBasis& basis) {
   const auto samples = static_cast<double>(basis.test_samples);
   evidence.sampling_variance = pairs.spread / samples;
   // Of two runs that differ in k samples at least, at best: k / samples^2, the variance of a sign test.
-  double difference = 0;
-  for (const double one : pairs.differences)
-    difference += one / static_cast<double>(pairs.differences.size());
+  const double difference = mean_deviation(pairs.differences).mean;
   evidence.least_variance = std::max(std::abs(difference), 1 / samples) / samples;
   return evidence;
 }

@@ -12,7 +12,6 @@ namespace ampersand {
 namespace {
 
 constexpr double kConfidence = 0.95;
-constexpr std::int64_t kMeasured = 3;  // pairs from which on their own deviation is enough
 constexpr std::int64_t kMostSeeds = 100;
 constexpr double kHalf = 0.6745;  // half of all normal values lie within so many deviations
 
@@ -61,7 +60,7 @@ std::optional<std::int64_t> seeds_for(const Judgement& now, double variance, std
     return times(kConfidence) + kHalf * error > question.margin &&
            times(corrected(question)) >= std::abs(now.difference);
   };
-  const auto numbers = std::views::iota(std::max(kMeasured, pairs + 1), kMostSeeds + 1);
+  const auto numbers = std::views::iota(std::max(kPairsEnough, pairs + 1), kMostSeeds + 1);
   const auto enough = std::ranges::partition_point(numbers, are_too_few);
   return enough == numbers.end() ? std::nullopt : std::optional(*enough);
 }
@@ -73,8 +72,8 @@ Judgement judge(const PairedEvidence& evidence, const PairedQuestion& question) 
   const auto measured = mean_deviation(evidence.differences);
   const double pair_variance = measured.deviation * measured.deviation;
   const double measured_variance = std::max(pair_variance, evidence.least_variance);
-  const auto noise = pairs >= kMeasured ? Noise{measured_variance, measured_variance, pairs - 1}
-                                        : noise_of_few(evidence, pair_variance, pairs);
+  const auto noise = pairs >= kPairsEnough ? Noise{measured_variance, measured_variance, pairs - 1}
+                                           : noise_of_few(evidence, pair_variance, pairs);
   Judgement result;
   result.difference = measured.mean;
   result.degrees = noise.degrees;
@@ -83,7 +82,7 @@ Judgement judge(const PairedEvidence& evidence, const PairedQuestion& question) 
   const double error = result.deviation / std::sqrt(static_cast<double>(pairs));
   result.half_width = student_quantile(kConfidence, noise.degrees) * error;
   result.noise = student_quantile(corrected(question), noise.degrees) * error;
-  if (pairs < kMeasured) result.noise = std::max(*result.noise, question.margin);
+  if (pairs < kPairsEnough) result.noise = std::max(*result.noise, question.margin);
   const double apart = std::abs(result.difference);
   if (apart + *result.half_width <= question.margin) {
     result.finding = Finding::equal;

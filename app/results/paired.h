@@ -7,6 +7,9 @@
 
 namespace ampersand {
 
+constexpr std::int64_t kPairsEnough =
+    3;  // from so many pairs on their own deviation tells the noise
+
 // What is known of a difference and of the noise in it. All in one unit; the variances are those of the
 // difference of two runs.
 struct PairedEvidence {

@@ -59,18 +59,6 @@ struct ReferenceRun {
   std::vector<double> again = {};
 };
 
-// The losses of a training beside those of fp32: means over the last quarter of the steps that both have.
-struct LossComparison {
-  double loss = 0, fp32_loss = 0;
-  // How far above fp32's a loss may lie by chance. Where fp32 was run again, it is three times the
-  // distance of its two runs, and at least half a percent of its first loss. Otherwise it is the
-  // larger of 5 % of fp32's loss and 2 % of its first loss. In both cases it is at least two
-  // standard errors of the difference step by step.
-  double tolerance = 0;
-  bool is_worse = false;  // it lies further above, or is NaN
-};
-AMP_API LossComparison compare_losses(const std::vector<double>& losses, const ReferenceRun& fp32);
-
 struct Examination {
   Diagnosis diagnosis = {};
   std::vector<TrialRecord> trials = {};

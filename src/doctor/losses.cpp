@@ -4,8 +4,7 @@
 
 #include "src/doctor/case_file.h"
 
-namespace amp {
-namespace doctor {
+namespace amp::doctor {
 namespace {
 
 double mean(const std::vector<double>& values) {
@@ -49,18 +48,4 @@ double tolerance_of(const std::vector<double>& losses, const std::vector<double>
   return std::max({0.05 * std::abs(late_mean(reference)), 0.02 * first, noise});
 }
 
-}  // namespace doctor
-
-LossComparison compare_losses(const std::vector<double>& losses, const ReferenceRun& fp32) {
-  const auto size = static_cast<std::ptrdiff_t>(std::min(losses.size(), fp32.losses.size()));
-  const std::vector<double> own(losses.begin(), losses.begin() + size);
-  const std::vector<double> reference(fp32.losses.begin(), fp32.losses.begin() + size);
-  LossComparison result;
-  result.loss = doctor::late_mean(own);
-  result.fp32_loss = doctor::late_mean(reference);
-  result.tolerance = doctor::tolerance_of(own, reference, fp32.again);
-  result.is_worse = !(result.loss - result.fp32_loss <= result.tolerance);
-  return result;
-}
-
-}  // namespace amp
+}  // namespace amp::doctor

@@ -37,31 +37,10 @@ constexpr std::size_t kBuffer = std::size_t{1} << 18;  // small pieces do not co
 constexpr std::size_t kLongestName = 200;
 constexpr int kMostLinks = 40;
 
-// What a chain of links leads to, whether it is there or not: a link is written through.
-std::filesystem::path behind_links(std::filesystem::path path) {
-  std::error_code error;
-  for (int i = 0; i < kMostLinks; ++i) {
-    const auto target = std::filesystem::read_symlink(path, error);
-    if (error) break;
-    path = target.is_absolute() ? target : path.parent_path() / target;
-  }
-  return path;
-}
-
 // A file that cannot be replaced, because it is no plain file: a device, a pipe, one of this
 // process's descriptors. -1 for every other.
 int open_in_place(const std::filesystem::path& path) {
-  for (const char* folder : {"/dev/fd/", "/proc/self/fd/"}) {
-    const std::string& text = path.native();
-    if (!text.starts_with(folder)) continue;
-    int number = -1;
-    const char* end = text.data() + text.size();
-    const auto [at, error] =
-        std::from_chars(text.data() + std::string_view(folder).size(), end, number);
-    if (error == std::errc() && at == end) return ::dup(number);
-  }
-  if (path == "/dev/stdout") return ::dup(STDOUT_FILENO);
-  if (path == "/dev/stderr") return ::dup(STDERR_FILENO);
+  if (const int number = descriptor_of(path); number >= 0) return ::dup(number);
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status)) return -1;
@@ -89,6 +68,30 @@ void write_in_place(const std::filesystem::path& path, int descriptor,
 }
 
 }  // namespace
+
+std::filesystem::path behind_links(std::filesystem::path path) {
+  std::error_code error;
+  for (int i = 0; i < kMostLinks; ++i) {
+    const auto target = std::filesystem::read_symlink(path, error);
+    if (error) break;
+    path = target.is_absolute() ? target : path.parent_path() / target;
+  }
+  return path;
+}
+
+int descriptor_of(const std::filesystem::path& path) {
+  if (path == "/dev/stdout") return STDOUT_FILENO;
+  if (path == "/dev/stderr") return STDERR_FILENO;
+  for (const std::string_view folder : {"/dev/fd/", "/proc/self/fd/"}) {
+    const std::string& text = path.native();
+    if (!text.starts_with(folder)) continue;
+    int number = -1;
+    const char* end = text.data() + text.size();
+    const auto [at, error] = std::from_chars(text.data() + folder.size(), end, number);
+    if (error == std::errc() && at == end) return number;
+  }
+  return -1;
+}
 
 OutputFile::OutputFile(std::filesystem::path path, std::filesystem::path reported)
     : path_(std::move(path)), reported_(std::move(reported)) {

@@ -35,6 +35,13 @@ class OutputFile {
   int descriptor_ = -1;
 };
 
+// What a chain of links leads to, whether it is there or not: a link is written through.
+std::filesystem::path behind_links(std::filesystem::path path);
+
+// The number of one of this process's descriptors, which /dev/stdout, /dev/fd/N and the like name; -1 for every
+// other path.
+int descriptor_of(const std::filesystem::path& path);
+
 // Waits until the names in `folder` are on the disk: before that a power loss may undo a rename.
 // Throws amp::IoError.
 void sync_folder(const std::filesystem::path& folder);
