@@ -49,6 +49,13 @@ std::string without_namespace(const char* name) {
   return std::strncmp(name, kAten, 6) == 0 ? name + 6 : name;
 }
 
+// Whether a node's name is that of a function that the library differentiates itself (src/ops,
+// src/autocast). Such a node is the op, and what it calls is a part of it.
+bool is_of_the_library(std::string_view node) {
+  return node.find("amp::ops::") != std::string_view::npos ||
+         node.find("amp::autocast::") != std::string_view::npos;
+}
+
 }  // namespace
 
 void Recorder::start(double loss_scale) {
@@ -202,8 +209,7 @@ void Recorder::begin_node(const at::RecordFunction& function, Frame& frame) {
       frame.op = frame.called_as = op_of_node(function.name());
       return;
     }
-    // The library's own functions do not count as custom: such a node is the op itself.
-    frame.is_custom = std::strstr(function.name(), "amp::autocast::") == nullptr;
+    frame.is_custom = !is_of_the_library(function.name());
   }
   frame.op = found->second.op;
   frame.called_as = found->second.called_as;
