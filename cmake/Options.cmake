@@ -11,6 +11,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_G
   # GCC 13 sees std::vector<bool> of LibTorch's autograd::Function write past its end.
   target_compile_options(amp_options INTERFACE -Wno-array-bounds)
 endif()
+if(AMP_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # A file's own class may hold what the file alone knows; among others GCC takes the file for a header.
+  target_compile_options(amp_options INTERFACE -Wno-subobject-linkage)
+endif()
 target_include_directories(amp_options INTERFACE "${PROJECT_SOURCE_DIR}")
 if(AMP_SANITIZE STREQUAL "address")
   target_compile_options(amp_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined

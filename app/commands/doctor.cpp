@@ -37,7 +37,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kSteps = 200;
+constexpr std::int64_t kDoctorSteps = 200;
 
 struct DoctorOptions {
   Settings settings;
@@ -51,7 +51,7 @@ struct Patient {
   RunPlan plan;
   Settings settings;
   std::unique_ptr<Task> task;
-  std::int64_t steps = kSteps;  // to watch
+  std::int64_t steps = kDoctorSteps;  // to watch
   std::vector<std::string> notes = {};
 };
 
@@ -120,8 +120,8 @@ Patient new_patient(const DoctorOptions& options) {
   if (settings.is_given("--steps") && settings.steps > 0) {
     patient.steps = settings.steps;
   } else if (!settings.is_given("--epochs") &&
-             planned_steps(settings, patient.task->training_samples()) < kSteps) {
-    settings.steps = kSteps;
+             planned_steps(settings, patient.task->training_samples()) < kDoctorSteps) {
+    settings.steps = kDoctorSteps;
   }
   return patient;
 }

@@ -63,7 +63,7 @@ json recorded(const ScalerTrace& trace) {
           {"course", course_of(trace.steps, scales)}};
 }
 
-void print(const json& answer) {
+void print_answer(const json& answer) {
   std::printf("run %ld: %s, %s loss scaling, %ld steps\n\n", answer["run"].get<long>(),
               answer["precision"].get<std::string>().c_str(),
               answer["loss_scaling"].get<std::string>().c_str(), answer["steps"].get<long>());
@@ -107,7 +107,7 @@ int run_replay(const ReplayOptions& options) {
   if (options.as_json) {
     std::printf("%s\n", answer.dump(1, ' ', false, json::error_handler_t::replace).c_str());
   } else {
-    print(answer);
+    print_answer(answer);
   }
   return kOk;
 }

@@ -10,7 +10,7 @@
 namespace ampersand {
 namespace {
 
-std::string_view first_character(std::string_view text) {
+std::string_view leading_character(std::string_view text) {
   std::size_t size = 1;
   while (size < text.size() && continues_character(text[size])) ++size;
   return text.substr(0, size);
@@ -19,7 +19,7 @@ std::string_view first_character(std::string_view text) {
 template <typename Visit>
 void for_each_character(std::string_view text, Visit visit) {
   while (!text.empty()) {
-    const auto character = first_character(text);
+    const auto character = leading_character(text);
     visit(std::string(character));
     text.remove_prefix(character.size());
   }

@@ -35,12 +35,12 @@ std::vector<Word> count_words(std::span<const std::string_view> texts) {
 }
 
 // A pair and how often it was there when it was put into the queue.
-struct Candidate {
+struct FrequentPair {
   std::int64_t count;
   std::uint64_t pair;
 
   // The queue's first: the most frequent, then the one of the lowest tokens.
-  bool operator<(const Candidate& other) const {
+  bool operator<(const FrequentPair& other) const {
     return count != other.count ? count < other.count : pair > other.pair;
   }
 };
@@ -58,7 +58,7 @@ class Learner {
   // The pair to merge next; none where no pair is there twice.
   std::optional<std::uint64_t> take_most_frequent() {
     while (!queue_.empty()) {
-      const Candidate first = queue_.top();
+      const FrequentPair first = queue_.top();
       queue_.pop();
       const std::int64_t now = counts_[first.pair];
       if (now == first.count) return first.pair;
@@ -109,7 +109,7 @@ class Learner {
   std::vector<Word> words_;
   std::unordered_map<std::uint64_t, std::int64_t> counts_;
   std::unordered_map<std::uint64_t, std::vector<std::uint32_t>> places_;  // words that had the pair
-  std::priority_queue<Candidate> queue_;  // every pair once; counts may have shrunk since
+  std::priority_queue<FrequentPair> queue_;  // every pair once; counts may have shrunk since
 };
 
 }  // namespace

@@ -11,10 +11,10 @@
 namespace ampersand {
 namespace {
 
-enum class Class : std::uint8_t { sign, letter, number, space };
+enum class Gpt2Class : std::uint8_t { sign, letter, number, space };
 
-struct Character {
-  Class kind = Class::sign;
+struct Gpt2Character {
+  Gpt2Class kind = Gpt2Class::sign;
   std::size_t length = 0;
 };
 
@@ -32,33 +32,33 @@ bool is_in(std::span<const CodeRange> ranges, char32_t code) {
   return after != ranges.begin() && code <= std::prev(after)->last;
 }
 
-Class searched_class(char32_t code) {
-  if (is_space(code)) return Class::space;
-  if (is_in(letter_ranges(), code)) return Class::letter;
-  return is_in(number_ranges(), code) ? Class::number : Class::sign;
+Gpt2Class searched_class(char32_t code) {
+  if (is_space(code)) return Gpt2Class::space;
+  if (is_in(letter_ranges(), code)) return Gpt2Class::letter;
+  return is_in(number_ranges(), code) ? Gpt2Class::number : Gpt2Class::sign;
 }
 
-std::array<Class, kTable> make_table() {
-  std::array<Class, kTable> table{};
+std::array<Gpt2Class, kTable> make_table() {
+  std::array<Gpt2Class, kTable> table{};
   for (std::size_t code = 0; code < kTable; ++code)
     table[code] = searched_class(static_cast<char32_t>(code));
   return table;
 }
 
-Class class_of(char32_t code) {
+Gpt2Class class_of(char32_t code) {
   static const auto table = make_table();
   return code < kTable ? table[code] : searched_class(code);
 }
 
 // The character that begins `text`, which is not empty.
-Character first_character(std::string_view text) {
+Gpt2Character first_gpt2_character(std::string_view text) {
   const auto first = static_cast<std::uint8_t>(text[0]);
   if (first < 0x80) return {class_of(first), 1};
   const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
-  if (length == 1 || length > text.size()) return {Class::sign, 1};
+  if (length == 1 || length > text.size()) return {Gpt2Class::sign, 1};
   char32_t code = first & (0xff >> (length + 1));
   for (std::size_t k = 1; k < length; ++k) {
-    if (!continues_character(text[k])) return {Class::sign, 1};
+    if (!continues_character(text[k])) return {Gpt2Class::sign, 1};
     code = code << 6 | (static_cast<std::uint8_t>(text[k]) & 0x3f);
   }
   return {class_of(code), length};
@@ -69,10 +69,10 @@ struct Run {
   std::size_t last = 0, end = 0;
 };
 
-Run run_of(std::string_view text, std::size_t begin, Class kind) {
+Run gpt2_run_of(std::string_view text, std::size_t begin, Gpt2Class kind) {
   Run run{begin, begin};
   while (run.end < text.size()) {
-    const auto next = first_character(text.substr(run.end));
+    const auto next = first_gpt2_character(text.substr(run.end));
     if (next.kind != kind || run.end + next.length > kLongestGpt2Word) break;
     run = {run.end, run.end + next.length};
   }
@@ -86,8 +86,8 @@ std::size_t contraction(std::string_view text) {
 }
 
 // All of the white space at the end of a text; before something else, all but the last of it.
-std::size_t white_space(std::string_view text) {
-  const auto run = run_of(text, 0, Class::space);
+std::size_t gpt2_white_space(std::string_view text) {
+  const auto run = gpt2_run_of(text, 0, Gpt2Class::space);
   return run.end < text.size() && run.last > 0 ? run.last : run.end;
 }
 
@@ -97,8 +97,8 @@ std::size_t first_gpt2_word(std::string_view text) {
   if (text.empty()) return 0;
   if (const auto length = contraction(text)) return length;
   const std::size_t begin = text[0] == ' ' && text.size() > 1 ? 1 : 0;
-  const auto kind = first_character(text.substr(begin)).kind;
-  return kind == Class::space ? white_space(text) : run_of(text, begin, kind).end;
+  const auto kind = first_gpt2_character(text.substr(begin)).kind;
+  return kind == Gpt2Class::space ? gpt2_white_space(text) : gpt2_run_of(text, begin, kind).end;
 }
 
 }  // namespace ampersand

@@ -12,7 +12,7 @@ namespace ampersand {
 namespace {
 
 constexpr std::int64_t kMostPairs = 1'000'000;
-constexpr std::uint64_t kMostDigits = 9;
+constexpr std::uint64_t kLongestNumber = 9;
 
 constexpr std::array<const char*, 20> kSmall = {
     "zero",     "one",     "two",     "three",     "four",     "five",    "six",
@@ -30,7 +30,7 @@ constexpr std::array<Scale, 4> kScales = {
 
 // What the draw-th draw gives: every length, 1 to 9 digits, alike.
 std::uint32_t drawn_number(std::uint64_t draw) {
-  const std::uint64_t length = 1 + random_number(epoch_state(0, 0), 2 * draw) % kMostDigits;
+  const std::uint64_t length = 1 + random_number(epoch_state(0, 0), 2 * draw) % kLongestNumber;
   std::uint64_t limit = 1;
   for (std::uint64_t digit = 0; digit < length; ++digit) limit *= 10;
   const std::uint64_t least = length == 1 ? 0 : limit / 10;

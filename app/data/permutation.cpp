@@ -11,7 +11,7 @@ namespace ampersand {
 namespace {
 
 constexpr std::int64_t kMostNumbers = std::int64_t{1} << 62;
-constexpr std::uint64_t kPurpose = 0x6f72646572;  // other numbers than a crop's of the same epoch
+constexpr std::uint64_t kOrder = 0x6f72646572;  // other numbers than a crop's of the same epoch
 
 std::uint64_t rounded_up_root(std::uint64_t number) {
   auto root = static_cast<std::uint64_t>(std::sqrt(static_cast<double>(number)));
@@ -30,7 +30,7 @@ Permutation::Permutation(std::int64_t size, std::uint64_t seed, std::uint64_t ep
   size_ = static_cast<std::uint64_t>(size);
   rows_ = rounded_up_root(size_);
   columns_ = (size_ + rows_ - 1) / rows_;
-  const std::uint64_t state = epoch_state(seed, epoch) ^ kPurpose;
+  const std::uint64_t state = epoch_state(seed, epoch) ^ kOrder;
   for (std::uint64_t round = 0; round < keys_.size(); ++round) {
     keys_[round] = random_number(state, round);
   }

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kList = "transcripts.tsv";
+constexpr const char* kTranscripts = "transcripts.tsv";
 constexpr const char* kRemedy = "give --data a folder of NAME.wav with NAME.txt, or spoken-digits";
 
 bool is_white(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -40,7 +40,7 @@ std::string read_transcript(const fs::path& path, const fs::path& sound) {
   std::error_code error;
   if (!fs::exists(path, error))
     throw amp::IoError(path, "no such transcript of " + sound.filename().string() +
-                                 "; write what is said in it, or list it in " + kList);
+                                 "; write what is said in it, or list it in " + kTranscripts);
   const MappedFile file(path);
   check_utf8(file.bytes(), path);
   auto text = tidy(without_mark(file.bytes()));
@@ -60,7 +60,7 @@ Recording listed(std::string_view line, std::size_t number, const fs::path& list
   std::error_code error;
   if (!fs::is_regular_file(sound, error))
     throw amp::IoError(sound, "no such recording, which line " + std::to_string(number) + " of " +
-                                  kList + " lists");
+                                  kTranscripts + " lists");
   return {sound, list, std::move(text)};
 }
 
@@ -77,7 +77,7 @@ std::vector<Recording> in_list(const fs::path& list) {
   return recordings;
 }
 
-bool is_list(const fs::path& path) { return lower_case(path.filename().string()) == kList; }
+bool is_list(const fs::path& path) { return lower_case(path.filename().string()) == kTranscripts; }
 bool is_sound(const fs::path& path) { return has_extension(path, ".wav"); }
 
 // Each sound with the transcript beside it, NAME.txt for NAME.wav.

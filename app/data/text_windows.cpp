@@ -10,7 +10,7 @@
 namespace ampersand {
 namespace {
 
-constexpr std::uint64_t kPurpose = 0x6f6666736574;  // other numbers than the order's
+constexpr std::uint64_t kOffsets = 0x6f6666736574;  // other numbers than the order's
 
 void check_window(std::int64_t tokens, std::int64_t context) {
   if (context >= 1 && tokens > context) return;
@@ -34,7 +34,7 @@ TextWindows::TextWindows(std::int64_t tokens, std::int64_t context, std::uint64_
   const auto spare = tokens - 1 - size_ * context;  // at least context - 1, but in short texts
   const auto offsets = static_cast<std::uint64_t>(std::min(context, spare + 1));
   offset_ =
-      static_cast<std::int64_t>(random_number(epoch_state(seed, epoch) ^ kPurpose, 0) % offsets);
+      static_cast<std::int64_t>(random_number(epoch_state(seed, epoch) ^ kOffsets, 0) % offsets);
   order_.emplace(size_, seed, epoch);
 }
 

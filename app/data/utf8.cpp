@@ -60,13 +60,13 @@ const char* wide_encoding(std::string_view text) {
   return nullptr;
 }
 
-constexpr std::size_t kBlock = 1 << 20;
+constexpr std::size_t kCheckedBytes = 1 << 20;
 
 // Of the block that begins `text`: no character is cut, where there are any.
 std::size_t block_size(std::string_view text) {
-  if (text.size() <= kBlock) return text.size();
-  std::size_t size = kBlock;
-  while (size + 4 > kBlock && continues_character(text[size])) --size;
+  if (text.size() <= kCheckedBytes) return text.size();
+  std::size_t size = kCheckedBytes;
+  while (size + 4 > kCheckedBytes && continues_character(text[size])) --size;
   return size;
 }
 

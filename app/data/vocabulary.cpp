@@ -15,18 +15,20 @@
 namespace ampersand {
 namespace {
 
-constexpr std::size_t kBlock = 1 << 14;             // tokens handed to a sink at a time
+constexpr std::size_t kTokensAtATime = 1 << 14;     // tokens handed to a sink at a time
 constexpr std::size_t kMostCachedTokens = 1 << 22;  // 16 MiB, and the words they came from
 constexpr std::size_t kLongestCachedWord = 256;     // longer ones are hardly met twice
 
 // Gathers tokens until there is a block of them.
 class Blocks {
  public:
-  explicit Blocks(const TokenSink& sink) : sink_(sink) { block_.reserve(kBlock + kLongestWord); }
+  explicit Blocks(const TokenSink& sink) : sink_(sink) {
+    block_.reserve(kTokensAtATime + kLongestWord);
+  }
 
   bool add(std::span<const std::int32_t> tokens) {
     block_.insert(block_.end(), tokens.begin(), tokens.end());
-    return block_.size() < kBlock || flush();
+    return block_.size() < kTokensAtATime || flush();
   }
 
   bool flush() {
@@ -69,8 +71,8 @@ class WordCache {
 };
 
 void encode_bytes(std::string_view text, Blocks& blocks) {
-  for (; !text.empty(); text.remove_prefix(std::min(text.size(), kBlock))) {
-    if (!blocks.add(byte_tokens(text.substr(0, kBlock)))) return;
+  for (; !text.empty(); text.remove_prefix(std::min(text.size(), kTokensAtATime))) {
+    if (!blocks.add(byte_tokens(text.substr(0, kTokensAtATime)))) return;
   }
   blocks.flush();
 }

@@ -55,17 +55,17 @@ std::string merge_lines(const Vocabulary& vocabulary) {
   return text;
 }
 
-[[noreturn]] void refuse(const std::filesystem::path& path, const std::string& why) {
+[[noreturn]] void refuse_file(const std::filesystem::path& path, const std::string& why) {
   throw amp::IoError(path, why + "; give a file that was saved beside a checkpoint");
 }
 
 void check_header(const nlohmann::json& file, const std::filesystem::path& path) {
   if (!file.is_object() || file.value("format", nlohmann::json()) != kFormat) {
-    refuse(path, "not a vocabulary: its format must be " + std::string(kFormat));
+    refuse_file(path, "not a vocabulary: its format must be " + std::string(kFormat));
   }
   if (file.value("version", nlohmann::json()) != kVersion) {
-    refuse(path, "the version of a vocabulary must be " + std::to_string(kVersion) + ", got " +
-                     file.value("version", nlohmann::json()).dump());
+    refuse_file(path, "the version of a vocabulary must be " + std::to_string(kVersion) + ", got " +
+                          file.value("version", nlohmann::json()).dump());
   }
 }
 
@@ -75,9 +75,9 @@ bool is_token(const nlohmann::json& value) {
 
 [[noreturn]] void refuse_entry(const nlohmann::json& entry, const std::string& rule,
                                const std::filesystem::path& path) {
-  refuse(path, rule + ", got " +
-                   amp::files::shown(
-                       entry.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)));
+  refuse_file(path, rule + ", got " +
+                        amp::files::shown(
+                            entry.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)));
 }
 
 TokenPair read_merge(const nlohmann::json& merge, const std::filesystem::path& path) {
@@ -94,9 +94,9 @@ Gpt2Tokens read_gpt2(const nlohmann::json& file, const std::filesystem::path& pa
   Gpt2Tokens tokens;
   if (!bytes.is_array() || bytes.size() != tokens.bytes.size() ||
       !std::ranges::all_of(bytes, is_token) || !special.is_array() || !merges.is_array())
-    refuse(path,
-           "a vocabulary of kind gpt2 must have the tokens of the 256 bytes, special tokens "
-           "and merges");
+    refuse_file(path,
+                "a vocabulary of kind gpt2 must have the tokens of the 256 bytes, special tokens "
+                "and merges");
   std::ranges::transform(bytes, tokens.bytes.begin(),
                          [](const auto& token) { return token.template get<std::int32_t>(); });
   for (const auto& it : special) {
@@ -121,7 +121,7 @@ Vocabulary read_vocabulary(const nlohmann::json& file, const std::filesystem::pa
     return Vocabulary::from_gpt2(read_gpt2(file, path));
   const auto merges = file.value("merges", nlohmann::json());
   if (kind != kind_name(Vocabulary::Kind::bpe) || !merges.is_array()) {
-    refuse(
+    refuse_file(
         path,
         "a vocabulary must be of kind bytes, of kind gpt2, or of kind bpe with a list of merges");
   }
@@ -197,13 +197,13 @@ Vocabulary Vocabulary::load(const std::filesystem::path& path) {
     try {
       return read_vocabulary(file, path);
     } catch (const amp::InvalidArgument& error) {
-      refuse(path, error.what());
+      refuse_file(path, error.what());
     }
   }();
   const auto fingerprint = file.value("fingerprint", nlohmann::json());
   if (fingerprint != vocabulary.fingerprint() ||
       file.value("size", nlohmann::json()) != vocabulary.size()) {
-    refuse(path, "the merges are not those that its size and fingerprint were written for");
+    refuse_file(path, "the merges are not those that its size and fingerprint were written for");
   }
   return vocabulary;
 }

@@ -42,7 +42,7 @@ bool is_plain_file(const fs::path& path) {
   return fs::is_regular_file(fs::symlink_status(path, ignored));
 }
 
-bool is_there(const fs::path& path) {
+bool has_entry(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(fs::symlink_status(path, ignored));
 }
@@ -135,7 +135,7 @@ std::vector<fs::path> step_folders(const fs::path& folder) {
 }  // namespace
 
 void keep_own_files(const fs::path& folder) {
-  const bool earlier_version = !is_there(folder / kList) && is_metrics(folder / "metrics.jsonl");
+  const bool earlier_version = !has_entry(folder / kList) && is_metrics(folder / "metrics.jsonl");
   own_folder = folder;
   if (!earlier_version) return;
   std::vector<fs::path> own;
@@ -162,7 +162,7 @@ void note_own_file(const fs::path& path, std::optional<std::string_view> text) {
   const auto entries = list_of(own_folder);
   if (std::ranges::find(entries, entry) != entries.end()) return;
   const auto list = own_folder / kList;
-  if (is_there(list) && !is_plain_file(list))
+  if (has_entry(list) && !is_plain_file(list))
     throw amp::InvalidArgument(list.string() +
                                " is no plain file, and this program keeps a list there; move it "
                                "away, or choose another --output");
@@ -176,7 +176,7 @@ void note_own_file(const fs::path& path, std::optional<std::string_view> text) {
 bool is_own_file(const fs::path& folder, const fs::path& name) {
   const auto path = folder / name;
   if (!is_plain_file(path)) return false;
-  if (!is_there(folder / kList))
+  if (!has_entry(folder / kList))
     return is_metrics(folder / "metrics.jsonl") && names_a_result(name.string());
   std::optional<std::string> hash;
   for (const auto& [written, whose] : list_of(folder)) {
@@ -191,7 +191,7 @@ bool is_own_file(const fs::path& folder, const fs::path& name) {
 void check_replaceable(const fs::path& path) {
   if (own_folder.empty()) return;
   const auto name = path.lexically_relative(own_folder);
-  if (name.empty() || *name.begin() == ".." || !is_there(path)) return;
+  if (name.empty() || *name.begin() == ".." || !has_entry(path)) return;
   std::error_code ignored;
   if (is_own_file(own_folder, name) || fs::is_directory(fs::symlink_status(path, ignored)))
     return;  // a folder is never replaced by a file

@@ -11,15 +11,15 @@
 namespace ampersand {
 namespace {
 
-constexpr std::size_t kSteps = 3;
+constexpr std::size_t kComparedSteps = 3;
 
-class Losses : public StepObserver {
+class LossBits : public StepObserver {
  public:
   void begin_training(Model&, amp::TrainStep&) override {}
   void begin_step(std::int64_t, double) override {}
   bool end_step(const amp::StepReport& report) override {
     bits_.push_back(std::bit_cast<std::uint64_t>(report.loss().item<double>()));
-    return bits_.size() < kSteps;
+    return bits_.size() < kComparedSteps;
   }
   std::optional<amp::Thrown> fail_step(const std::exception_ptr&) override { return {}; }
   const std::vector<std::uint64_t>& bits() const { return bits_; }
@@ -35,7 +35,7 @@ std::optional<bool> is_deterministic(RunPlan plan, const Settings& settings, con
   plan.checkpoints.clear();
   plan.evaluates = false;
   plan.showpieces = false;
-  Losses runs[2];
+  LossBits runs[2];
   try {
     for (auto& losses : runs) {
       plan.observer = &losses;

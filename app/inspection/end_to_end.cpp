@@ -28,7 +28,7 @@ amp::Deviation deviation_of(const at::Tensor& low, const at::Tensor& fp32) {
   return deviation;
 }
 
-std::string percent(double share) {
+std::string short_percent(double share) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2g %%", 100 * share);
   return text;
@@ -110,11 +110,11 @@ std::string EndToEnd::sentence() const {
     }
     before = std::isfinite(error) ? error : before;
   }
-  const auto end = percent(calls_.back().deviation.relative_error());
+  const auto end = short_percent(calls_.back().deviation.relative_error());
   if (worst == nullptr) return "from the model's inputs on, the loss is " + end + " off fp32's";
   return "from the model's inputs on, the loss is " + end +
-         " off fp32's; the error grows most at " + place_of(*worst) + ", from " + percent(from) +
-         " to " + percent(worst->deviation.relative_error());
+         " off fp32's; the error grows most at " + place_of(*worst) + ", from " +
+         short_percent(from) + " to " + short_percent(worst->deviation.relative_error());
 }
 
 }  // namespace ampersand

@@ -22,7 +22,7 @@ using nlohmann::json;
 constexpr double kBearable = 0.05;
 constexpr double kLargestScale = 16777216;  // 2^24
 
-double share(std::int64_t part, std::int64_t whole) {
+double share_of(std::int64_t part, std::int64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
@@ -70,13 +70,13 @@ class ScaledLosses {
     const auto lost = flushed(summary.exponents, format_, scale);
     numbers_ += numbers;
     lost_ += lost;
-    if (share(lost, numbers) <= loss_.worst) return;
-    loss_.worst = share(lost, numbers);
+    if (share_of(lost, numbers) <= loss_.worst) return;
+    loss_.worst = share_of(lost, numbers);
     loss_.where = where;
   }
 
   ScaledLoss result() {
-    loss_.flushed = share(lost_, numbers_);
+    loss_.flushed = share_of(lost_, numbers_);
     return loss_;
   }
 
@@ -148,8 +148,8 @@ Ranges find_ranges(const std::vector<amp::OpSummary>& ops,
   ranges.initial_scale = scale_for(ranges.gradient_amax);
   const auto total = numbers_in(all_gradients);
   const int exponent = std::ilogb(ranges.initial_scale.value_or(1));
-  ranges.flushed_unscaled = share(flushed(all_gradients, Format::fp16, 0), total);
-  ranges.flushed_scaled = share(flushed(all_gradients, Format::fp16, exponent), total);
+  ranges.flushed_unscaled = share_of(flushed(all_gradients, Format::fp16, 0), total);
+  ranges.flushed_scaled = share_of(flushed(all_gradients, Format::fp16, exponent), total);
   ranges.weights = weights.result();
   ranges.activations = activations.result();
   ranges.gradients = gradients.result();

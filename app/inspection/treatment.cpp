@@ -27,7 +27,7 @@ std::string quoted(const std::string& word) {
   return text + "'";
 }
 
-std::string shown(double value) {
+std::string nine_digits(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.9g", value);
   return text;
@@ -38,7 +38,7 @@ std::string option_of(const std::string& option, const Value& value) {
   if constexpr (std::is_same_v<Value, bool>) {
     return value ? " " + option : "";
   } else if constexpr (std::is_floating_point_v<Value>) {
-    return " " + option + " " + shown(value);
+    return " " + option + " " + nine_digits(value);
   } else if constexpr (std::is_arithmetic_v<Value>) {
     return " " + option + " " + std::to_string(value);
   } else {
@@ -82,7 +82,7 @@ std::string command_for(const amp::Examination& examination, const Settings& set
   });
   if (!settings.init.empty()) command += option_of("--init", settings.init.string());
   if (best->learning_rate != 1)
-    command += " --lr " + shown(settings.learning_rate * best->learning_rate);
+    command += " --lr " + nine_digits(settings.learning_rate * best->learning_rate);
   if (!best->recipe.has_value() && precision != "fp32") command += " --precision " + precision;
   if (best->recipe.has_value()) command += " --recipe " + quoted((folder / "recipe.json").string());
   return command;

@@ -43,10 +43,6 @@ class RegisteredModuleModel : public ModuleModel<> {
   amp::RegisteredModel model_;
 };
 
-bool is_path(const std::string& what) {
-  return what.find('/') != std::string::npos || what.find('.') != std::string::npos;
-}
-
 std::string sizes(at::IntArrayRef shape) {
   std::ostringstream text;
   text << shape;
@@ -127,6 +123,10 @@ at::Tensor Model::loss(const at::Tensor& outputs, const std::vector<at::Tensor>&
 
 std::unique_ptr<Model> model_of(amp::RegisteredModel model) {
   return std::make_unique<RegisteredModuleModel>(std::move(model));
+}
+
+bool is_path(const std::string& what) {
+  return what.find('/') != std::string::npos || what.find('.') != std::string::npos;
 }
 
 void check_model_name(const std::string& what) {

@@ -42,6 +42,9 @@ class Model {
                                                      const amp::Recipe& recipe) = 0;
 };
 
+// Whether a --model is a file's path, and no built-in name.
+bool is_path(const std::string& what);
+
 // Throws amp::InvalidArgument for a name that is neither a file's nor a built-in model's.
 void check_model_name(const std::string& what);
 

@@ -55,7 +55,7 @@ std::vector<std::string> registered_by(const fs::path& file) {
   return {names.begin() + static_cast<std::ptrdiff_t>(before), names.end()};
 }
 
-std::string listed(const std::vector<std::string>& names) {
+std::string comma_separated(const std::vector<std::string>& names) {
   std::string list;
   for (const auto& name : names) list += (list.empty() ? "" : ", ") + name;
   return list;
@@ -82,7 +82,7 @@ std::string load_plug_in(const std::string& what) {
                        "and link it to Ampersand::amp");
   if (name.empty() && names.size() == 1) return names[0];
   if (std::find(names.begin(), names.end(), name) != names.end()) return name;
-  throw amp::InvalidArgument("--model " + file.string() + " registers " + listed(names) +
+  throw amp::InvalidArgument("--model " + file.string() + " registers " + comma_separated(names) +
                              "; choose one as " + file.string() + ":" + names[0] +
                              (name.empty() ? "" : ", got '" + name + "'"));
 }

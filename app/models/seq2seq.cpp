@@ -140,7 +140,7 @@ at::Tensor positions(std::int64_t time, std::int64_t width, const at::TensorOpti
   return at::stack({at::sin(angles), at::cos(angles)}, 2).flatten(1);
 }
 
-void set_first_weights(nn::Module& model, std::int64_t width) {
+void set_first_seq2seq_weights(nn::Module& model, std::int64_t width) {
   for (auto& parameter : model.named_parameters()) {
     const auto& name = parameter.key();
     if (name == "embedding.weight") {
@@ -175,7 +175,7 @@ Seq2seq::Seq2seq(const Seq2seqOptions& options)
     encoder_->push_back(std::make_shared<EncoderBlock>(options));
     decoder_->push_back(std::make_shared<DecoderBlock>(options));
   }
-  set_first_weights(*this, options.width);
+  set_first_seq2seq_weights(*this, options.width);
 }
 
 at::Tensor Seq2seq::embedded(const at::Tensor& tokens) {

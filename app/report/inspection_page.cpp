@@ -44,7 +44,7 @@ std::string sections_html(const std::vector<std::pair<std::string, std::string>>
   return html;
 }
 
-std::string scripts() {
+std::string inspection_scripts() {
   std::string html;
   for (const auto script :
        {embedded::report_chart_js(), embedded::report_plot_js(), embedded::report_curves_js(),
@@ -130,7 +130,7 @@ std::string render_inspection(const InspectionPage& page) {
        {"results", report::json_for_script(dumped)},
        {"style",
         std::string(embedded::report_page_css()) + std::string(embedded::report_inspection_css())},
-       {"scripts", scripts()}});
+       {"scripts", inspection_scripts()}});
 }
 
 }  // namespace ampersand

@@ -10,6 +10,8 @@
 
 namespace ampersand {
 
+inline constexpr const char* kBaseline = "fp32";  // what precisions are compared with
+
 // The final quality of one run, and what it is a pair by.
 struct SeedQuality {
   std::int64_t seed = 0;

@@ -14,8 +14,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kBaseline = "fp32";
-
 struct Group {
   std::string precision;
   std::vector<SeedQuality> quality = {};  // in the metric

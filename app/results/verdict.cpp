@@ -9,20 +9,16 @@
 #include <string_view>
 #include <vector>
 
+#include "app/results/comparison.h"
+#include "app/terminal/formatted.h"
+
 namespace ampersand {
 namespace {
 
 using nlohmann::json;
 
-constexpr const char* kBaseline = "fp32";
 constexpr double kWorthwhile = 0.05;  // of speed or of memory; less is measured by chance
 constexpr double kClearly = 0.2;      // speeds move by so much from one run to the next
-
-std::string formatted(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
 
 std::string percent(double fraction) { return formatted("%.2f %%", 100 * fraction); }
 
@@ -55,7 +51,7 @@ std::string failure_sentence(const json& entry, const json& runs) {
          (reason.is_string() ? ": " + reason.get<std::string>() : "") + ".";
 }
 
-bool is_perplexity(const json& entry) { return entry.at("metric") == "perplexity"; }
+bool of_perplexity(const json& entry) { return entry.at("metric") == "perplexity"; }
 
 std::string finding_phrase(const json& entry) {
   const auto finding = entry.at("verdict").get<std::string>();
@@ -66,7 +62,7 @@ std::string finding_phrase(const json& entry) {
 }
 
 std::string qualities(const json& entry, const json& baseline) {
-  const bool perplexity = is_perplexity(entry);
+  const bool perplexity = of_perplexity(entry);
   const auto shown = [&](const json& value) {
     return perplexity ? formatted("%.3f", value) : percent(value);
   };
@@ -146,14 +142,14 @@ const json* baseline_of(const json& summary) {
 
 std::string margin_text(const json& entry) {
   const double margin = 100 * entry.at("margin").get<double>();
-  return formatted(is_perplexity(entry) ? "%.2f %%" : "%.2f points", margin);
+  return formatted(of_perplexity(entry) ? "%.2f %%" : "%.2f points", margin);
 }
 
 std::string interval_text(const json& entry) {
   const auto& interval = entry.at("interval");
   return formatted("%+.2f", 100 * interval.at(0).get<double>()) + " to " +
          formatted("%+.2f", 100 * interval.at(1).get<double>()) +
-         (is_perplexity(entry) ? " %" : " points");
+         (of_perplexity(entry) ? " %" : " points");
 }
 
 json verdict(const json& summary, const json& runs) {

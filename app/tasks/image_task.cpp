@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kTestBatch = 500;
+constexpr std::int64_t kImagesAtATest = 500;
 
 std::string named(const amp::ModelShape& shape) {
   return std::to_string(shape.channels) + " x " + std::to_string(shape.height) + " x " +
@@ -62,7 +62,7 @@ std::unique_ptr<Batches> ImageTask::training_batches(std::int64_t batch_size,
 }
 
 std::unique_ptr<Batches> ImageTask::test_batches(c10::ScalarType dtype) const {
-  const ImageBatchOptions options{kTestBatch, dtype, false, settings_.channels_last};
+  const ImageBatchOptions options{kImagesAtATest, dtype, false, settings_.channels_last};
   return std::make_unique<ImageBatches>(data_.test, statistics_, options);
 }
 

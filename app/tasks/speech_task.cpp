@@ -24,8 +24,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kTestBatch = 32;
-constexpr std::size_t kShowpieces = 3;
+constexpr std::int64_t kRecordingsAtATest = 32;
 constexpr std::int64_t kHighestBand = 7600;  // Hz, of spectrogram()
 
 Alphabet alphabet_of(const std::vector<Recording>& recordings) {
@@ -190,7 +189,7 @@ std::unique_ptr<Batches> SpeechTask::training_batches(std::int64_t batch_size,
 }
 
 std::unique_ptr<Batches> SpeechTask::test_batches(c10::ScalarType dtype) const {
-  return std::make_unique<SpeechBatches>(test_, kTestBatch, dtype);
+  return std::make_unique<SpeechBatches>(test_, kRecordingsAtATest, dtype);
 }
 
 std::unique_ptr<Model> SpeechTask::make_model() const {
@@ -228,8 +227,8 @@ std::string SpeechTask::predictions(Model& model, const amp::Recipe& recipe) con
 std::vector<std::string> SpeechTask::showpieces(Model& model, const amp::Recipe& recipe,
                                                 std::uint64_t) const {
   const std::vector<Spoken> few(
-      test_.begin(),
-      test_.begin() + std::ssize(std::span(test_).first(std::min(kShowpieces, test_.size()))));
+      test_.begin(), test_.begin() + std::ssize(std::span(test_).first(
+                                         std::min<std::size_t>(kShowpieces, test_.size()))));
   std::vector<std::string> lines;
   transcribe(
       model, SpeechBatches(few, std::ssize(few), recipe.compute_dtype), recipe,

@@ -22,6 +22,8 @@ struct Continuation {
   std::uint64_t seed = 0;
 };
 
+inline constexpr std::int64_t kShowpieces = 3;  // of what a model makes after training
+
 class Task {
  public:
   virtual ~Task() = default;

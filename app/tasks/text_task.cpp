@@ -20,7 +20,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::int64_t kTestTokens = 4096;  // of a batch
-constexpr std::int64_t kShowpieces = 3;
 constexpr std::int64_t kShowpieceTokens = 120;
 
 TextOptions text_options(const Settings& settings, std::optional<Vocabulary> vocabulary) {

@@ -20,9 +20,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kTestBatch = 100;
+constexpr std::int64_t kPairsAtATest = 100;
 constexpr std::int64_t kPredicted = 100;
-constexpr std::int64_t kShowpieces = 3;
 
 ParallelOptions parallel_options(const Settings& settings, std::optional<Vocabulary> vocabulary) {
   return {.vocabulary = settings.vocabulary,
@@ -67,7 +66,7 @@ std::unique_ptr<Batches> TranslationTask::training_batches(std::int64_t batch_si
 }
 
 std::unique_ptr<Batches> TranslationTask::test_batches(c10::ScalarType) const {
-  return std::make_unique<PairBatches>(text_.test, marks(), kTestBatch);
+  return std::make_unique<PairBatches>(text_.test, marks(), kPairsAtATest);
 }
 
 std::unique_ptr<Model> TranslationTask::make_model() const {

@@ -27,7 +27,9 @@ std::string bar(double share) {
   return "[" + std::string(full, '=') + std::string(kBarWidth - full, ' ') + "]";
 }
 
-std::string percent(double share) { return std::to_string(static_cast<int>(100 * share)) + " %"; }
+std::string whole_percent(double share) {
+  return std::to_string(static_cast<int>(100 * share)) + " %";
+}
 
 }  // namespace
 
@@ -67,8 +69,8 @@ void Progress::show(std::int64_t done, const std::string& details) {
 
 void Progress::draw(std::int64_t done, const std::string& details) {
   const double share = static_cast<double>(done) / static_cast<double>(total_);
-  auto line =
-      title_ + "  " + bar(share) + " " + percent(share) + "  " + details + "  " + time_left(done);
+  auto line = title_ + "  " + bar(share) + " " + whole_percent(share) + "  " + details + "  " +
+              time_left(done);
   const auto width = terminal_width() - 1;
   if (line.size() > width) line.resize(width);
   std::fprintf(stderr, "\r\033[K%s", line.c_str());
@@ -78,8 +80,8 @@ void Progress::draw(std::int64_t done, const std::string& details) {
 
 void Progress::print(std::int64_t done, const std::string& details) {
   const double share = static_cast<double>(done) / static_cast<double>(total_);
-  std::fprintf(stderr, "%s  %s  %s  %s\n", title_.c_str(), percent(share).c_str(), details.c_str(),
-               time_left(done).c_str());
+  std::fprintf(stderr, "%s  %s  %s  %s\n", title_.c_str(), whole_percent(share).c_str(),
+               details.c_str(), time_left(done).c_str());
 }
 
 std::string Progress::time_left(std::int64_t done) const {

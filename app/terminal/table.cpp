@@ -13,18 +13,13 @@
 #include <vector>
 
 #include "app/data/utf8.h"
+#include "app/terminal/formatted.h"
 
 namespace ampersand {
 namespace {
 
 using nlohmann::json;
 using Row = std::vector<std::string>;
-
-std::string formatted(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
 
 // A number of `object`, or a dash.
 std::string cell(const json& object, const char* name, const char* format, double factor = 1) {

@@ -11,12 +11,12 @@ namespace ampersand {
 
 namespace {
 
-enum class Kind { unknown, floating, integer, copy };
+enum class MemoryKind { unknown, floating, integer, copy };
 
 struct Block {
   std::int64_t size = 0;
   std::int64_t number = 0;  // in the order of allocation: addresses are used again
-  Kind kind = Kind::unknown;
+  MemoryKind kind = MemoryKind::unknown;
 };
 
 }  // namespace
@@ -82,9 +82,9 @@ struct MemoryCensus::State {
     const auto found = reporter->blocks.find(block_of(value));
     if (found == reporter->blocks.end()) return;
     auto& kind = found->second.kind;
-    if (kind == Kind::copy) return;  // a view of a copy is that copy
+    if (kind == MemoryKind::copy) return;  // a view of a copy is that copy
     const bool floating = c10::isFloatingType(value.toTensor().scalar_type());
-    kind = is_copy ? Kind::copy : floating ? Kind::floating : Kind::integer;
+    kind = is_copy ? MemoryKind::copy : floating ? MemoryKind::floating : MemoryKind::integer;
   }
 };
 
@@ -131,16 +131,16 @@ LiveBytes MemoryCensus::live() const {
   for (const auto& [address, block] : state_->reporter->blocks) {
     if (block.number < state_->first) continue;
     switch (block.kind) {
-      case Kind::floating:
+      case MemoryKind::floating:
         bytes.floating += block.size;
         break;
-      case Kind::integer:
+      case MemoryKind::integer:
         bytes.integer += block.size;
         break;
-      case Kind::copy:
+      case MemoryKind::copy:
         bytes.copies += block.size;
         break;
-      case Kind::unknown:
+      case MemoryKind::unknown:
         bytes.other += block.size;
     }
   }

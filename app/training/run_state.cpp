@@ -13,6 +13,7 @@
 #include "amp/version.h"
 #include "app/data/utf8.h"
 #include "app/data/whereabouts.h"
+#include "app/models/model.h"
 #include "app/tasks/tasks.h"
 
 namespace ampersand {
@@ -25,10 +26,6 @@ using nlohmann::json;
 std::size_t file_length(const std::string& model) {
   const auto mark = model.rfind(".so:");
   return mark == std::string::npos ? model.size() : mark + 3;
-}
-
-bool is_path(const std::string& what) {
-  return what.find('/') != std::string::npos || what.find('.') != std::string::npos;
 }
 
 // As it is found now.

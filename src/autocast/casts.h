@@ -1,7 +1,8 @@
-// The dtype that an op's arguments get.
+// The dtype that an op's arguments get. What every op's kernel calls lies in casts.cpp, once.
 #pragma once
 
 #include <ATen/autocast_mode.h>
+#include <ATen/core/IListRef.h>
 
 #include <optional>
 #include <type_traits>
@@ -39,19 +40,9 @@ struct Casts {
   CastCount* count = nullptr;  // of a CastLog
   std::optional<Format> rounded_to = {};
 
-  at::Tensor operator()(const at::Tensor& tensor) const {
-    if (dtype == kAsItIs || !at::autocast::is_eligible(tensor, device)) return tensor;
-    if (count != nullptr) return counted_cast(dtype, rounded_to, tensor, *count);
-    if (rounded_to.has_value()) return cached_rounding(*rounded_to, tensor);
-    return ours ? cached_cast(dtype, tensor) : at::autocast::cached_cast(dtype, tensor, device);
-  }
-  template <typename List>
-  std::vector<at::Tensor> list(const List& tensors) const {
-    std::vector<at::Tensor> cast;
-    cast.reserve(tensors.size());
-    for (const auto& tensor : tensors) cast.push_back((*this)(tensor));
-    return cast;
-  }
+  at::Tensor operator()(const at::Tensor& tensor) const;
+  std::vector<at::Tensor> list(at::TensorList tensors) const;
+  std::vector<at::Tensor> list(const at::ITensorListRef& tensors) const;
 };
 
 template <typename T>
@@ -72,6 +63,34 @@ decltype(auto) cast(const Casts& casts, T&& argument) {
     return static_cast<T&&>(argument);
   }
 }
+
+// The widest dtype among eligible arguments; kAsItIs if there are none.
+class Widest {
+ public:
+  explicit Widest(c10::DeviceType device) : device_(device) {}
+  void operator()(const at::Tensor& tensor);
+  template <typename T>
+  void meet(const T& argument) {
+    if constexpr (std::is_same_v<T, at::Tensor>) {
+      (*this)(argument);
+    } else if constexpr (std::is_same_v<T, std::optional<at::Tensor>>) {
+      if (argument.has_value()) (*this)(*argument);
+    } else if constexpr (is_list<T>) {
+      for (const auto& tensor : argument) (*this)(tensor);
+    }
+  }
+  c10::ScalarType dtype() const { return widest_; }
+  bool any_low() const { return any_low_; }
+  bool mixed() const { return mixed_; }
+  // The first low, and others, all of them fp32: what the CPU's kernels of norms are made for.
+  bool low_beside_fp32() const { return first_is_low_ && others_are_fp32_; }
+
+ private:
+  c10::DeviceType device_;
+  c10::ScalarType widest_ = kAsItIs;
+  bool any_low_ = false, mixed_ = false;
+  bool first_is_low_ = false, any_other_ = false, others_are_fp32_ = false;
+};
 
 template <typename First, typename... Rest>
 bool first_is_eligible(c10::DeviceType device, const First& first, const Rest&...) {

@@ -36,9 +36,10 @@ void resize_below(const at::Tensor& tensor, at::IntArrayRef sizes) {
 }
 
 // The arguments of a call on the stack, and how they are replaced.
-class Arguments {
+class StackArguments {
  public:
-  Arguments(const c10::FunctionSchema& schema, c10::DeviceType device, torch::jit::Stack& stack)
+  StackArguments(const c10::FunctionSchema& schema, c10::DeviceType device,
+                 torch::jit::Stack& stack)
       : schema_(schema), device_(device), stack_(stack), widest_(device) {
     begin_ = stack.size() - schema.arguments().size();
     for (std::size_t i = begin_; i < stack.size(); ++i) for_each_tensor(stack[i], widest_);
@@ -151,7 +152,7 @@ void compute_inside(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
   if (!rounds && given != CastRule::promote && given != CastRule::fp32_inside)
     return cast_and_call(op, stack, device, given, op_policy::name_of(number), choice);
 
-  Arguments arguments(schema, device, *stack);
+  StackArguments arguments(schema, device, *stack);
   const auto rule = arguments.sharpened(given);
   auto* count = region->log == nullptr
                     ? nullptr

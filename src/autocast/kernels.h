@@ -31,44 +31,6 @@ decltype(auto) with_dtype(T&& argument) {
   }
 }
 
-// The widest dtype among eligible arguments; kAsItIs if there are none.
-class Widest {
- public:
-  explicit Widest(c10::DeviceType device) : device_(device) {}
-  void operator()(const at::Tensor& tensor) {
-    if (!at::autocast::is_eligible(tensor, device_)) return;
-    const auto dtype = tensor.scalar_type();
-    const bool is_low = dtype != c10::kFloat;
-    if (widest_ == kAsItIs) first_is_low_ = is_low;
-    if (widest_ != kAsItIs) others_are_fp32_ = (others_are_fp32_ || !any_other_) && !is_low;
-    any_other_ |= widest_ != kAsItIs;
-    any_low_ |= is_low;
-    mixed_ |= widest_ != kAsItIs && widest_ != dtype;
-    widest_ = widest_ == kAsItIs || widest_ == dtype ? dtype : c10::kFloat;
-  }
-  template <typename T>
-  void meet(const T& argument) {
-    if constexpr (std::is_same_v<T, at::Tensor>) {
-      (*this)(argument);
-    } else if constexpr (std::is_same_v<T, std::optional<at::Tensor>>) {
-      if (argument.has_value()) (*this)(*argument);
-    } else if constexpr (is_list<T>) {
-      for (const auto& tensor : argument) (*this)(tensor);
-    }
-  }
-  c10::ScalarType dtype() const { return widest_; }
-  bool any_low() const { return any_low_; }
-  bool mixed() const { return mixed_; }
-  // The first low, and others, all of them fp32: what the CPU's kernels of norms are made for.
-  bool low_beside_fp32() const { return first_is_low_ && others_are_fp32_; }
-
- private:
-  c10::DeviceType device_;
-  c10::ScalarType widest_ = kAsItIs;
-  bool any_low_ = false, mixed_ = false;
-  bool first_is_low_ = false, any_other_ = false, others_are_fp32_ = false;
-};
-
 inline c10::ScalarType first_dtype(c10::DeviceType) { return kAsItIs; }
 template <typename First, typename... Rest>
 c10::ScalarType first_dtype(c10::DeviceType device, const First& first, const Rest&...) {

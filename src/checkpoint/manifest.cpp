@@ -17,7 +17,7 @@ using files::parse_strictly;
 
 constexpr std::string_view kFormat = "ampersand checkpoint";
 constexpr std::int64_t kVersion = 1;
-constexpr int kDepth = 64;
+constexpr int kManifestDepth = 64;
 constexpr std::string_view kHashMark = "xxh3_128:";
 constexpr std::size_t kHashDigits = 32;
 constexpr std::size_t kHashLine = kHashMark.size() + kHashDigits + 1;  // and the end of the line
@@ -92,7 +92,7 @@ std::string encode_manifest(const Manifest& manifest) {
   }
   throw InvalidArgument(
       "write_checkpoint: about must be what JSON gives back (UTF-8, no NaN, no infinity, at most " +
-      std::to_string(kDepth - 1) + " levels); leave such values out");
+      std::to_string(kManifestDepth - 1) + " levels); leave such values out");
 }
 
 Manifest decode_manifest(std::string_view text, const std::filesystem::path& path) {
@@ -103,7 +103,7 @@ Manifest decode_manifest(std::string_view text, const std::filesystem::path& pat
                   "does not match the hash in its last line, so it is damaged; use another "
                   "checkpoint");
   }
-  auto value = parse_strictly(body, path, "the manifest", kDepth);
+  auto value = parse_strictly(body, path, "the manifest", kManifestDepth);
   check_version(value, path);
   if (!is_manifest(value)) {
     throw IoError(path, "must have format, version, step, about and parts, each as version " +

@@ -45,7 +45,7 @@ constexpr PythonName kClasses[] = {
 
 // Those that came later: bytes, and the dtype beside them. By name, for older releases of LibTorch
 // lack some.
-constexpr PythonName kDtypes[] = {
+constexpr PythonName kPythonDtypes[] = {
     {"Float8_e4m3fn", "float8_e4m3fn"},
     {"Float8_e5m2", "float8_e5m2"},
     {"Float8_e4m3fnuz", "float8_e4m3fnuz"},
@@ -168,7 +168,7 @@ void PythonTensors::write(const std::string& name, const at::Tensor& tensor, Pic
 void PythonTensors::write_dense(const std::string& name, const at::Tensor& given,
                                 PickleWriter& pickle) {
   const auto of_class = python_name(kClasses, given.scalar_type());
-  const auto dtype = python_name(kDtypes, given.scalar_type());
+  const auto dtype = python_name(kPythonDtypes, given.scalar_type());
   if (of_class.empty() && dtype.empty()) {
     refuse(name, std::string("is ") + c10::toString(given.scalar_type()) +
                      ", which Python's torch.save has no name for; convert it with to()");

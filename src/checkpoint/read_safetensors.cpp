@@ -16,7 +16,7 @@ using files::InputFile;
 using files::parse_strictly;
 using files::shown;
 
-constexpr int kDepth = 3;  // header, tensor, shape
+constexpr int kHeaderDepth = 3;  // header, tensor, shape
 
 // Where and about what a message speaks.
 struct Place {
@@ -127,7 +127,7 @@ void check_cover(std::vector<TensorEntry>& entries, std::uint64_t data, const Pl
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path) {
   const std::string text = read_header(file_);
   data_begin_ = 8 + text.size();
-  const auto header = parse_strictly(text, path, "the safetensors header", kDepth);
+  const auto header = parse_strictly(text, path, "the safetensors header", kHeaderDepth);
   for (const auto& [name, value] : header.items()) {
     if (name == kMetadataKey) {
       metadata_ = metadata_of(value, {path});

@@ -9,7 +9,7 @@
 namespace amp::doctor {
 namespace {
 
-std::string listed(const std::vector<std::string>& names) {
+std::string first_two(const std::vector<std::string>& names) {
   std::string text;
   for (std::size_t i = 0; i < std::min<std::size_t>(2, names.size()); ++i)
     text += (i == 0 ? "" : ", ") + names[i];
@@ -26,7 +26,7 @@ std::string words_of(const Outcome& outcome) {
   const double loss = outcome.losses.back();
   if (!outcome.finite_loss) return std::string("the loss is ") + (std::isnan(loss) ? "NaN" : "Inf");
   if (!outcome.non_finite.empty() && outcome.losses.size() == 1)
-    return "the gradient of " + listed(outcome.non_finite) + " is not finite";
+    return "the gradient of " + first_two(outcome.non_finite) + " is not finite";
   if (!outcome.finite_weights) return "weights are not finite";
   std::string text = "loss " + inspect::shown(loss);
   if (outcome.losses.size() > 1)

@@ -12,8 +12,6 @@ namespace amp {
 namespace inspect {
 namespace {
 
-using Origin = FirstNonFinite::Origin;
-
 // If fp16 flushes at least this share of an op's gradients, and the scale has room to grow by this
 // factor, the scale is the fault. In a training that goes well the share is a few percent.
 constexpr double kFlushed = 0.3;
@@ -43,6 +41,7 @@ Diagnosis diagnosis_of(const StepEvidence& step, const Thrown& thrown) {
 
 // The verdict on one fault, by what was seen in its step and before it.
 Verdict verdict_on(const StepEvidence& step, const FirstNonFinite& fault, const Growth& growth) {
+  using Origin = FirstNonFinite::Origin;
   switch (fault.origin) {
     case Origin::data:
     case Origin::target:

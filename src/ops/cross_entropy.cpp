@@ -90,7 +90,7 @@ at::Tensor rows_of(const at::Tensor& tensor, std::int64_t begin, std::int64_t co
   return tensor.narrow(0, begin, count);
 }
 
-struct Function : torch::autograd::Function<Function> {
+struct CrossEntropyFunction : torch::autograd::Function<CrossEntropyFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& logits,
                             const at::Tensor& target, const std::optional<at::Tensor>& given,
                             std::int64_t reduction, std::int64_t ignore_index, double smoothing) {
@@ -210,8 +210,8 @@ bool takes_cross_entropy(const at::Tensor& logits, const at::Tensor& target) {
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& target,
                          const at::Tensor& weight, const CrossEntropy& options) {
   const auto given = weight.defined() ? std::optional(weight) : std::nullopt;
-  return Function::apply(kept(logits), target, given, options.reduction, options.ignore_index,
-                         options.label_smoothing);
+  return CrossEntropyFunction::apply(kept(logits), target, given, options.reduction,
+                                     options.ignore_index, options.label_smoothing);
 }
 
 }  // namespace amp::ops

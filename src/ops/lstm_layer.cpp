@@ -89,7 +89,7 @@ LstmLayer widened(const Tensor& x, const Tensor& h0, const Tensor& c0, const Wei
           bias(weights.b_hh)};
 }
 
-struct Layer : torch::autograd::Function<Layer> {
+struct LstmFunction : torch::autograd::Function<LstmFunction> {
   // x: [time, batch, size], or [batch, time, size] with time_dim 1. Returns the outputs in the same
   // order, h_n and c_n.
   static variable_list forward(AutogradContext* ctx, const Tensor& x, const Tensor& h0,
@@ -260,7 +260,7 @@ struct Layer : torch::autograd::Function<Layer> {
 
 std::array<Tensor, 3> lstm_layer(const Tensor& x, const Tensor& h0, const Tensor& c0,
                                  at::TensorList weights, bool has_biases, std::int64_t time_dim) {
-  const auto results = Layer::apply(x, h0, c0, weights, has_biases, time_dim);
+  const auto results = LstmFunction::apply(x, h0, c0, weights, has_biases, time_dim);
   return {results[0], results[1], results[2]};
 }
 

@@ -21,7 +21,7 @@ using at::Tensor;
 using Tensors = std::vector<Tensor>;
 
 // Of its own memory, in fp32.
-Tensor or_zeros(const Tensor& gradient, const Tensor& like) {
+Tensor fp32_copy_or_zeros(const Tensor& gradient, const Tensor& like) {
   return gradient.defined() ? gradient.to(at::kFloat, /*non_blocking=*/false, /*copy=*/true)
                             : at::zeros_like(like, at::kFloat);
 }
@@ -95,7 +95,7 @@ OfGates gru(const SavedLayer& layer, const Tensors& gradients, const std::vector
                            .view({-1, 3, hidden});
   const Written written = {at::empty(n.sizes(), n.options()),
                            at::empty(factors.sizes(), w_hh.options())};
-  const auto first = or_zeros(gradients[1], layer.h0());
+  const auto first = fp32_copy_or_zeros(gradients[1], layer.h0());
   through_steps(steps, gradients[0], factors, z, w_hh, first, written);
   const auto of_state_gates = written.gates.flatten(1);
   const auto of_input_gates = of_state_gates.clone();
@@ -114,7 +114,7 @@ OfGates plain(const SavedLayer& layer, const Tensors& gradients, const std::vect
       layer.how.cell == CellKind::tanh ? 1 - sums.tanh_().square() : sums.gt(0).to(at::kFloat);
   const Written written = {at::empty(slope.sizes(), slope.options()),
                            at::empty(slope.unsqueeze(1).sizes(), w_hh.options())};
-  const auto first = or_zeros(gradients[1], layer.h0());
+  const auto first = fp32_copy_or_zeros(gradients[1], layer.h0());
   through_steps(steps, gradients[0], slope.unsqueeze(1), {}, w_hh, first, written);
   const auto of_gates = written.gates.flatten(1);
   return {of_gates, of_gates, first, {}, {}};
@@ -154,7 +154,8 @@ OfGates lstm(const SavedLayer& layer, const Tensors& gradients, const std::vecto
   const auto of_gates = at::empty(again.gates.sizes(), w_hh.options());
   const auto of_outputs =
       projection.defined() ? at::empty(layer.outputs().sizes(), w_hh.options()) : Tensor();
-  const auto of_h0 = or_zeros(gradients[1], layer.h0()), of_c0 = or_zeros(gradients[2], layer.c0());
+  const auto of_h0 = fp32_copy_or_zeros(gradients[1], layer.h0()),
+             of_c0 = fp32_copy_or_zeros(gradients[2], layer.c0());
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     const auto here = [&](const Tensor& tensor) {
       return tensor.narrow(0, step->offset, step->count);

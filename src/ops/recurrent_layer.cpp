@@ -55,7 +55,7 @@ void advance_(CellKind kind, const Tensor& of_input, Tensor of_state, Tensor h, 
   }
 }
 
-struct Layer : torch::autograd::Function<Layer> {
+struct RecurrentFunction : torch::autograd::Function<RecurrentFunction> {
   static variable_list forward(AutogradContext* ctx, const Tensor& x, const Tensor& h0,
                                const std::optional<Tensor>& given_c0, at::TensorList list,
                                const Recurrence& how) {
@@ -131,7 +131,8 @@ Tensor gates_of_inputs(const Tensor& x, const Weights& weights, CellKind cell) {
 LayerResults recurrent_layer(const Tensor& x, const Tensor& h0, const Tensor& c0,
                              at::TensorList weights, const Recurrence& how) {
   // Not an undefined tensor: of an argument autograd wants to know the device.
-  auto results = Layer::apply(x, h0, c0.defined() ? std::optional(c0) : std::nullopt, weights, how);
+  auto results = RecurrentFunction::apply(x, h0, c0.defined() ? std::optional(c0) : std::nullopt,
+                                          weights, how);
   results.resize(3);
   return {results[0], results[1], results[2]};
 }

@@ -23,10 +23,6 @@ std::vector<OptimizerParamGroup> torch_groups(std::vector<ParamGroup<Options>> g
   return made;
 }
 
-bool same(const MemoryOptions& a, const MemoryOptions& b) {
-  return a.weights == b.weights && a.bf16_moments == b.bf16_moments && a.seed == b.seed;
-}
-
 }  // namespace
 
 template <typename Options>
@@ -74,7 +70,7 @@ void OptimizerOf<Options>::set_options(const Options& options, std::size_t group
   auto& now = param_groups()[group].options();
   const auto who = name_of(&options) + (": group " + std::to_string(group));
   check(options, who);
-  if (!same(options.memory, options_of<Options>(now).memory)) {
+  if (options.memory != options_of<Options>(now).memory) {
     throw InvalidArgument(who +
                           ": the memory options cannot change once the group is made; make a new "
                           "optimizer");

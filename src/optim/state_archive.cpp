@@ -33,10 +33,6 @@ void expect(const Algorithm& algorithm, const std::string& what, std::size_t exp
                         std::to_string(expected) + "; load it into one like that which saved it");
 }
 
-bool same(const MemoryOptions& a, const MemoryOptions& b) {
-  return a.weights == b.weights && a.bf16_moments == b.bf16_moments && a.seed == b.seed;
-}
-
 std::unique_ptr<OptimizerOptions> options_in(const Algorithm& algorithm,
                                              const OptimizerOptions& now, std::size_t group,
                                              InputArchive& archive) {
@@ -46,7 +42,7 @@ std::unique_ptr<OptimizerOptions> options_in(const Algorithm& algorithm,
   options->serialize(stored);
   const auto where = "group " + std::to_string(group);
   algorithm.check(*options, algorithm.name() + (": the state to load, " + where));
-  if (!same(algorithm.memory(*options), algorithm.memory(now)))
+  if (algorithm.memory(*options) != algorithm.memory(now))
     refuse(algorithm,
            "was saved with other memory options in " + where + "; make the optimizer with those");
   return options;

@@ -6,15 +6,6 @@
 #include <algorithm>
 
 namespace amp::tensor_lists {
-namespace {
-
-// Large enough that a kernel's call costs nothing, small enough to share out evenly.
-constexpr std::size_t kChunk = 64 * 1024;
-// Below this a second thread takes longer to wake up than the work lasts.
-constexpr std::int64_t kElementsPerThread = 16 * 1024;
-
-}  // namespace
-
 void ChunkList::clear() {
   chunks_.clear();
   starts_.clear();

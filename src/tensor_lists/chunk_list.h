@@ -9,6 +9,11 @@
 
 namespace amp::tensor_lists {
 
+// Elements: large enough that a kernel's call costs nothing, small enough to share out evenly.
+inline constexpr std::size_t kChunk = 64 * 1024;
+// Below this a second thread takes longer to wake up than the work lasts.
+inline constexpr std::int64_t kElementsPerThread = 16 * 1024;
+
 struct Chunk {
   std::size_t tensor;  // its place in the list
   std::size_t first, count;

@@ -6,14 +6,11 @@
 #include <algorithm>
 #include <atomic>
 
+#include "src/tensor_lists/chunk_list.h"
 #include "src/tensor_lists/operands.h"
 
 namespace amp::tensor_lists {
 namespace {
-
-// As in chunk_list.cpp.
-constexpr std::int64_t kChunk = 64 * 1024;
-constexpr std::int64_t kElementsPerThread = 16 * 1024;
 
 bool lie_alike(const at::Tensor& a, const at::Tensor& b) {
   return a.sizes().equals(b.sizes()) && a.is_non_overlapping_and_dense() &&
@@ -34,7 +31,7 @@ bool is_rounded(const at::Tensor& numbers, const at::Tensor& rounded) {
              first += kChunk) {
           const auto at = static_cast<std::size_t>(first);
           const auto* start = static_cast<const float*>(tensor_lists::from(from, at).data);
-          const auto count = static_cast<std::size_t>(std::min(kChunk, end - first));
+          const auto count = static_cast<std::size_t>(std::min<std::int64_t>(kChunk, end - first));
           if (!table.is_rounded(start, tensor_lists::from(to, at), count))
             same.store(false, std::memory_order_relaxed);
         }

@@ -30,7 +30,7 @@ Registry& registry() {
 }
 
 // `more` may be written to, `old` not.
-at::Tensor sum_of(const at::Tensor& old, at::Tensor more) {
+at::Tensor sum_into(const at::Tensor& old, at::Tensor more) {
   const bool dense = old.layout() == c10::kStrided && more.layout() == c10::kStrided;
   if (dense) return more.add_(old);
   // A sparse tensor takes no dense one.
@@ -206,7 +206,7 @@ void MasterWeights::take_gradients(const torch::optim::Optimizer& optimizer) {
     if (!gradient.defined()) continue;
     const auto widened = gradient.to(pair.master.scalar_type());
     auto& sum = pair.master.mutable_grad();
-    sum = sum.defined() ? sum_of(sum, widened) : widened;
+    sum = sum.defined() ? sum_into(sum, widened) : widened;
     gradient.reset();
   }
 }

@@ -10,7 +10,7 @@
 #include "tests/support/mlp.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::apex_test {
 namespace {
 
 using testing::AllOf;
@@ -444,4 +444,4 @@ TEST(Apex, BadInputIsRefusedAndNothingChanged) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::apex_test

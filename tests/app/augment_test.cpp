@@ -8,7 +8,7 @@
 #include <set>
 #include <vector>
 
-namespace ampersand::tests {
+namespace ampersand::tests::augment_test {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
@@ -128,4 +128,4 @@ TEST(CropImage, IsACutOfThePaddedImage) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::augment_test

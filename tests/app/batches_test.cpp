@@ -9,7 +9,7 @@
 
 #include "tests/app/errors.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::batches_test {
 namespace {
 
 using Order = std::vector<std::int64_t>;
@@ -240,4 +240,4 @@ TEST(ImageBatches, RefuseWhatTheyCannotMake) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::batches_test

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace ampersand::tests {
+namespace ampersand::tests::choose_vocabulary_test {
 namespace {
 
 using testing::ElementsAre;
@@ -23,4 +23,4 @@ TEST(ChooseVocabulary, LearnsFromStretchesOfALongOne) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::choose_vocabulary_test

@@ -9,7 +9,7 @@
 
 #include "tests/app/cifar_files.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::cifar_test {
 namespace {
 
 constexpr const char* kVariable = "AMPERSAND_CIFAR_10";
@@ -177,4 +177,4 @@ TEST_F(CifarTest, TheDataSetIsNowhereWithoutVariables) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::cifar_test

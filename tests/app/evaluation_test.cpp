@@ -8,7 +8,7 @@
 
 #include "app/tasks/image_batches.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::evaluation_test {
 namespace {
 
 // Its logits are the pixels; remembers how it was called.
@@ -74,4 +74,4 @@ TEST(Evaluation, TakesTheLossInFp32) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::evaluation_test

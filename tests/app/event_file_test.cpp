@@ -14,7 +14,7 @@
 #include "tests/app/errors.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::event_file_test {
 namespace {
 
 // RecordWriter of TensorBoard 2.21, for Event(wall_time=1700000000.5,
@@ -99,4 +99,4 @@ TEST(TensorBoard, HasAFolderForEachRunAndKeepsWhatIsThere) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::event_file_test

@@ -13,7 +13,7 @@
 #include "tests/app/errors.h"
 #include "tests/app/idx_files.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::folder_lock_test {
 namespace {
 
 using amp::files::FolderLock;
@@ -68,4 +68,4 @@ TEST(WriteFile, LeavesTheOldFileWhenItFails) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::folder_lock_test

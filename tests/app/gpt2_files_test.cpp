@@ -15,7 +15,7 @@
 #include "tests/app/errors.h"
 #include "tests/app/text_samples.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::gpt2_files_test {
 namespace {
 
 using Json = nlohmann::json;
@@ -228,4 +228,4 @@ TEST_F(Gpt2FilesTest, AreJsonAndText) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::gpt2_files_test

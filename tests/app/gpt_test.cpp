@@ -20,7 +20,7 @@
 #include "tests/app/errors.h"
 #include "tests/support/golden.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::gpt_test {
 namespace {
 
 using amp::tests::Json;
@@ -254,4 +254,4 @@ TEST(Gpt, RefusesTokensItCannotTake) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::gpt_test

@@ -11,7 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace ampersand::tests {
+namespace ampersand::tests::gradient_range_test {
 namespace {
 
 // The loss is the sum of factor[i] * weight[i]: the gradients of the weights are the factors.
@@ -69,4 +69,4 @@ TEST(GradientRange, LeavesNoTrace) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::gradient_range_test

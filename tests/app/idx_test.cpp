@@ -12,7 +12,7 @@
 
 #include "tests/app/idx_files.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::idx_test {
 namespace {
 
 using Shape = std::vector<std::uint32_t>;
@@ -300,4 +300,4 @@ TEST_F(IdxTest, RefusesSizesWhoseProductOverflows) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::idx_test

@@ -5,7 +5,7 @@
 
 #include "tests/app/cifar_files.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::image_folder_test {
 namespace {
 
 void write_idx(const TemporaryFolder& folder) {
@@ -82,4 +82,4 @@ TEST(ImageFolder, SaysWhatItLookedFor) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::image_folder_test

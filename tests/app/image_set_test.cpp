@@ -11,7 +11,7 @@
 
 #include "tests/app/idx_files.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::image_set_test {
 namespace {
 
 constexpr const char* kVariable = "AMPERSAND_FASHION_MNIST";
@@ -341,4 +341,4 @@ TEST(FashionMnist, AnEmptyVariableCountsAsUnset) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::image_set_test

@@ -15,7 +15,7 @@
 #include "tests/app/idx_files.h"
 #include "tests/app/text_samples.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::kjv_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -98,4 +98,4 @@ TEST_F(Kjv, NamesThePackagesWhereTheyAreMissing) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::kjv_test

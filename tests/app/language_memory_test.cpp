@@ -13,7 +13,7 @@
 #include "app/models/lstm.h"
 #include "app/training/memory_census.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::language_memory_test {
 namespace {
 
 // Of the second step, when the optimizer's copies of the weights are there.
@@ -89,4 +89,4 @@ TEST(LanguageMemory, LstmProjectedTiedAndDropped) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::language_memory_test

@@ -15,7 +15,7 @@
 
 #include "tests/app/errors.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::lstm_test {
 namespace {
 
 using at::Tensor;
@@ -140,4 +140,4 @@ TEST(LstmModel, RefusesTokensItCannotTake) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::lstm_test

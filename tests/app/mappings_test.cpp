@@ -14,7 +14,7 @@
 #include "app/data/mapped_file.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::mappings_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -135,4 +135,4 @@ TEST_F(Mappings, OtherBusErrorsEndTheProcess) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::mappings_test

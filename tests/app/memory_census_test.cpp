@@ -14,7 +14,7 @@
 #include <optional>
 #include <vector>
 
-namespace ampersand::tests {
+namespace ampersand::tests::memory_census_test {
 namespace {
 
 void expect_live(const MemoryCensus& census, const LiveBytes& expected) {
@@ -181,4 +181,4 @@ TEST(MemoryCensus, MayFollowAnother) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::memory_census_test

@@ -11,7 +11,7 @@
 #include "app/training/trainer.h"
 #include "tests/app/errors.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::models_test {
 namespace {
 
 using Sizes = std::vector<std::int64_t>;
@@ -82,4 +82,4 @@ TEST(PlannedSteps, AreOfTheEpochsUnlessStepsAreGiven) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::models_test

@@ -9,7 +9,7 @@
 
 #include "tests/app/errors.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::number_words_test {
 namespace {
 
 TEST(NumberWords, NameWhatOneSays) {
@@ -68,4 +68,4 @@ TEST(NumberPairs, RefuseMoreThanThereShouldBe) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::number_words_test

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <random>
 
-namespace ampersand::tests {
+namespace ampersand::tests::paired_test {
 namespace {
 
 constexpr double kHalfAPoint = 0.005;
@@ -154,4 +154,4 @@ TEST(Paired, FalseAlarmsAreRare) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::paired_test

@@ -11,7 +11,7 @@
 #include "tests/app/errors.h"
 #include "tests/app/text_samples.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::parallel_text_test {
 namespace {
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
@@ -171,4 +171,4 @@ TEST_F(ParallelTextTest, RefusesFilesThatAreNoText) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::parallel_text_test

@@ -9,7 +9,7 @@
 
 #include "tests/app/errors.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::permutation_test {
 namespace {
 
 using Order = std::vector<std::int64_t>;
@@ -81,4 +81,4 @@ TEST(Permutation, RefusesSizesItCannotOrder) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::permutation_test

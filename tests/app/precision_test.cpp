@@ -8,7 +8,7 @@
 
 #include "tests/app/errors.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::precision_test {
 namespace {
 
 using amp::LossScaling;
@@ -127,4 +127,4 @@ TEST(LossScale, HasNamesForTheResults) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::precision_test

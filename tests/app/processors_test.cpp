@@ -9,7 +9,7 @@
 #include "tests/app/text_samples.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::processors_test {
 namespace {
 
 class Processors : public ::testing::Test {
@@ -59,4 +59,4 @@ TEST_F(Processors, AreAtMostTheQuotaOfVersion1) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::processors_test

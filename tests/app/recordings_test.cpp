@@ -11,7 +11,7 @@
 #include "tests/app/idx_files.h"
 #include "tests/app/text_samples.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::recordings_test {
 namespace {
 
 class Recordings : public ::testing::Test {
@@ -155,4 +155,4 @@ TEST(SpokenDigits, NeedTheSynthesiser) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::recordings_test

@@ -14,7 +14,7 @@
 #include "amp/error.h"
 #include "tests/support/folders.h"
 
-namespace ampersand {
+namespace ampersand::report_test {
 namespace {
 
 using nlohmann::json;
@@ -280,4 +280,4 @@ TEST(Report, RefusesWhatAreNoResults) {
 }
 
 }  // namespace
-}  // namespace ampersand
+}  // namespace ampersand::report_test

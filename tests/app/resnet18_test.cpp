@@ -14,7 +14,7 @@
 
 #include "tests/support/golden.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::resnet18_test {
 namespace {
 
 using amp::tests::Json;
@@ -134,4 +134,4 @@ TEST(ResNet18, FirstWeightsAreHes) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::resnet18_test

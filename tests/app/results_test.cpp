@@ -13,7 +13,7 @@
 #include "app/results/metrics_file.h"
 #include "tests/app/idx_files.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::results_test {
 namespace {
 
 using nlohmann::json;
@@ -204,4 +204,4 @@ TEST_F(MetricsFileTest, AFullDiskIsNoticed) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::results_test

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-namespace ampersand::tests {
+namespace ampersand::tests::run_record_test {
 namespace {
 
 using nlohmann::json;
@@ -194,4 +194,4 @@ TEST(RunRecord, ARunWithoutAStepIsEmpty) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::run_record_test

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-namespace ampersand::tests {
+namespace ampersand::tests::schedule_test {
 namespace {
 
 TEST(Schedule, ConstantStays) {
@@ -46,4 +46,4 @@ TEST(Schedule, AWarmUpLongerThanTheRunIsNoDivisionByZero) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::schedule_test

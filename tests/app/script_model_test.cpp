@@ -18,7 +18,7 @@
 #include "tests/support/folders.h"
 #include "tests/support/tensors.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::script_model_test {
 namespace {
 
 using amp::tests::Values;
@@ -182,4 +182,4 @@ TEST(ScriptedModel, AModelThatDoesNotFitTheDataSaysBothShapes) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::script_model_test

@@ -17,7 +17,7 @@
 #include "app/tasks/pair_batches.h"
 #include "tests/app/errors.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::seq2seq_test {
 namespace {
 
 using Tokens = std::vector<std::int64_t>;
@@ -206,4 +206,4 @@ TEST(GreedyTranslation, EndsEachTextAtItsOwnEnd) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::seq2seq_test

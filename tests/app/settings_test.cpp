@@ -9,7 +9,7 @@
 
 #include "tests/app/errors.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::settings_test {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
@@ -169,4 +169,4 @@ TEST(Settings, OfAnEarlierRunHoldUnlessGiven) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::settings_test

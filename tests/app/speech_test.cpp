@@ -22,7 +22,7 @@
 #include "app/tasks/transcription.h"
 #include "tests/app/errors.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::speech_test {
 namespace {
 
 using Labels = std::vector<std::int64_t>;
@@ -290,4 +290,4 @@ TEST(Spectrogram, OfSilenceIsZeroAndOfOneSampleIsFinite) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::speech_test

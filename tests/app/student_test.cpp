@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-namespace ampersand::tests {
+namespace ampersand::tests::student_test {
 namespace {
 
 struct Point {
@@ -33,4 +33,4 @@ TEST(Student, ProbabilitiesAreClosedFormsWhereThereAreSome) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::student_test

@@ -10,7 +10,7 @@
 
 #include "app/results/verdict.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::summary_test {
 namespace {
 
 using nlohmann::json;
@@ -361,4 +361,4 @@ TEST(Verdict, IsSilentAboutFp32Alone) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::summary_test

@@ -10,7 +10,7 @@
 #include "app/terminal/progress.h"
 #include "app/terminal/table.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::terminal_test {
 namespace {
 
 using nlohmann::json;
@@ -119,4 +119,4 @@ TEST(Table, ShowsADashForWhatIsNotKnown) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::terminal_test

@@ -17,7 +17,7 @@
 #include "tests/app/errors.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::text_task_test {
 namespace {
 
 // After token t it holds t + 1 (mod `vocabulary`) for certain, or all alike where `gap` is 0.
@@ -233,4 +233,4 @@ TEST(Tasks, DefaultsSuitTheModel) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::text_task_test

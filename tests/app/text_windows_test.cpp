@@ -12,7 +12,7 @@
 
 #include "tests/app/errors.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::text_windows_test {
 namespace {
 
 using Places = std::vector<std::int64_t>;
@@ -105,4 +105,4 @@ TEST(TextWindows, RefusesWhatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::text_windows_test

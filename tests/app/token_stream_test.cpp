@@ -12,7 +12,7 @@
 #include "tests/app/idx_files.h"
 #include "tests/app/text_samples.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::token_stream_test {
 namespace {
 
 using Tokens = std::vector<std::int64_t>;
@@ -150,4 +150,4 @@ TEST(TokenStream, SaysWhereNoTemporaryFileCanBeMade) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::token_stream_test

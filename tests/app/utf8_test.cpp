@@ -8,7 +8,7 @@
 #include "tests/app/errors.h"
 #include "tests/app/text_samples.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::utf8_test {
 namespace {
 
 // Written from the definition of UTF-8, not from the table: decodes, and refuses what another
@@ -162,4 +162,4 @@ TEST(Utf8, WiderEncodingsAreRefusedByName) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::utf8_test

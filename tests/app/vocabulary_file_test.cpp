@@ -11,7 +11,7 @@
 #include "tests/app/errors.h"
 #include "tests/app/text_samples.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::vocabulary_file_test {
 namespace {
 
 using testing::HasSubstr;
@@ -114,4 +114,4 @@ TEST_F(VocabularyFile, RefusesWhatWasChanged) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::vocabulary_file_test

@@ -10,7 +10,7 @@
 #include "tests/app/errors.h"
 #include "tests/app/text_samples.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::vocabulary_test {
 namespace {
 
 using Merges = std::vector<TokenPair>;
@@ -197,4 +197,4 @@ TEST(Vocabulary, ComparesFingerprints) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::vocabulary_test

@@ -12,7 +12,7 @@
 #include "tests/app/text_samples.h"
 #include "tests/app/wav_files.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::wav_test {
 namespace {
 
 using Samples = std::vector<float>;
@@ -175,4 +175,4 @@ TEST(Wav, IsReadFromAFile) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::wav_test

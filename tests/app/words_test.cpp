@@ -11,7 +11,7 @@
 
 #include "tests/app/text_samples.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::words_test {
 namespace {
 
 using testing::ElementsAre;
@@ -74,4 +74,4 @@ TEST(Words, AreTheWholeText) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::words_test

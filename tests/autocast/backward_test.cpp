@@ -13,7 +13,7 @@
 #include "tests/support/here.h"
 #include "tests/support/mlp.h"
 
-namespace amp::tests {
+namespace amp::tests::backward_test {
 namespace {
 
 using testing::ElementsAre;
@@ -198,4 +198,4 @@ TEST(Backward, AGradientPenaltyHasTorchsBits) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::backward_test

@@ -13,7 +13,7 @@
 #include "tests/support/live_bytes.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::cast_cache_test {
 namespace {
 
 at::Tensor weight(double value = 2.0) { return here::full({2, 2}, value).requires_grad_(); }
@@ -214,4 +214,4 @@ TEST(CastCache, EightThreadsWithWeightsReplacedEachStep) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::cast_cache_test

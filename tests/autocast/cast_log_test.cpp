@@ -10,7 +10,7 @@
 #include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::cast_log_test {
 namespace {
 
 std::map<std::string, CastCount> by_op(const CastLog& log) {
@@ -63,4 +63,4 @@ TEST(CastLog, ARegionOpenedAfterItsEndKnowsNothingOfIt) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::cast_log_test

@@ -9,7 +9,7 @@
 #include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::casts_test {
 namespace {
 
 using cpu_math_test::OpCounter;
@@ -164,4 +164,4 @@ TEST(Autocast, S3_6_WeightGradientsAreFp32OnTheGridOfTheRegion) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::casts_test

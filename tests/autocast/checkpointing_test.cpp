@@ -14,7 +14,7 @@
 #include "tests/support/here.h"
 #include "tests/support/mlp.h"
 
-namespace amp::tests {
+namespace amp::tests::checkpointing_test {
 namespace {
 
 using torch::autograd::AutogradContext;
@@ -134,4 +134,4 @@ TEST(Checkpointing, TheRegionsAreToldApart) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::checkpointing_test

@@ -10,7 +10,7 @@
 #include "tests/support/live_bytes.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::cross_entropy_test {
 namespace {
 
 struct Setting {
@@ -147,4 +147,4 @@ TEST(CrossEntropy, EveryRowIgnoredGivesTorchsNan) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::cross_entropy_test

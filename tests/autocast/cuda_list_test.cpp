@@ -13,7 +13,7 @@
 #include "amp/op_policy.h"
 #include "tests/autocast/op_calls.h"
 
-namespace amp::tests {
+namespace amp::tests::cuda_list_test {
 namespace {
 
 CastRule rule_named(const std::string& name) {
@@ -77,4 +77,4 @@ TEST(CudaList, S4_1To4_EveryOpInBf16) { expect_every_op_by_cudas_list(at::kBFloa
 TEST(CudaList, S4_1To4_EveryOpInFp16) { expect_every_op_by_cudas_list(at::kHalf); }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::cuda_list_test

@@ -6,7 +6,7 @@
 #include "amp/autocast.h"
 #include "amp/error.h"
 
-namespace amp::tests {
+namespace amp::tests::defects_test {
 namespace {
 
 // A region with one list of ops for every device.
@@ -55,4 +55,4 @@ TEST(Defects, S6_3_OneListForEveryDevice) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::defects_test

@@ -12,6 +12,7 @@
 
 #include "amp/amp.h"
 
+namespace emulation_test {
 namespace {
 
 using amp::Autocast;
@@ -169,3 +170,4 @@ TEST(Emulation, ASmallModelTrains) {
 }
 
 }  // namespace
+}  // namespace emulation_test

@@ -5,7 +5,7 @@
 #include "amp/autocast.h"
 #include "tests/autocast/op_calls.h"
 
-namespace amp::tests {
+namespace amp::tests::every_op_test {
 namespace {
 
 constexpr auto kCpuOnly = "these are the CPU's results; CudaList has CUDA's";
@@ -20,4 +20,4 @@ TEST(AutocastOps, S4_5To8_EveryOpInFp16) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::every_op_test

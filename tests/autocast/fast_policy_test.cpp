@@ -10,7 +10,7 @@
 #include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::fast_policy_test {
 namespace {
 
 const OpPolicy kFast = OpPolicy::fast(kHere);
@@ -155,4 +155,4 @@ TEST(FastPolicy, OnlyOpsThatAreKnownToComputeInFp32CanFollowTheRule) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::fast_policy_test

@@ -4,7 +4,7 @@
 
 #include "tests/autocast/recurrent_networks.h"
 
-namespace amp::tests::recurrence {
+namespace amp::tests::recurrence::long_recurrence_test {
 namespace {
 
 // The largest relative error of a weight's gradient, and torch's list's.
@@ -148,4 +148,4 @@ TEST(LongRecurrence, TheStateIsFp32) {
 }
 
 }  // namespace
-}  // namespace amp::tests::recurrence
+}  // namespace amp::tests::recurrence::long_recurrence_test

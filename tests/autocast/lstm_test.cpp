@@ -11,7 +11,7 @@
 #include "amp/autocast.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::lstm_test {
 namespace {
 
 struct Shape {
@@ -237,4 +237,4 @@ TEST(FastEmbedding, GradientsOfOneRowAddUpInFp32) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::lstm_test

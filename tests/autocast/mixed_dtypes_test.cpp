@@ -12,7 +12,7 @@
 #include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::mixed_dtypes_test {
 namespace {
 
 using testing::HasSubstr;
@@ -215,4 +215,4 @@ TEST(MixedDtypes, WhatAnOpWritesKeepsItsDtype) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::mixed_dtypes_test

@@ -9,7 +9,7 @@
 #include "tests/autocast/attention_modules.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests::attention {
+namespace amp::tests::attention::module_attention_test {
 namespace {
 
 using Attention = torch::nn::MultiheadAttention;
@@ -277,4 +277,4 @@ TEST(ModuleAttention, DropsOutInTraining) {
 }
 
 }  // namespace
-}  // namespace amp::tests::attention
+}  // namespace amp::tests::attention::module_attention_test

@@ -24,7 +24,7 @@
 #include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::module_rules_test {
 namespace {
 
 namespace nn = torch::nn;
@@ -382,4 +382,4 @@ TEST(ModuleRules, TheLogTellsWhichModuleDecided) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::module_rules_test

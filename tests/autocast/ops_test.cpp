@@ -8,7 +8,7 @@
 #include "amp/autocast.h"
 #include "tests/support/golden.h"
 
-namespace amp::tests {
+namespace amp::tests::ops_test {
 namespace {
 
 using Op = std::function<at::Tensor(const at::Tensor&)>;
@@ -95,4 +95,4 @@ TEST(Autocast, S4_7_LossesAndLongReductionsRunInFp32) { EXPECT_EQ(compare("fp32"
 TEST(Autocast, S4_8_UnlistedOpsRunInWhatTheyAreFed) { EXPECT_EQ(compare("unlisted"), 24); }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::ops_test

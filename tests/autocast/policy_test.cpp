@@ -11,7 +11,7 @@
 #include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::policy_test {
 namespace {
 
 using testing::AllOf;
@@ -222,4 +222,4 @@ TEST(Policy, AGuardThatEndsOnAnotherThreadLeavesThatThreadAlone) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::policy_test

@@ -15,7 +15,7 @@
 #include "tests/autocast/programs.h"
 #include "tests/support/here.h"
 
-namespace amp::tests {
+namespace amp::tests::programs_test {
 namespace {
 
 using Dtypes = std::vector<c10::ScalarType>;
@@ -368,4 +368,4 @@ TEST(Programs, TwoOpsBehindAnEmbeddingRunWhereTorchsListRunsThem) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::programs_test

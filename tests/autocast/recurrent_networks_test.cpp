@@ -3,7 +3,7 @@
 
 #include "tests/autocast/recurrent_networks.h"
 
-namespace amp::tests::recurrence {
+namespace amp::tests::recurrence::recurrent_networks_test {
 namespace {
 
 Setting drawn(unsigned seed) {
@@ -144,4 +144,4 @@ TEST(RecurrentNetworks, RulesOfTheLists) {
 }
 
 }  // namespace
-}  // namespace amp::tests::recurrence
+}  // namespace amp::tests::recurrence::recurrent_networks_test

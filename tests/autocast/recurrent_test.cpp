@@ -11,7 +11,7 @@
 #include "amp/autocast.h"
 #include "amp/cast_log.h"
 
-namespace amp::tests {
+namespace amp::tests::recurrent_test {
 namespace {
 
 struct Speech {
@@ -141,4 +141,4 @@ TEST(RecurrentCells, TrainInLowPrecision) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::recurrent_test

@@ -14,7 +14,7 @@
 #include "tests/support/live_bytes.h"
 #include "tests/support/mlp.h"
 
-namespace amp::tests {
+namespace amp::tests::sharing_test {
 namespace {
 
 using cpu_math_test::OpCounter;
@@ -174,4 +174,4 @@ TEST(Sharing, ThreadsShareAModelInRegionsOfTheirOwn) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::sharing_test

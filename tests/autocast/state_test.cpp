@@ -10,7 +10,7 @@
 #include "amp/error.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::state_test {
 namespace {
 
 using testing::AllOf;
@@ -130,4 +130,4 @@ TEST(Autocast, S3_2_AnotherDeviceIsRefused) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::state_test

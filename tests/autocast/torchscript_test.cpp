@@ -13,7 +13,7 @@
 #include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::torchscript_test {
 namespace {
 
 using cpu_math_test::OpCounter;
@@ -157,4 +157,4 @@ TEST(TorchScript, GradientsAreThoseOfCpp) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::torchscript_test

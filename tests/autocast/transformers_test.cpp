@@ -4,7 +4,7 @@
 #include "amp/autocast.h"
 #include "tests/autocast/attention_modules.h"
 
-namespace amp::tests::attention {
+namespace amp::tests::attention::transformers_test {
 namespace {
 
 struct Masks {
@@ -78,4 +78,4 @@ TEST(Transformers, TrainNearDouble) {
 }
 
 }  // namespace
-}  // namespace amp::tests::attention
+}  // namespace amp::tests::attention::transformers_test

@@ -13,7 +13,7 @@
 #include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::user_names_test {
 namespace {
 
 namespace nn = torch::nn;
@@ -239,4 +239,4 @@ TEST(UserNames, TheLogTellsWhichNameDecided) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::user_names_test

@@ -12,7 +12,7 @@
 #include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::vmap_test {
 namespace {
 
 using cpu_math_test::OpCounter;
@@ -159,4 +159,4 @@ TEST(VmapCache, NothingBatchedIsKept) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::vmap_test

@@ -15,7 +15,7 @@
 #include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::weight_uses_test {
 namespace {
 
 enum class Owner { none, ours };
@@ -341,4 +341,4 @@ TEST(WeightUse, AWriteIntoAResultThatIsTheCastIsNotSeenByTheNextUse) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::weight_uses_test

@@ -13,7 +13,7 @@
 #include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::weight_views_test {
 namespace {
 
 using torch::autograd::grad;
@@ -324,4 +324,4 @@ TEST_P(WeightViews, FunctorchGradAgreesWithDouble) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::weight_views_test

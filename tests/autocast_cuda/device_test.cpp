@@ -13,7 +13,7 @@
 #include "amp/error.h"
 #include "amp/recipe.h"
 
-namespace amp::tests {
+namespace amp::tests::device_test {
 namespace {
 
 using testing::AllOf;
@@ -121,4 +121,4 @@ TEST(AutocastCuda, ADeviceWithItsIndexIsItsType) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::device_test

@@ -16,7 +16,7 @@
 #include "tests/checkpoint/parts.h"
 #include "tests/support/temporary_folder.h"
 
-namespace amp::checkpoint::tests {
+namespace amp::checkpoint::tests::container_test {
 namespace {
 
 using files::hash_of;
@@ -273,4 +273,4 @@ TEST_F(Container, APartThatThrowsLeavesEarlierOnesAlone) {
 }
 
 }  // namespace
-}  // namespace amp::checkpoint::tests
+}  // namespace amp::checkpoint::tests::container_test

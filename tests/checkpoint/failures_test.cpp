@@ -15,7 +15,7 @@
 #include "tests/checkpoint/parts.h"
 #include "tests/support/temporary_folder.h"
 
-namespace amp::checkpoint::tests {
+namespace amp::checkpoint::tests::failures_test {
 namespace {
 
 using files::OutputFile;
@@ -154,4 +154,4 @@ TEST_F(Failures, KillingTheWriterAlwaysLeavesAWholeCheckpoint) {
 }
 
 }  // namespace
-}  // namespace amp::checkpoint::tests
+}  // namespace amp::checkpoint::tests::failures_test

@@ -13,7 +13,7 @@
 #include "tests/checkpoint/parts.h"
 #include "tests/support/temporary_folder.h"
 
-namespace amp::checkpoint::tests {
+namespace amp::checkpoint::tests::safetensors_test {
 namespace {
 
 using ampersand::tests::error_of;
@@ -272,4 +272,4 @@ TEST_F(Safetensors, SurvivesTwoThousandMutatedHeaders) {
 }
 
 }  // namespace
-}  // namespace amp::checkpoint::tests
+}  // namespace amp::checkpoint::tests::safetensors_test

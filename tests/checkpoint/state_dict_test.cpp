@@ -17,7 +17,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::state_dict_test {
 namespace {
 
 using ampersand::tests::TemporaryFolder;
@@ -130,4 +130,4 @@ TEST(SafetensorsFile, WhatTheFormatCannotHoldIsRefusedByName) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::state_dict_test

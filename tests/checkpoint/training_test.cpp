@@ -11,7 +11,7 @@
 #include "tests/support/mlp.h"
 #include "tests/support/temporary_folder.h"
 
-namespace amp::tests {
+namespace amp::tests::training_test {
 namespace {
 
 using ampersand::tests::TemporaryFolder;
@@ -159,4 +159,4 @@ TEST(StateDict, IsAZipFileWithTheNames) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::training_test

@@ -4,7 +4,7 @@
 
 #include "tests/cpu_math/reference.h"
 
-namespace cpu_math_test {
+namespace cpu_math_test::attention_test {
 namespace {
 
 struct Attention {
@@ -160,4 +160,4 @@ TEST(HalfAttention, FollowsTheSwitch) {
 }
 
 }  // namespace
-}  // namespace cpu_math_test
+}  // namespace cpu_math_test::attention_test

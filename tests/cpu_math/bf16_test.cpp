@@ -5,7 +5,7 @@
 #include "amp/autocast.h"
 #include "tests/cpu_math/reference.h"
 
-namespace cpu_math_test {
+namespace cpu_math_test::bf16_test {
 namespace {
 
 class Bf16Math {
@@ -92,4 +92,4 @@ TEST(NarrowMath, LstmLayersAreFp32sRounded) {
 }
 
 }  // namespace
-}  // namespace cpu_math_test
+}  // namespace cpu_math_test::bf16_test

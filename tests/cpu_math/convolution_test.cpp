@@ -8,7 +8,7 @@
 
 #include "tests/cpu_math/reference.h"
 
-namespace cpu_math_test {
+namespace cpu_math_test::convolution_test {
 namespace {
 
 using Sizes = std::vector<std::int64_t>;
@@ -221,4 +221,4 @@ TEST(ConvolutionEdges, RefusalsAreLibTorchs) {
 }
 
 }  // namespace
-}  // namespace cpu_math_test
+}  // namespace cpu_math_test::convolution_test

@@ -10,7 +10,7 @@
 #include "tests/cpu_math/op_counter.h"
 #include "tests/cpu_math/reference.h"
 
-namespace cpu_math_test {
+namespace cpu_math_test::fp32_engine_test {
 namespace {
 
 constexpr const char* kOneDnn = "mkldnn::_linear_pointwise";
@@ -135,4 +135,4 @@ TEST(FixCpuFastEngine, RefusesOtherNames) {
 }
 
 }  // namespace
-}  // namespace cpu_math_test
+}  // namespace cpu_math_test::fp32_engine_test

@@ -3,7 +3,7 @@
 
 #include "tests/cpu_math/reference.h"
 
-namespace cpu_math_test {
+namespace cpu_math_test::layer_norm_test {
 namespace {
 
 struct Gradients {
@@ -124,4 +124,4 @@ INSTANTIATE_TEST_SUITE_P(, LayerNorm,
                          });
 
 }  // namespace
-}  // namespace cpu_math_test
+}  // namespace cpu_math_test::layer_norm_test

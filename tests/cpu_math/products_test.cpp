@@ -4,7 +4,7 @@
 
 #include "tests/cpu_math/reference.h"
 
-namespace cpu_math_test {
+namespace cpu_math_test::products_test {
 namespace {
 
 class Products : public ::testing::Test {
@@ -160,4 +160,4 @@ TEST_F(Products, SumsAreKeptInFp32) {
 }
 
 }  // namespace
-}  // namespace cpu_math_test
+}  // namespace cpu_math_test::products_test

@@ -8,7 +8,7 @@
 #include "amp/error.h"
 #include "tests/cpu_math/reference.h"
 
-namespace cpu_math_test {
+namespace cpu_math_test::single_copy_test {
 namespace {
 
 // amp::set_cpu_half_math(bool) and amp::cpu_half_math(), as the compiler names them.
@@ -60,4 +60,4 @@ TEST(SingleCopy, TheSecondIsRefusedByName) {
 }
 
 }  // namespace
-}  // namespace cpu_math_test
+}  // namespace cpu_math_test::single_copy_test

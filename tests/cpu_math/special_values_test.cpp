@@ -11,7 +11,7 @@
 #include <cmath>
 #include <limits>
 
-namespace cpu_math_test {
+namespace cpu_math_test::special_values_test {
 namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
@@ -153,4 +153,4 @@ TEST(OtherDtypes, SoIsFp16WithTheSwitchOff) {
 }
 
 }  // namespace
-}  // namespace cpu_math_test
+}  // namespace cpu_math_test::special_values_test

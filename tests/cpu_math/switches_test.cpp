@@ -12,7 +12,7 @@
 #include "amp/train_step.h"
 #include "tests/cpu_math/reference.h"
 
-namespace cpu_math_test {
+namespace cpu_math_test::switches_test {
 namespace {
 
 // Expects `check` to return true in a fresh process.
@@ -111,4 +111,4 @@ TEST(SwitchesDeathTest, MeasuringFindsOneEngineAndKeepsIt) {
 }
 
 }  // namespace
-}  // namespace cpu_math_test
+}  // namespace cpu_math_test::switches_test

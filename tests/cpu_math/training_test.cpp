@@ -10,7 +10,7 @@
 #include "tests/cpu_math/op_counter.h"
 #include "tests/cpu_math/reference.h"
 
-namespace cpu_math_test {
+namespace cpu_math_test::training_test {
 namespace {
 
 // oneDNN's product is an op of its own, which LibTorch's mm never calls: counting it shows the
@@ -140,4 +140,4 @@ TEST_F(Training, ExpandedGradients) {  // what sum().backward() hands to mm
 }
 
 }  // namespace
-}  // namespace cpu_math_test
+}  // namespace cpu_math_test::training_test

@@ -6,7 +6,7 @@
 
 #include "tests/cpu_math/reference.h"
 
-namespace cpu_math_test {
+namespace cpu_math_test::variants_test {
 namespace {
 
 class Variants : public ::testing::Test {
@@ -140,4 +140,4 @@ TEST_F(Variants, OutThatNeedsGradients) {
 }
 
 }  // namespace
-}  // namespace cpu_math_test
+}  // namespace cpu_math_test::variants_test

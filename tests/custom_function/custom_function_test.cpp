@@ -8,7 +8,7 @@
 #include "tests/support/here.h"
 #include "tests/support/tensors.h"
 
-namespace amp::tests {
+namespace amp::tests::custom_function_test {
 namespace {
 
 using torch::autograd::AutogradContext;
@@ -115,4 +115,4 @@ TEST(CustomFunction, TheRegionsPolicyCanBeAskedFor) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::custom_function_test

@@ -8,7 +8,7 @@
 
 #include "tests/doctor/training.h"
 
-namespace amp::tests {
+namespace amp::tests::doctor_test {
 namespace {
 
 using testing::HasSubstr;
@@ -190,4 +190,4 @@ TEST(Doctor, AModelThatKeepsStateIsSaidToDoSo) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::doctor_test

@@ -9,7 +9,7 @@
 
 #include "tests/doctor/training.h"
 
-namespace amp::tests {
+namespace amp::tests::silent_test {
 namespace {
 
 using testing::HasSubstr;
@@ -195,4 +195,4 @@ TEST(Place, TheLineOfAScript) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::silent_test

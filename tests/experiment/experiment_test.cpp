@@ -16,7 +16,7 @@
 
 #include "amp/amp.h"
 
-namespace amp::tests {
+namespace amp::tests::experiment_test {
 namespace {
 
 namespace nn = torch::nn;
@@ -297,4 +297,4 @@ def forward(self, x):
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::experiment_test

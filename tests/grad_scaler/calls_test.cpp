@@ -5,7 +5,7 @@
 #include "amp/error.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::calls_test {
 namespace {
 
 using testing::AllOf;
@@ -278,4 +278,4 @@ TEST(GradScaler, S8_2_ByDefaultNoNumberOfSkipsThrows) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::calls_test

@@ -7,7 +7,7 @@
 #include "tests/support/mlp.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::fused_optimizer_test {
 namespace {
 
 using optim::AdamW;
@@ -213,4 +213,4 @@ TEST(FusedOptimizer, O3WithLossScalingTrainsAsO2) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::fused_optimizer_test

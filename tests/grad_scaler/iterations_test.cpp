@@ -8,7 +8,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::iterations_test {
 namespace {
 
 GradScalerOptions options_of(const Json& given) {
@@ -112,4 +112,4 @@ INSTANTIATE_TEST_SUITE_P(GradScaler, Iterations,
                          name_of);
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::iterations_test

@@ -9,7 +9,7 @@
 #include "tests/support/tensors.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::loss_scale_test {
 namespace {
 
 using scaling::LossScale;
@@ -109,4 +109,4 @@ TEST(LossScale, AHostUpdateAfterDeviceUpdatesGoesOnFromThem) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::loss_scale_test

@@ -8,7 +8,7 @@
 #include "amp/optim.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::orders_test {
 namespace {
 
 using testing::AllOf;
@@ -314,4 +314,4 @@ TEST(GradScaler, AFailedStepMakesItsWeightsKnownAsChanged) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::orders_test

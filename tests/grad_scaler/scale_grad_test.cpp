@@ -4,7 +4,7 @@
 #include "amp/error.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::scale_grad_test {
 namespace {
 
 using testing::AllOf;
@@ -68,4 +68,4 @@ TEST(ScaleGrad, MeanOverMicroBatches) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::scale_grad_test

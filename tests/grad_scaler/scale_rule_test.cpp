@@ -9,7 +9,7 @@
 
 #include "tests/support/golden.h"
 
-namespace amp::tests {
+namespace amp::tests::scale_rule_test {
 namespace {
 
 using scaling::next_scale;
@@ -111,4 +111,4 @@ TEST(GradScaler, S8_2_SkipsInARowAreCounted) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::scale_rule_test

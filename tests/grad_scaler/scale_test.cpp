@@ -5,7 +5,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::scale_test {
 namespace {
 
 using testing::AllOf;
@@ -180,4 +180,4 @@ TEST(GradScaler, S6_7_ByDefaultTheScaleNeverReachesZero) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::scale_test

@@ -9,7 +9,7 @@
 #include "tests/support/mlp.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::scaled_step_test {
 namespace {
 
 // How often a value was read out of a tensor while it lives: on a device, so often the host waits.
@@ -175,4 +175,4 @@ TEST(ScaledStep, TrainStepGivesTheSeparateCalls) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::scaled_step_test

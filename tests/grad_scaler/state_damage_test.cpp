@@ -3,7 +3,7 @@
 
 #include "tests/grad_scaler/state_files.h"
 
-namespace amp::tests {
+namespace amp::tests::state_damage_test {
 namespace {
 
 using testing::ElementsAreArray;
@@ -153,4 +153,4 @@ TEST_F(StateFile, S8_7_RandomPicklesGiveAnError) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::state_damage_test

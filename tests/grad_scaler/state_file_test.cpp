@@ -4,7 +4,7 @@
 #include "src/grad_scaler/scale_rule.h"
 #include "tests/grad_scaler/state_files.h"
 
-namespace amp::tests {
+namespace amp::tests::state_file_test {
 namespace {
 
 using ampersand::tests::error_of;
@@ -143,4 +143,4 @@ TEST_F(StateFile, S8_7_OthersFilesWithoutAStateAreRefused) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::state_file_test

@@ -4,7 +4,7 @@
 #include "amp/error.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::state_test {
 namespace {
 
 using testing::HasSubstr;
@@ -165,4 +165,4 @@ TEST(GradScaler, S8_3_CountsAtTheEndOfTheirTypeDoNotWrap) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::state_test

@@ -9,7 +9,7 @@
 #include "tests/support/here.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::step_test {
 namespace {
 
 using testing::AllOf;
@@ -165,4 +165,4 @@ TEST(GradScaler, S6_2_UpdateDropsTheCastsToo) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::step_test

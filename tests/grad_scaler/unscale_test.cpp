@@ -5,7 +5,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::unscale_test {
 namespace {
 
 using testing::AllOf;
@@ -213,4 +213,4 @@ TEST(GradScaler, S6_11_AGradientOfAnotherLayoutIsRefusedByName) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::unscale_test

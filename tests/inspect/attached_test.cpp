@@ -11,7 +11,7 @@
 
 #include "tests/inspect/models.h"
 
-namespace amp::tests {
+namespace amp::tests::attached_test {
 namespace {
 
 bool has(const Inspector& inspector, const std::string& called_as, const std::string& module,
@@ -213,4 +213,4 @@ TEST(Attached, ThreadsThatTakeOverTheStateAreSeen) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::attached_test

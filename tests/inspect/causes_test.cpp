@@ -5,7 +5,7 @@
 
 #include "tests/inspect/models.h"
 
-namespace amp::tests {
+namespace amp::tests::causes_test {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -297,4 +297,4 @@ TEST(Causes, ALearningRateThatExplodes) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::causes_test

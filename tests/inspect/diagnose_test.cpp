@@ -6,7 +6,7 @@
 
 #include "amp/inspect/diagnosis.h"
 
-namespace amp::tests {
+namespace amp::tests::diagnose_test {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -189,4 +189,4 @@ TEST(Diagnose, TheJsonHasTheFieldsOfTheDoctor) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::diagnose_test

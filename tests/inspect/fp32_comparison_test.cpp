@@ -11,7 +11,7 @@
 #include "src/inspect/deviation.h"
 #include "tests/inspect/models.h"
 
-namespace amp::tests {
+namespace amp::tests::fp32_comparison_test {
 namespace {
 
 using inspect::deviation_of;
@@ -337,4 +337,4 @@ TEST(Expect, RefusesWhatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::fp32_comparison_test

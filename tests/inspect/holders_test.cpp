@@ -13,7 +13,7 @@
 #include "amp/error.h"
 #include "amp/inspect.h"
 
-namespace amp::tests {
+namespace amp::tests::holders_test {
 namespace {
 
 struct NetImpl : torch::nn::Module {
@@ -63,4 +63,4 @@ TEST(Holders, AnEmptyOneIsRefused) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::holders_test

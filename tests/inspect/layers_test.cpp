@@ -14,7 +14,7 @@
 
 #include "tests/inspect/models.h"
 
-namespace amp::tests {
+namespace amp::tests::layers_test {
 namespace {
 
 class ImagesImpl : public torch::nn::Module {
@@ -141,4 +141,4 @@ TEST(Layers, AnIndexOutOfRange) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::layers_test

@@ -8,7 +8,7 @@
 
 #include "tests/inspect/models.h"
 
-namespace amp::tests {
+namespace amp::tests::levels_test {
 namespace {
 
 using testing::ElementsAre;
@@ -170,4 +170,4 @@ TEST(Levels, TheHistoryIsBounded) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::levels_test

@@ -9,7 +9,7 @@
 
 #include "tests/inspect/models.h"
 
-namespace amp::tests {
+namespace amp::tests::odd_tensors_test {
 namespace {
 
 // Embedding and EmbeddingBag with sparse gradients, and a linear layer.
@@ -192,4 +192,4 @@ TEST(Threads, ThatAreLateFindNobody) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::odd_tensors_test

@@ -8,7 +8,7 @@
 
 #include "tests/inspect/models.h"
 
-namespace amp::tests {
+namespace amp::tests::records_test {
 namespace {
 
 using testing::AllOf;
@@ -189,4 +189,4 @@ TEST(Records, TheReportIsJson) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::records_test

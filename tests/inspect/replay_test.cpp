@@ -8,7 +8,7 @@
 
 #include "amp/error.h"
 
-namespace amp::tests {
+namespace amp::tests::replay_test {
 namespace {
 
 using testing::ElementsAre;
@@ -67,4 +67,4 @@ TEST(Replay, RefusesWhatNoTraceHolds) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::replay_test

@@ -9,7 +9,7 @@
 
 #include "tests/inspect/models.h"
 
-namespace amp::tests {
+namespace amp::tests::thrown_test {
 namespace {
 
 using Kind = Thrown::Kind;
@@ -251,4 +251,4 @@ TEST(ThrownStep, LeavesTheInspectorWhole) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::thrown_test

@@ -1,7 +1,7 @@
 // Adam and AdamW against the reference, with every option, and against steps worked out by hand.
 #include "tests/kernels/update.h"
 
-namespace amp::tests {
+namespace amp::tests::adam_test {
 namespace {
 
 constexpr Noise kNoise{.seed = 11, .step = 3, .parameter = 2, .first = 0};
@@ -176,4 +176,4 @@ TEST_P(AdamByHand, AmsgradDividesByTheLargest) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::adam_test

@@ -3,7 +3,7 @@
 
 #include "tests/kernels/numbers.h"
 
-namespace amp::tests {
+namespace amp::tests::convert_test {
 namespace {
 
 class Convert : public OnTarget {};
@@ -128,4 +128,4 @@ TEST_P(Convert, CopiesTheBitsOfTheSameFormat) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::convert_test

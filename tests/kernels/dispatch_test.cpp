@@ -9,7 +9,7 @@
 
 #include "amp/error.h"
 
-namespace amp::tests {
+namespace amp::tests::dispatch_test {
 namespace {
 
 using namespace amp::kernels;
@@ -99,4 +99,4 @@ TEST(DispatchDeathTest, AnUnknownTargetInTheEnvironmentThrows) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::dispatch_test

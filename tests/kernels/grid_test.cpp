@@ -7,7 +7,7 @@
 #include "src/kernels/element_noise.h"
 #include "tests/kernels/numbers.h"
 
-namespace amp::tests {
+namespace amp::tests::grid_test {
 namespace {
 
 class Grids : public OnTarget {};
@@ -252,4 +252,4 @@ TEST(ElementNoise, SeedsAndUpperHalvesDrawOtherBits) {
   EXPECT_NEAR(one_bits(1, 0, 1, 1), 65536, 800);
 }
 
-}  // namespace amp::tests
+}  // namespace amp::tests::grid_test

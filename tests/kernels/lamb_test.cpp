@@ -1,7 +1,7 @@
 // LAMB's two passes against the reference, and against a step worked out by hand.
 #include "tests/kernels/update.h"
 
-namespace amp::tests {
+namespace amp::tests::lamb_test {
 namespace {
 
 constexpr Noise kNoise{.seed = 11, .step = 3, .parameter = 2, .first = 0};
@@ -135,4 +135,4 @@ TEST_P(LambByHand, OneStep) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::lamb_test

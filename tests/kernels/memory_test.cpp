@@ -4,7 +4,7 @@
 
 #include "tests/kernels/numbers.h"
 
-namespace amp::tests {
+namespace amp::tests::memory_test {
 namespace {
 
 class Memory : public OnTarget {};
@@ -202,4 +202,4 @@ TEST(MemoryOnAllTargets, SumsOfSquaresAreBitIdentical) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::memory_test

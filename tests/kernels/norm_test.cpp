@@ -3,7 +3,7 @@
 
 #include "tests/kernels/numbers.h"
 
-namespace amp::tests {
+namespace amp::tests::norm_test {
 namespace {
 
 // Not inlined: GCC 12 would warn of a memset that there is not.
@@ -83,4 +83,4 @@ TEST_P(NormSums, AreTheSameBitsOnEveryTarget) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::norm_test

@@ -5,7 +5,7 @@
 
 #include <set>
 
-namespace amp::tests {
+namespace amp::tests::philox_test {
 namespace {
 
 using namespace amp::kernels;
@@ -43,4 +43,4 @@ TEST(Philox, EveryPartOfTheNoiseMakesAnotherCounterOrKey) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::philox_test

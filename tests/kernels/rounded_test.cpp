@@ -3,7 +3,7 @@
 
 #include "tests/kernels/numbers.h"
 
-namespace amp::tests {
+namespace amp::tests::rounded_test {
 namespace {
 
 class Rounded : public OnTarget {};
@@ -119,4 +119,4 @@ TEST_P(Rounded, TenMillionRandomFloats) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::rounded_test

@@ -1,7 +1,7 @@
 // SGD against the reference, with every option, and against steps worked out by hand.
 #include "tests/kernels/update.h"
 
-namespace amp::tests {
+namespace amp::tests::sgd_test {
 namespace {
 
 constexpr Noise kNoise{.seed = 11, .step = 3, .parameter = 2, .first = 0};
@@ -134,4 +134,4 @@ TEST_P(SgdByHand, UnscalesInPlace) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::sgd_test

@@ -4,7 +4,7 @@
 #include "src/kernels/philox.h"
 #include "tests/kernels/numbers.h"
 
-namespace amp::tests {
+namespace amp::tests::stochastic_test {
 namespace {
 
 class Stochastic : public OnTarget {};
@@ -219,4 +219,4 @@ TEST_P(Stochastic, ASlowAverageArrives) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::stochastic_test

@@ -3,7 +3,7 @@
 
 #include "tests/kernels/update.h"
 
-namespace amp::tests {
+namespace amp::tests::weights_test {
 namespace {
 
 class WeightForms : public OnTarget {};
@@ -168,4 +168,4 @@ TEST_P(WeightForms, TheLowCopyIsOptional) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::weights_test

@@ -9,7 +9,7 @@
 
 #include "amp/error.h"
 
-namespace amp::tests {
+namespace amp::tests::model_registry_test {
 namespace {
 
 using testing::HasSubstr;
@@ -70,4 +70,4 @@ TEST(ModelRegistry, AStaticRegistrationKeepsItsRefusal) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::model_registry_test

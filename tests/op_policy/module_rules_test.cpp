@@ -11,7 +11,7 @@
 #include "amp/error.h"
 #include "amp/op_policy.h"
 
-namespace amp::tests {
+namespace amp::tests::module_rules_test {
 namespace {
 
 using testing::AllOf;
@@ -175,4 +175,4 @@ TEST(ModuleRules, BindTakesModulesHoldersAndPointers) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::module_rules_test

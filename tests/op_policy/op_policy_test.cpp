@@ -6,7 +6,7 @@
 
 #include "amp/error.h"
 
-namespace amp::tests {
+namespace amp::tests::op_policy_test {
 namespace {
 
 using testing::AllOf;
@@ -172,4 +172,4 @@ TEST(OpPolicy, BadInputIsRefusedAndNothingChanged) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::op_policy_test

@@ -8,7 +8,7 @@
 #include "amp/error.h"
 #include "amp/op_policy.h"
 
-namespace amp::tests {
+namespace amp::tests::user_names_test {
 namespace {
 
 using testing::AllOf;
@@ -151,4 +151,4 @@ TEST(UserNames, AMistypedNameIsSuggestedAndABadRuleNamesTheOp) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::user_names_test

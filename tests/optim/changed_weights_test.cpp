@@ -23,7 +23,7 @@
 #include "tests/support/here.h"
 #include "tests/support/mlp.h"
 
-namespace amp::tests {
+namespace amp::tests::changed_weights_test {
 namespace {
 
 using Optimizer = std::unique_ptr<torch::optim::Optimizer>;
@@ -333,4 +333,4 @@ TEST_P(ChangedLowWeights, TheMasterFollowsAChangeWithoutATrace) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::changed_weights_test

@@ -14,7 +14,7 @@
 #include "amp/train_step.h"
 #include "tests/optim/optimizers.h"
 
-namespace amp::tests {
+namespace amp::tests::edges_test {
 namespace {
 
 template <typename Optimizer>
@@ -168,4 +168,4 @@ TEST(Edges, AnFp64GradientWhoseSquareOverflowsIsFinite) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::edges_test

@@ -8,7 +8,7 @@
 #include "amp/error.h"
 #include "tests/optim/optimizers.h"
 
-namespace amp::tests {
+namespace amp::tests::groups_test {
 namespace {
 
 using testing::HasSubstr;
@@ -153,4 +153,4 @@ TEST(Step, FollowsAParameterThatBecomesAnotherDtypeOrOrder) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::groups_test

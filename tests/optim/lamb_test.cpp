@@ -2,7 +2,7 @@
 #include "amp/error.h"
 #include "tests/optim/optimizers.h"
 
-namespace amp::tests {
+namespace amp::tests::lamb_test {
 namespace {
 
 struct Reference {
@@ -112,4 +112,4 @@ TEST(Lamb, GroupsWithDecayAreAdaptedAllTheSame) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::lamb_test

@@ -4,7 +4,7 @@
 #include "amp/error.h"
 #include "tests/optim/optimizers.h"
 
-namespace amp::tests {
+namespace amp::tests::low_precision_test {
 namespace {
 
 using optim::LowPrecisionWeights;
@@ -152,4 +152,4 @@ TYPED_TEST(LowPrecision, SplitRefusesFp16ByName) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::low_precision_test

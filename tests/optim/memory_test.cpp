@@ -10,7 +10,7 @@
 #include "tests/support/folders.h"
 #include "tests/support/here.h"
 
-namespace amp::tests {
+namespace amp::tests::memory_test {
 namespace {
 
 using optim::LowPrecisionWeights;
@@ -130,4 +130,4 @@ TEST(Bytes, AreThoseOfTheTableInTheDocs) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::memory_test

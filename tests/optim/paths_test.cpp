@@ -6,7 +6,7 @@
 #include "tests/optim/optimizers.h"
 #include "tests/support/here.h"
 
-namespace amp::tests {
+namespace amp::tests::paths_test {
 namespace {
 
 using optim::LowPrecisionWeights;
@@ -233,4 +233,4 @@ TYPED_TEST(Paths, EmptyParametersAndScalarsAreStepped) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::paths_test

@@ -5,7 +5,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/here.h"
 
-namespace amp::tests {
+namespace amp::tests::python_test {
 namespace {
 
 // The formulas of tests/golden/make_optim.py.
@@ -90,4 +90,4 @@ TEST(Python, ThePathThroughATensListsIsWithinAFew) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::python_test

@@ -4,7 +4,7 @@
 #include "amp/error.h"
 #include "tests/optim/optimizers.h"
 
-namespace amp::tests {
+namespace amp::tests::refusals_test {
 namespace {
 
 using testing::AllOf;
@@ -121,4 +121,4 @@ TYPED_TEST(Refusals, TheFp32WeightOfAnothersParameter) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::refusals_test

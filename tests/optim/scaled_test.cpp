@@ -8,7 +8,7 @@
 #include "src/optim/aten_path.h"
 #include "tests/optim/optimizers.h"
 
-namespace amp::tests {
+namespace amp::tests::scaled_test {
 namespace {
 
 using testing::HasSubstr;
@@ -233,4 +233,4 @@ TYPED_TEST(Scaled, RefusesScalesThatAreNone) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::scaled_test

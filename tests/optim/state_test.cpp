@@ -10,7 +10,7 @@
 #include "src/optim/aten_path.h"
 #include "tests/optim/optimizers.h"
 
-namespace amp::tests {
+namespace amp::tests::state_test {
 namespace {
 
 using optim::LowPrecisionWeights;
@@ -186,4 +186,4 @@ TEST(States, ADamagedParameterIsRefused) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::state_test

@@ -12,7 +12,7 @@
 #include "amp/error.h"
 #include "tests/optim/optimizers.h"
 
-namespace amp::tests {
+namespace amp::tests::torch_options_test {
 namespace {
 
 using testing::AllOf;
@@ -242,4 +242,4 @@ TEST(Groups, LambsPassForAdamWs) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::torch_options_test

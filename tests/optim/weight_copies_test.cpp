@@ -18,7 +18,7 @@
 #include "tests/support/here.h"
 #include "tests/support/mlp.h"
 
-namespace amp::tests {
+namespace amp::tests::weight_copies_test {
 namespace {
 
 // Read by the library when it first finds a copy.
@@ -268,4 +268,4 @@ TEST(WeightCopies, WhoSeesAGradientOfATrainStepSeesFp32) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::weight_copies_test

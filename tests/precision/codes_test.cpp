@@ -13,6 +13,7 @@
 
 #include "amp/precision.h"
 
+namespace codes_test {
 namespace {
 
 using amp::Format;
@@ -169,3 +170,4 @@ TEST(Codes, ScaleIsUndoneByDecode) {
 }
 
 }  // namespace
+}  // namespace codes_test

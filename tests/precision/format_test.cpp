@@ -12,6 +12,7 @@
 #include "amp/error.h"
 #include "amp/precision.h"
 
+namespace format_test {
 namespace {
 
 using amp::Format;
@@ -85,3 +86,4 @@ TEST(Format, AnUnknownNameIsRefusedWithTheNearest) {
 }
 
 }  // namespace
+}  // namespace format_test

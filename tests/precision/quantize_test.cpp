@@ -11,6 +11,7 @@
 #include "amp/error.h"
 #include "amp/precision.h"
 
+namespace quantize_test {
 namespace {
 
 using amp::Format;
@@ -174,3 +175,4 @@ TEST(Quantize, RefusesWhatItCannotRound) {
 }
 
 }  // namespace
+}  // namespace quantize_test

@@ -9,6 +9,7 @@
 #include "amp/error.h"
 #include "amp/precision.h"
 
+namespace statistics_test {
 namespace {
 
 using amp::Format;
@@ -147,3 +148,4 @@ TEST(Statistics, RefuseIntegers) {
 }
 
 }  // namespace
+}  // namespace statistics_test

@@ -8,6 +8,7 @@
 
 #include "amp/precision.h"
 
+namespace stochastic_test {
 namespace {
 
 using amp::Format;
@@ -111,3 +112,4 @@ TEST(Stochastic, TheSameOnAnyNumberOfThreads) {
 }
 
 }  // namespace
+}  // namespace stochastic_test

@@ -8,6 +8,7 @@
 #include "amp/error.h"
 #include "amp/precision.h"
 
+namespace tensor_scale_test {
 namespace {
 
 using amp::Format;
@@ -143,3 +144,4 @@ TEST(TensorScale, RefusesWrongOptions) {
 }
 
 }  // namespace
+}  // namespace tensor_scale_test

@@ -1,7 +1,7 @@
 // ampersand advise: models whose right precision is known.
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::advise_test {
 namespace {
 
 const std::string kFaulty = std::string(AMP_FAULTY_PLUG_IN) + ":";
@@ -89,4 +89,4 @@ TEST_F(Advise, ATrainingThatIsNeverTheSameIsSaidToBeSo) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::advise_test

@@ -6,7 +6,7 @@
 #include "tests/app/wav_files.h"
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::changed_data_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -199,4 +199,4 @@ TEST_F(ChangedData, ARunOfAnEarlierVersionGoesOn) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::changed_data_test

@@ -1,7 +1,7 @@
 // The command line: help, and one clear line for each thing that cannot be done.
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::command_line_test {
 namespace {
 
 class CommandLine : public ProgramTest {
@@ -135,4 +135,4 @@ TEST_F(CommandLine, ARefusalLeavesNothingBehind) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::command_line_test

@@ -5,7 +5,7 @@
 
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::compare_test {
 namespace {
 
 // 512 images in batches of 64: 8 steps a run.
@@ -219,4 +219,4 @@ TEST_F(Compare, GivesTheLossScaleToFp16Alone) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::compare_test

@@ -2,7 +2,7 @@
 // and before anything is written.
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::data_test {
 namespace {
 
 Bytes noise(std::size_t count) {
@@ -146,4 +146,4 @@ TEST_F(Data, BatchLargerThanTheSet) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::data_test

@@ -6,7 +6,7 @@
 
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::doctor_test {
 namespace {
 
 const std::string kFaulty = std::string(AMP_FAULTY_PLUG_IN) + ":";
@@ -200,4 +200,4 @@ TEST_F(Doctor, OptionsOutOfRange) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::doctor_test

@@ -5,7 +5,7 @@
 #include "tests/app/wav_files.h"
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::domains_test {
 namespace {
 
 class Domains : public ProgramTest {
@@ -186,4 +186,4 @@ TEST_F(Domains, SpokenDigitsNeedTheSynthesiser) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::domains_test

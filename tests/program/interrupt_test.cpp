@@ -11,7 +11,7 @@
 
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::interrupt_test {
 namespace {
 
 class Interrupt : public ProgramTest {
@@ -155,4 +155,4 @@ TEST_F(Interrupt, KilledTrainingCanStillBeReported) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::interrupt_test

@@ -2,7 +2,7 @@
 // what came of that.
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::known_precisions_test {
 namespace {
 
 class KnownPrecisions : public ProgramTest {
@@ -111,4 +111,4 @@ TEST_F(KnownPrecisions, ADepthwiseNetworkIsNotForFp8) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::known_precisions_test

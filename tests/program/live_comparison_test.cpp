@@ -3,7 +3,7 @@
 
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::live_comparison_test {
 namespace {
 
 using LiveComparison = ProgramTest;
@@ -115,4 +115,4 @@ TEST_F(LiveComparison, RefusesWhatCannotBeCompared) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::live_comparison_test

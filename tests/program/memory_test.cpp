@@ -1,7 +1,7 @@
 // How much memory each precision takes, against what the models' shapes say it must.
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::memory_test {
 namespace {
 
 constexpr std::int64_t kMlpWeights = 4 * (784 * 2048 + 2048 + 2048 * 2048 + 2048 + 2048 * 10 + 10);
@@ -85,4 +85,4 @@ TEST_F(Memory, AdamKeepsTwoMomentsAndPlainSgdNothing) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::memory_test

@@ -3,7 +3,7 @@
 
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::moved_run_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -151,4 +151,4 @@ TEST_F(MovedRun, TheReasonIsTheSystemsOwn) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::moved_run_test

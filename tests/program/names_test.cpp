@@ -4,7 +4,7 @@
 #include "app/data/utf8.h"
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::names_test {
 namespace {
 
 class Names : public ProgramTest {
@@ -110,4 +110,4 @@ TEST_F(Names, ARefusalIsUtf8) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::names_test

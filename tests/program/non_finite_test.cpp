@@ -2,7 +2,7 @@
 // both keep what was recorded.
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::non_finite_test {
 namespace {
 
 using NonFinite = ProgramTest;
@@ -130,4 +130,4 @@ TEST_F(NonFinite, ARunOfSkippedStepsAloneIsNoSuccess) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::non_finite_test

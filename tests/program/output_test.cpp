@@ -8,7 +8,7 @@
 
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::output_test {
 namespace {
 
 using Output = ProgramTest;
@@ -302,4 +302,4 @@ TEST_F(Output, OfSeveralFilesIsAFolder) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::output_test

@@ -3,7 +3,7 @@
 
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::policy_test {
 namespace {
 
 class Policy : public ProgramTest {
@@ -81,4 +81,4 @@ TEST_F(Policy, APatternThatMeansNoModuleIsOneLine) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::policy_test

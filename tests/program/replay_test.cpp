@@ -3,7 +3,7 @@
 
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::replay_test {
 namespace {
 
 class Replay : public ProgramTest {
@@ -124,4 +124,4 @@ TEST_F(Replay, TheTrainerWritesWhatItNeeds) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::replay_test

@@ -3,7 +3,7 @@
 
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::report_test {
 namespace {
 
 class ReportCommand : public ProgramTest {
@@ -105,4 +105,4 @@ TEST_F(Info, PrintsATable) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::report_test

@@ -9,7 +9,7 @@
 #include "tests/program/program.h"
 #include "tests/support/folders.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::resume_test {
 namespace {
 
 class Resume : public ProgramTest {
@@ -222,4 +222,4 @@ TEST_F(Resume, TensorBoardFilesAreWrittenAgain) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::resume_test

@@ -8,7 +8,7 @@
 
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::streams_test {
 namespace {
 
 class Streams : public ProgramTest {
@@ -110,4 +110,4 @@ TEST_F(Streams, TheProcessKeepsItsName) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::streams_test

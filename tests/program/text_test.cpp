@@ -8,7 +8,7 @@
 #include "app/data/utf8.h"
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::text_test {
 namespace {
 
 class Text : public ProgramTest {
@@ -214,4 +214,4 @@ TEST_F(Text, OptionsOfAnotherModelAreRefused) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::text_test

@@ -6,7 +6,7 @@
 
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::thrown_test {
 namespace {
 
 const std::string kThrowing = std::string(AMP_THROWING_PLUG_IN) + ":";
@@ -193,4 +193,4 @@ TEST_F(Thrown, EvalAndPredictSayIt) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::thrown_test

@@ -5,7 +5,7 @@
 #include "tests/app/wav_files.h"
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::token_meaning_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -182,4 +182,4 @@ TEST_F(TokenMeanings, OfGpt2sFilesAreKept) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::token_meaning_test

@@ -4,7 +4,7 @@
 
 #include "tests/program/program.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::train_test {
 namespace {
 
 class Train : public ProgramTest {
@@ -184,4 +184,4 @@ TEST_F(Train, LearnsWithEveryOptimizer) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::train_test

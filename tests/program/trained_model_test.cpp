@@ -6,7 +6,7 @@
 #include "tests/program/program.h"
 #include "tests/support/folders.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::trained_model_test {
 namespace {
 
 class TrainedModel : public ProgramTest {
@@ -195,4 +195,4 @@ TEST_F(TrainedModel, TheScheduleWaitsForTheOptimizer) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::trained_model_test

@@ -7,7 +7,7 @@
 #include "tests/program/program.h"
 #include "tests/support/folders.h"
 
-namespace ampersand::tests {
+namespace ampersand::tests::weights_test {
 namespace {
 
 struct Weight {
@@ -151,4 +151,4 @@ TEST_F(Weights, AFileOfAnotherKindSaysWhatItIs) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests
+}  // namespace ampersand::tests::weights_test

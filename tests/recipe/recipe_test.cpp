@@ -9,7 +9,7 @@
 
 #include "amp/error.h"
 
-namespace amp::tests {
+namespace amp::tests::recipe_test {
 namespace {
 
 using testing::AllOf;
@@ -185,4 +185,4 @@ TEST(RecipeJson, BadTextIsNamed) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::recipe_test

@@ -12,7 +12,7 @@
 #include "tests/support/mlp.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::buffers_test {
 namespace {
 
 // Besides the statistics, a small and a large buffer that the forward pass counts in.
@@ -195,4 +195,4 @@ TEST(ScriptBuffers, AnAssignedOneIsTakenBackToo) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::buffers_test

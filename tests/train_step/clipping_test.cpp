@@ -6,7 +6,7 @@
 #include "amp/train_step.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::clipping_test {
 namespace {
 
 struct Model : torch::nn::Module {
@@ -103,4 +103,4 @@ TEST(TrainStep, S8_9_WithoutAnyGradientTheNormIsZero) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::clipping_test

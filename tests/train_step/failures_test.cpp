@@ -10,7 +10,7 @@
 #include "tests/support/mlp.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::failures_test {
 namespace {
 
 using testing::AllOf;
@@ -211,4 +211,4 @@ TEST(TrainStep, S8_9_ABadRecipeIsRefused) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::failures_test

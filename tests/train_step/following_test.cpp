@@ -16,7 +16,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::following_test {
 namespace {
 
 using ampersand::tests::TemporaryFolder;
@@ -242,4 +242,4 @@ TEST(AddedParameters, AnUnfrozenWeightOfAnO2ModelGetsAMaster) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::following_test

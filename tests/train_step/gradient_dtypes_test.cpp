@@ -12,7 +12,7 @@
 #include "tests/support/mlp.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::gradient_dtypes_test {
 namespace {
 
 // One weight of one element under an optimizer whose step is weight - gradient.
@@ -211,4 +211,4 @@ TEST(GradientDtypes, WhereNobodyLooksGradientsAreNotCast) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::gradient_dtypes_test

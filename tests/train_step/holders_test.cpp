@@ -11,7 +11,7 @@
 #include "tests/support/mlp.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::holders_test {
 namespace {
 
 template <typename Holder>
@@ -76,4 +76,4 @@ TEST(Holders, AnEmptyOneIsRefused) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::holders_test

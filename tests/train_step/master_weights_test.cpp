@@ -10,7 +10,7 @@
 #include "amp/train_step.h"
 #include "tests/support/mlp.h"
 
-namespace amp::tests {
+namespace amp::tests::master_weights_test {
 namespace {
 
 using testing::AllOf;
@@ -261,4 +261,4 @@ TEST(MasterWeights, WeightsThatDoNotFitChangeNothing) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::master_weights_test

@@ -12,7 +12,7 @@
 #include "amp/train_step.h"
 #include "tests/support/device.h"
 
-namespace amp::tests {
+namespace amp::tests::module_rules_test {
 namespace {
 
 struct NetImpl : torch::nn::Module {
@@ -92,4 +92,4 @@ TEST(ModuleRules, APolicyThatIsBoundToMoreKeepsThoseNames) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::module_rules_test

@@ -8,7 +8,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/mlp.h"
 
-namespace amp::tests {
+namespace amp::tests::python_test {
 namespace {
 
 // As in tests/golden/compare.py, which says where they come from.
@@ -64,4 +64,4 @@ TEST_P(Python, TrainsAlike) {
 INSTANTIATE_TEST_SUITE_P(TrainStep, Python, testing::Range(0, 9));
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::python_test

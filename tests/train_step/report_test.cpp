@@ -6,7 +6,7 @@
 #include "tests/support/mlp.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::report_test {
 namespace {
 
 // One weight w of shape [1], and a loss whose gradient is the factor it is made with.
@@ -232,4 +232,4 @@ TEST(TrainStep, S8_10_BatchesMayComeFromATorchDataLoader) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::report_test

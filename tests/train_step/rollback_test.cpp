@@ -15,7 +15,7 @@
 #include "tests/support/mlp.h"
 #include "tests/support/training.h"
 
-namespace amp::tests {
+namespace amp::tests::rollback_test {
 namespace {
 
 using testing::HasSubstr;
@@ -297,4 +297,4 @@ TEST(RollBackByHand, AStepThatThrowsKeepsTheEarlierMicroBatches) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::rollback_test

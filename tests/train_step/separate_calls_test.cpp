@@ -10,7 +10,7 @@
 #include "amp/train_step.h"
 #include "tests/support/mlp.h"
 
-namespace amp::tests {
+namespace amp::tests::separate_calls_test {
 namespace {
 
 constexpr int kMicroBatches = 24;
@@ -125,4 +125,4 @@ INSTANTIATE_TEST_SUITE_P(TrainStep, SeparateCalls,
                          name_of);
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::separate_calls_test

@@ -13,7 +13,7 @@
 #include "tests/support/here.h"
 #include "tests/support/mlp.h"
 
-namespace amp::tests {
+namespace amp::tests::waiting_test {
 namespace {
 
 // Comparing copies with fresh casts waits.
@@ -116,4 +116,4 @@ TEST_F(Waiting, SoDoesAGradScalerOnItsOwn) {
 }
 
 }  // namespace
-}  // namespace amp::tests
+}  // namespace amp::tests::waiting_test

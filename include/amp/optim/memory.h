@@ -21,6 +21,8 @@ struct MemoryOptions {
   bool bf16_moments = false;  // momentum and moments in bf16, rounded at random
   std::uint64_t seed = 0;     // of the random roundings: each depends on the seed, the step, the
                               // parameter's place and the element's, not on the threads
+
+  bool operator==(const MemoryOptions&) const = default;
 };
 
 }  // namespace amp::optim

@@ -1,0 +1,1 @@
+// The precompiled headers of the library belong to this file; the others use them.
