@@ -15,11 +15,6 @@
 
 namespace amp {
 
-class TrainStep;
-namespace optim {
-class FusedOptimizer;
-}
-
 struct GradScalerOptions {
   double init_scale = 65536.0;          // finite, positive, within the rails
   double growth_factor = 2.0;           // > 1, finite
@@ -67,10 +62,11 @@ class AMP_API StepResult {
   // With an optimizer of amp::optim on the CPU, the pass that found it knows them. With others, the
   // skipped step looks at its gradients once more, and reads the answer once.
   const std::vector<at::Tensor>& non_finite_parameters() const { return non_finite_parameters_; }
+  // The flag that the others would wait for; undefined if ready().
+  const at::Tensor& found_inf() const { return found_inf_; }
 
  private:
   friend class GradScaler;
-  friend class TrainStep;
   mutable at::Tensor found_inf_, loss_scale_;
   mutable std::string reason_;
   std::vector<at::Tensor> non_finite_parameters_;
@@ -148,6 +144,14 @@ class AMP_API GradScaler {
   // evaluates the loss again inside its step.
   StepResult step(torch::optim::Optimizer& optimizer);
 
+  // unscale_, clipping by the global L2 norm and step in one call, for an optimizer that has a
+  // fused step, such as those of amp::optim. max_grad_norm: 0 does not clip. grad_norm, if given,
+  // becomes the norm before clipping (fp32, 0-dim) where it is clipped by. Does not wait for the
+  // device. Throws as step() does, InvalidArgument for other optimizers, and StateError after
+  // unscale_ or step.
+  StepResult fused_step(torch::optim::Optimizer& optimizer, double max_grad_norm = 0,
+                        at::Tensor* grad_norm = nullptr);
+
   // Ends the iteration: backs off after an overflow in any optimizer, else counts towards growth.
   // Throws NumericalError, after its own work is done, at the max_consecutive_skips-th skipped
   // iteration in a row. Does not wait for the device: after a ScaledStep on one, S is updated
@@ -157,6 +161,11 @@ class AMP_API GradScaler {
   // Ends the iteration and sets S; the growth tracker stays. Needs no step before it.
   void update(double new_scale);
 
+  // Ends the iteration as if nothing had been unscaled or stepped: S and the growth tracker stay.
+  void discard_iteration();
+
+  // S as fp32 of one element on its device, where get_scale() would wait for it; else undefined.
+  at::Tensor scale_on_device() const;
   // S; 1 if disabled. Waits for the device if the last update was made there.
   double get_scale() const;
   bool is_enabled() const;
@@ -177,13 +186,6 @@ class AMP_API GradScaler {
   void load_state_dict(const GradScalerState& state);
 
  private:
-  friend class TrainStep;
-  void discard_iteration();  // as if nothing had been unscaled or stepped
-  // unscale_, clipping and step in one call; grad_norm as StepReport has it.
-  StepResult fused_step(optim::FusedOptimizer& optimizer, double max_grad_norm,
-                        at::Tensor& grad_norm);
-  at::Tensor scale_if_on_device() const;  // undefined if get_scale() would not wait
-
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

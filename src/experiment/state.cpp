@@ -190,7 +190,7 @@ State state_of(const Subject& subject) {
 
 // LibTorch's load does not clear the state of parameters that had none.
 void load_optimizer(torch::optim::Optimizer& optimizer, const std::string& bytes) {
-  if (dynamic_cast<optim::FusedOptimizer*>(&optimizer) == nullptr) optimizer.state().clear();
+  optimizer.state().clear();
   torch::serialize::InputArchive archive;
   archive.load_from(bytes.data(), bytes.size());
   optimizer.load(archive);

@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "amp/error.h"
-#include "amp/optim.h"
 #include "src/autocast/cast_cache.h"
 #include "src/cpu_math/single_copy.h"
 #include "src/grad_scaler/announce_step.h"
@@ -22,6 +21,7 @@
 #include "src/grad_scaler/step_result.h"
 #include "src/grad_scaler/unscale.h"
 #include "src/grad_scaler/validate.h"
+#include "src/optim/scaled_step.h"
 
 namespace amp {
 namespace {
@@ -141,9 +141,8 @@ struct GradScaler::Impl {
     if (record.checked.has_half) record.checked.gradients = scaling::gradient_list(optimizer);
     auto result = StepResult::pending(flag, scale_then);
     if (!found_inf.known() || !result.skipped()) return result;
-    const auto* fused = dynamic_cast<optim::FusedOptimizer*>(&optimizer);
-    result.non_finite_parameters_ = fused != nullptr && !record.divided
-                                        ? fused->non_finite_parameters()
+    result.non_finite_parameters_ = step.has_fused_step() && !record.divided
+                                        ? step.non_finite_parameters()
                                         : scaling::non_finite_parameters(optimizer);
     return result;
   }
@@ -243,26 +242,37 @@ StepResult GradScaler::step(torch::optim::Optimizer& optimizer) {
   return result;
 }
 
-StepResult GradScaler::fused_step(optim::FusedOptimizer& optimizer, double max_grad_norm,
-                                  at::Tensor& grad_norm) {
+StepResult GradScaler::fused_step(torch::optim::Optimizer& optimizer, double max_grad_norm,
+                                  at::Tensor* grad_norm) {
+  auto* fused = optim::fused_step_of(optimizer);
+  if (fused == nullptr) {
+    throw InvalidArgument("GradScaler: fused_step() takes an optimizer that has one, got " +
+                          c10::demangle(typeid(optimizer).name()) +
+                          "; call unscale_(), clip, and call step()");
+  }
   optim::FusedStepOptions options{.max_grad_norm = max_grad_norm};
   at::Tensor scale_then;  // made before the step, after which nothing may fail
   const auto device = device_of_gradients(optimizer);
   if (impl_->options.enabled) {
-    impl_->require_scaled("step()");
+    impl_->require_scaled("fused_step()");
+    if (impl_->stage_of(optimizer) != Stage::ready) {
+      throw StateError(
+          "GradScaler: fused_step() comes in the place of unscale_() and step(), of which one has "
+          "been called on this optimizer since the last update()");
+    }
     if (!device.has_value()) throw_no_gradient();
     options.inv_scale = impl_->scale.inverse_on(*device);
     scale_then = impl_->scale.on(*device);
   }
-  const auto outcome = optimizer.fused_step(options);
+  const auto outcome = fused->fused_step(options);
   scaling::announce_step(optimizer);
-  grad_norm = outcome.grad_norm;
+  if (grad_norm != nullptr && max_grad_norm > 0) *grad_norm = outcome.grad_norm;
   if (!impl_->options.enabled) return {};
   OptimizerRecord record{Stage::stepped, {}, false};
   record.checked.found_inf.add(outcome.found_inf);
   auto result = StepResult::pending(outcome.found_inf, scale_then);
   if (record.checked.found_inf.known() && result.skipped())
-    result.non_finite_parameters_ = optimizer.non_finite_parameters();
+    result.non_finite_parameters_ = fused->non_finite_parameters();
   impl_->records[&optimizer] = std::move(record);
   return result;
 }
@@ -299,7 +309,7 @@ void GradScaler::update(double new_scale) {
 
 void GradScaler::discard_iteration() { impl_->end_iteration(); }
 
-at::Tensor GradScaler::scale_if_on_device() const {
+at::Tensor GradScaler::scale_on_device() const {
   if (!impl_->options.enabled || !impl_->scale.is_on_device()) return {};
   return impl_->scale.on(impl_->scale.device());
 }

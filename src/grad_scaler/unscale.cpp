@@ -20,7 +20,7 @@
 #include <utility>
 
 #include "amp/error.h"
-#include "amp/optim.h"
+#include "src/optim/scaled_step.h"
 
 namespace amp::scaling {
 namespace {
@@ -249,7 +249,7 @@ Unscaled unscale_gradients(torch::optim::Optimizer& optimizer, const LossScale& 
                            const std::vector<const GradientList*>& divided_before) {
   c10::NoGradGuard no_grad;
   auto entries = gradients_of(optimizer);
-  auto* fused = dynamic_cast<optim::FusedOptimizer*>(&optimizer);
+  auto* fused = optim::fused_step_of(optimizer);
   check(entries, fused != nullptr, divided_before);
   if (fused != nullptr && pass == Pass::check_only) {
     Unscaled result{{}, listed(entries), {}, has_half(entries)};

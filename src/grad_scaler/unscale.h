@@ -43,7 +43,7 @@ enum class Pass { divide, check_only };
 
 // Multiplies every gradient by the inverse scale in place, or with `check_only` leaves them scaled,
 // and looks for what is not finite. bf16 values are multiplied in fp32; the fp16 gradients of an
-// optim::FusedOptimizer are replaced by fp32 ones. A gradient that the optimizer holds twice is
+// optimizer with a fused step are replaced by fp32 ones. A gradient that the optimizer holds twice is
 // divided once. Does not wait for the device. Throws InvalidArgument by name, before anything is
 // changed, for the fp16 gradients of another, for those that are not fp32, bf16, fp16 or fp64, dense
 // or sparse COO; and StateError for one that is in a list of `divided_before`.

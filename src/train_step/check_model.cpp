@@ -8,7 +8,7 @@
 #include <typeinfo>
 
 #include "amp/error.h"
-#include "amp/optim.h"
+#include "src/optim/scaled_step.h"
 
 namespace amp::train_step {
 namespace {
@@ -82,7 +82,7 @@ void check_scaling(const char* who, const Recipe& recipe,
                    const torch::optim::Optimizer& optimizer) {
   if (recipe.model_dtype != c10::kHalf || recipe.master_weights) return;
   if (recipe.loss_scaling == LossScaling::none) return;
-  if (dynamic_cast<const optim::FusedOptimizer*>(&optimizer) != nullptr) return;
+  if (optim::has_fused_step(optimizer)) return;
   throw InvalidArgument(
       std::string(who) +
       ": loss scaling of a Half model without master weights (O3) cannot "

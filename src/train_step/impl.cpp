@@ -15,6 +15,7 @@
 #include "amp/error.h"
 #include "src/cpu_math/switches.h"
 #include "src/grad_scaler/check_optimizer.h"
+#include "src/optim/scaled_step.h"
 #include "src/optim/weight_copies.h"
 #include "src/train_step/check_model.h"
 #include "src/train_step/clip.h"
@@ -84,7 +85,7 @@ TrainStep::Impl::Impl(train_step::Model given, torch::optim::Optimizer& stepper,
       device(checked_device(model, stepper, choice)),
       scaler(train_step::scaler_options(choice)),
       masters(model.tensors, {&stepper}, choice),
-      fused(dynamic_cast<optim::FusedOptimizer*>(&stepper)) {
+      has_fused_step(optim::has_fused_step(stepper)) {
   if (device.is_cpu()) cpu_math::want_narrow_math(recipe.compute_dtype);
 }
 
@@ -140,7 +141,7 @@ void TrainStep::Impl::backward(const at::Tensor& loss) {
   const auto share =
       recipe.accumulation == 1 ? loss : loss / static_cast<double>(recipe.accumulation);
   const auto scaled = scaler.scale(share);
-  const bool may_release = fused != nullptr && recipe.accumulation == 1;
+  const bool may_release = has_fused_step && recipe.accumulation == 1;
   graph.walk(scaled, may_release);
   gradients.keep_leaves(graph);
   const bool unseen = !graph.runs_foreign_code();
@@ -195,12 +196,8 @@ StepResult TrainStep::Impl::step_of_stock() {
 
 // Steps e to g.
 StepResult TrainStep::Impl::run_optimizer(at::Tensor& norm) {
-  if (fused != nullptr && micro_batches == recipe.accumulation) {
-    at::Tensor seen;
-    auto result = scaler.fused_step(*fused, recipe.max_grad_norm, seen);
-    if (recipe.max_grad_norm > 0) norm = seen;
-    return result;
-  }
+  if (has_fused_step && micro_batches == recipe.accumulation)
+    return scaler.fused_step(optimizer, recipe.max_grad_norm, &norm);
   scaler.unscale_(optimizer);
   complete_mean();
   if (recipe.max_grad_norm > 0) {
@@ -208,7 +205,7 @@ StepResult TrainStep::Impl::run_optimizer(at::Tensor& norm) {
     norm = train_step::global_norm(found);
     train_step::clip_to_norm_(found, norm, recipe.max_grad_norm);
   }
-  return fused != nullptr ? scaler.step(optimizer) : step_of_stock();
+  return has_fused_step ? scaler.step(optimizer) : step_of_stock();
 }
 
 StepResult TrainStep::Impl::run_step(at::Tensor& norm) {
@@ -226,7 +223,7 @@ void TrainStep::Impl::finish_window(const StepResult& result) {
   if (!result.ready() || result.stepped()) masters.write_back(optimizer);
   if (recipe.restore_buffers) {
     if (!result.ready())
-      window_buffers.put_back_where(result.found_inf_);
+      window_buffers.put_back_where(result.found_inf());
     else if (result.skipped())
       window_buffers.put_back();
   }
@@ -239,7 +236,7 @@ void TrainStep::Impl::finish_window(const StepResult& result) {
 
 // Notes the present scale, without waiting for it.
 void TrainStep::Impl::note_scale(StepReport& report) const {
-  report.scale_on_device_ = scaler.scale_if_on_device();
+  report.scale_on_device_ = scaler.scale_on_device();
   if (!report.scale_on_device_.defined()) report.scale_ = scaler.get_scale();
 }
 

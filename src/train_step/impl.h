@@ -30,7 +30,7 @@ struct TrainStep::Impl {
   c10::Device device;
   GradScaler scaler;
   train_step::MasterWeights masters;
-  optim::FusedOptimizer* fused;    // the optimizer, if it is one of ours
+  bool has_fused_step;             // the optimizer has one (ScaledStep)
   std::int64_t micro_batches = 0;  // in the accumulation group so far
 
  private:

@@ -33,18 +33,6 @@ struct ParamGroup {
   Options options = {};
 };
 
-struct FusedStepOptions {
-  at::Tensor inv_scale = {};  // fp32, one element: 1 / loss scale. Undefined: nothing is scaled
-  double max_grad_norm = 0;   // > 0: clip by the global L2 norm; 0: do not
-  bool write_back_gradients = false;  // leave the gradient that was used in `.grad`
-};
-
-// fp32, 0-dim, on the device of the first parameter that has a gradient.
-struct StepOutcome {
-  at::Tensor grad_norm;  // global L2 norm of the unscaled gradients, before clipping
-  at::Tensor found_inf;  // 1 if a gradient is Inf or NaN, scaled or unscaled; else 0
-};
-
 class Algorithm;
 
 // A torch::optim::Optimizer: groups, zero_grad, LibTorch's schedulers, torch::save and torch::load
@@ -78,18 +66,19 @@ class AMP_API FusedOptimizer : public torch::optim::Optimizer, public ScaledStep
   // undefined. Unscaled fp16 gradients are written back as fp32 ones. Does not wait for a GPU
   // unless parameters are on the CPU, too.
   // Source: torch::nn::utils::clip_grad_norm_, PyTorch 2.11, for the factor.
-  StepOutcome fused_step(const FusedStepOptions& options);
+  StepOutcome fused_step(const FusedStepOptions& options) override;
 
   // The first pass alone. inv_scale may be undefined. Both results are undefined if no parameter
   // has a gradient.
-  StepOutcome examine(const at::Tensor& inv_scale);
+  StepOutcome examine(const at::Tensor& inv_scale) override;
 
   // The parameters on the CPU whose gradient was Inf or NaN, scaled or unscaled, when a first pass
   // last looked, in the order of the groups. The pass keeps a flag for each parameter anyway, so
   // this costs nothing.
-  const std::vector<at::Tensor>& non_finite_parameters() const;
+  const std::vector<at::Tensor>& non_finite_parameters() const override;
 
   bool takes_scaled_gradients() const override { return true; }
+  bool has_fused_step() const override { return true; }
   void scaled_step(const at::Tensor& inv_scale, const at::Tensor& found_inf) override;
 
   // Adds a group. Its options are this optimizer's, or torch::optim's of the same algorithm;
