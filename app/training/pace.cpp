@@ -9,13 +9,13 @@ double Pace::stop(std::int64_t samples) {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
   seconds_ += seconds;
-  window_seconds_ += seconds;
-  window_samples_ += samples;
+  group_seconds_ += seconds;
+  group_samples_ += samples;
   if (++micro_batches_ % accumulation_ != 0) return seconds;
   if (micro_batches_ > 2 * accumulation_)
-    speeds_.push_back(static_cast<double>(window_samples_) / window_seconds_);
-  window_seconds_ = 0;
-  window_samples_ = 0;
+    speeds_.push_back(static_cast<double>(group_samples_) / group_seconds_);
+  group_seconds_ = 0;
+  group_samples_ = 0;
   return seconds;
 }
 

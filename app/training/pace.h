@@ -26,8 +26,8 @@ class Pace {
  private:
   std::int64_t accumulation_;
   std::chrono::steady_clock::time_point begin_;
-  double seconds_ = 0, window_seconds_ = 0;
-  std::int64_t micro_batches_ = 0, window_samples_ = 0;
+  double seconds_ = 0, group_seconds_ = 0;
+  std::int64_t micro_batches_ = 0, group_samples_ = 0;
   std::vector<double> speeds_;
 };
 

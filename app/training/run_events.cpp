@@ -46,6 +46,25 @@ json run_event(const RunPlan& plan, const Settings& settings, std::int64_t plann
   return event;
 }
 
+json end_event(const Run& run, Ending ending, std::int64_t step, const std::string& reason,
+               const std::exception_ptr& failure) {
+  static const char* const kNames[] = {"finished", "diverged", "stopped", "interrupted", "failed"};
+  json event = {{"event", "end"},
+                {"ending", kNames[static_cast<int>(ending)]},
+                {"step", step},
+                {"seconds", run.pace.seconds()},
+                {"final_scale", run.train_step->scaler().get_scale()}};
+  if (run.device.is_cpu()) event["peak_memory_bytes"] = run.memory.peak_bytes();
+  if (!reason.empty()) event["reason"] = reason;
+  if (failure) event.update(failure_json(failure));
+  if (const auto speed = run.pace.samples_per_second()) {
+    event["samples_per_second"] = *speed;
+    if (const auto tokens = run.task.tokens_per_sample(); tokens > 0)
+      event["tokens_per_second"] = *speed * tokens;
+  }
+  return event;
+}
+
 json failure_json(const std::exception_ptr& failure) {
   try {
     std::rethrow_exception(failure);

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "amp/inspect.h"
+#include "src/experiment/replayed_scale.h"
 #include "src/experiment/wide_mode.h"
 
 namespace amp::experiment {
@@ -30,53 +31,7 @@ double squares(const at::Tensor& tensor) {
   return at::nan_to_num(dense, 0, 0, 0).square().sum().item<double>();
 }
 
-// Whether nothing at all is below the format: no autocast and no loss scale.
-bool is_wide_throughout(const Variation& variation) {
-  return variation.wide.has_value() && !variation.recipe.has_value() && variation.wide_ops.empty();
-}
-
 bool is_trained(const Weight& weight) { return weight.is_parameter && weight.own.requires_grad(); }
-
-// The scaler's rule, on a scale of its own.
-class Scale {
- public:
-  Scale(const Recipe& recipe, const State& state, const Variation& variation) {
-    if (is_wide_throughout(variation)) return;
-    if (variation.loss_scale.has_value()) {
-      kind_ = LossScaling::fixed;
-      value_ = *variation.loss_scale;
-    } else if (variation.recipe.has_value()) {
-      kind_ = recipe.loss_scaling;
-      options_ = recipe.scaler;
-      value_ = kind_ == LossScaling::dynamic ? recipe.scaler.init_scale : recipe.static_scale;
-    } else {
-      kind_ = recipe.loss_scaling;
-      options_ = recipe.scaler;
-      value_ = state.scale;
-      if (state.scaler.has_value()) clean_ = state.scaler->growth_tracker;
-    }
-    if (kind_ == LossScaling::none) value_ = 1;
-  }
-
-  double value() const { return value_; }
-  bool skips() const { return kind_ != LossScaling::none; }
-  void update(bool overflowed) {
-    if (kind_ != LossScaling::dynamic) return;
-    if (overflowed) {
-      value_ *= options_.backoff_factor;
-      clean_ = 0;
-    } else if (++clean_ >= options_.growth_interval) {
-      value_ *= options_.growth_factor;
-      clean_ = 0;
-    }
-  }
-
- private:
-  LossScaling kind_ = LossScaling::none;
-  GradScalerOptions options_ = {};
-  double value_ = 1;
-  std::int64_t clean_ = 0;
-};
 
 struct Cancelled {};
 
@@ -361,7 +316,7 @@ class Play {
   const Variation& variation_;
   const Recipe recipe_;
   Borrowed borrowed_;
-  Scale scale_;
+  ReplayedScale scale_;
   Outcome outcome_;
   Widening widening_;
 };

@@ -39,21 +39,21 @@ bool is_among(const std::vector<std::string>& ops, std::string_view name) {
   });
 }
 
-bool is_narrow(c10::ScalarType dtype, c10::ScalarType wide) {
+bool is_below(c10::ScalarType dtype, c10::ScalarType wide) {
   return c10::isFloatingType(dtype) && c10::elementSize(dtype) < c10::elementSize(wide);
 }
 
-bool is_narrow(const at::Tensor& tensor, c10::ScalarType wide) {
-  return tensor.defined() && is_narrow(tensor.scalar_type(), wide) && !tensor.is_nested();
+bool is_below(const at::Tensor& tensor, c10::ScalarType wide) {
+  return tensor.defined() && is_below(tensor.scalar_type(), wide) && !tensor.is_nested();
 }
 
 at::Tensor widened(const at::Tensor& tensor, c10::ScalarType wide) {
-  return is_narrow(tensor, wide) ? tensor.to(wide) : tensor;
+  return is_below(tensor, wide) ? tensor.to(wide) : tensor;
 }
 
 void widen(c10::IValue& value, c10::ScalarType wide) {
   if (value.isTensor()) {
-    if (is_narrow(value.toTensor(), wide)) value = widened(value.toTensor(), wide);
+    if (is_below(value.toTensor(), wide)) value = widened(value.toTensor(), wide);
   } else if (value.isTensorList()) {
     c10::List<at::Tensor> list;
     for (const at::Tensor& tensor : value.toTensorVector()) list.push_back(widened(tensor, wide));
@@ -111,11 +111,11 @@ std::vector<Written> widen_arguments(const c10::FunctionSchema& schema, torch::j
     auto& value = stack[begin + i];
     const auto& argument = schema.arguments()[i];
     if (is_dtype(argument)) {
-      if (value.isInt() && is_narrow(static_cast<c10::ScalarType>(value.toInt()), wide))
+      if (value.isInt() && is_below(static_cast<c10::ScalarType>(value.toInt()), wide))
         value = static_cast<std::int64_t>(wide);
     } else if (!writes(argument)) {
       widen(value, wide);
-    } else if (value.isTensor() && is_narrow(value.toTensor(), wide)) {
+    } else if (value.isTensor() && is_below(value.toTensor(), wide)) {
       const auto tensor = value.toTensor();
       written.push_back({tensor, tensor.to(wide)});
       value = written.back().wide;
@@ -140,7 +140,7 @@ void note_constants(const c10::FunctionSchema& schema, const torch::jit::Stack& 
   if (!takes_constants(schema.name())) return;
   const auto begin = stack.end() - static_cast<std::ptrdiff_t>(schema.arguments().size());
   const auto low = std::find_if(begin, stack.end(), [](const c10::IValue& value) {
-    return value.isTensor() && is_narrow(value.toTensor(), c10::kFloat);
+    return value.isTensor() && is_below(value.toTensor(), c10::kFloat);
   });
   if (low == stack.end()) return;
   const double limit = flushed_below(low->toTensor().scalar_type());
@@ -158,17 +158,16 @@ void round_inputs(const c10::FunctionSchema& schema, torch::jit::Stack& stack) {
     // The model may ask for the dtype of another tensor, which is wide here.
     if (is_dtype(schema.arguments()[i]) && value.isInt() &&
         c10::isFloatingType(static_cast<c10::ScalarType>(value.toInt())))
-      value = static_cast<std::int64_t>(now->narrow);
+      value = static_cast<std::int64_t>(now->low);
     if (writes(schema.arguments()[i]) || !value.isTensor()) continue;
     const auto& tensor = value.toTensor();
     if (tensor.defined() && c10::isFloatingType(tensor.scalar_type()) && !tensor.is_nested())
-      value = tensor.to(now->narrow);
+      value = tensor.to(now->low);
   }
 }
 
-bool is_narrowed(std::int64_t call) {
-  return now->narrow != c10::ScalarType::Undefined &&
-         std::ranges::binary_search(now->narrow_calls, call);
+bool keeps_low(std::int64_t call) {
+  return now->low != c10::ScalarType::Undefined && std::ranges::binary_search(now->low_calls, call);
 }
 
 // The first floating-point tensor among these; undefined: there is none.
@@ -279,7 +278,7 @@ void call_widened(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
 }
 
 void compute(const c10::OperatorHandle& op, torch::jit::Stack* stack, std::int64_t call) {
-  if (is_narrowed(call)) {
+  if (keeps_low(call)) {
     round_inputs(op.schema(), *stack);
     return op.callBoxed(stack);
   }
@@ -299,10 +298,10 @@ void compute_noted(const c10::OperatorHandle& op, torch::jit::Stack* stack, std:
   const auto gave =
       first_in(stack->cend() - static_cast<std::ptrdiff_t>(schema.returns().size()), stack->cend());
   const bool is_view = gives_view(schema) && gave.defined() && gave.scalar_type() == given_dtype;
-  const bool is_low = gave.defined() && is_narrow(gave, c10::kFloat) && !is_view;
+  const bool gave_low = gave.defined() && is_below(gave, c10::kFloat) && !is_view;
   const auto& name = schema.name();
   now->calls->push_back({name.substr(name.find("::") + 2), std::move(parameter),
-                         gave.defined() ? gave.scalar_type() : c10::ScalarType::Undefined, is_low,
+                         gave.defined() ? gave.scalar_type() : c10::ScalarType::Undefined, gave_low,
                          is_view, is_random(op), gave.defined() ? sample_of(gave) : at::Tensor()});
 }
 

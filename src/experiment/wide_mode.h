@@ -19,10 +19,10 @@ struct Widening {
   // Float or Double: every lower precision becomes this. Undefined: nothing changes.
   c10::ScalarType wide = c10::ScalarType::Undefined;
   std::vector<std::string> ops = {};  // only these, by their names without overloads; empty: all
-  // These calls of the region, in ascending order, take their inputs rounded to `narrow`. If they
+  // These calls of the region, in ascending order, take their inputs rounded to `low`. If they
   // are asked for a floating-point dtype, they give this one.
-  c10::ScalarType narrow = c10::ScalarType::Undefined;
-  std::vector<std::int64_t> narrow_calls = {};
+  c10::ScalarType low = c10::ScalarType::Undefined;
+  std::vector<std::int64_t> low_calls = {};
   // Receives the constants that are given together with low-precision tensors and are zero in their
   // format.
   std::vector<std::pair<std::string, double>>* flushed = nullptr;

@@ -17,4 +17,14 @@ void announce_step(torch::optim::Optimizer& optimizer) {
   }
 }
 
+void run_and_announce(torch::optim::Optimizer& optimizer) {
+  try {
+    optimizer.step();
+  } catch (...) {
+    announce_step(optimizer);
+    throw;
+  }
+  announce_step(optimizer);
+}
+
 }  // namespace amp::scaling

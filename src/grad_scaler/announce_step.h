@@ -13,4 +13,7 @@ namespace amp::scaling {
 // them; for it only the cache is cleared.
 void announce_step(torch::optim::Optimizer& optimizer);
 
+// Steps and announces it, also if the step throws half-way, because it may have changed weights.
+void run_and_announce(torch::optim::Optimizer& optimizer);
+
 }  // namespace amp::scaling

@@ -50,27 +50,6 @@ at::Tensor product(const at::Tensor& loss, const at::Tensor& scale) {
       "depends on them before step()");
 }
 
-// The device of the first parameter that has a gradient.
-std::optional<c10::Device> device_of_gradients(torch::optim::Optimizer& optimizer) {
-  for (auto& group : optimizer.param_groups()) {
-    for (auto& parameter : group.params()) {
-      if (parameter.grad().defined()) return parameter.grad().device();
-    }
-  }
-  return std::nullopt;
-}
-
-// Announces a step that threw half-way, too, because it may have changed weights.
-void run_and_announce(torch::optim::Optimizer& optimizer) {
-  try {
-    optimizer.step();
-  } catch (...) {
-    scaling::announce_step(optimizer);
-    throw;
-  }
-  scaling::announce_step(optimizer);
-}
-
 }  // namespace
 
 struct GradScaler::Impl {
@@ -99,7 +78,8 @@ struct GradScaler::Impl {
     const auto& record = found->second;
     if (record.stage != Stage::unscaled) return record.stage;
     const bool met_none = record.checked.found_inf.empty();
-    const bool anew = !record.divided || (met_none && device_of_gradients(optimizer).has_value());
+    const bool anew =
+        !record.divided || (met_none && scaling::device_of_gradients(optimizer).has_value());
     return anew ? Stage::ready : Stage::unscaled;
   }
 
@@ -125,7 +105,7 @@ struct GradScaler::Impl {
       return StepResult::skip(scaling::overflow_at(scale.value().value),
                               scaling::non_finite_parameters(optimizer));
     }
-    run_and_announce(optimizer);
+    scaling::run_and_announce(optimizer);
     return {};
   }
 
@@ -216,7 +196,7 @@ void GradScaler::unscale_(torch::optim::Optimizer& optimizer) {
 
 StepResult GradScaler::step(torch::optim::Optimizer& optimizer) {
   if (!impl_->options.enabled) {
-    run_and_announce(optimizer);
+    scaling::run_and_announce(optimizer);
     return {};
   }
   impl_->require_scaled("step()");
@@ -228,7 +208,7 @@ StepResult GradScaler::step(torch::optim::Optimizer& optimizer) {
   }
   auto* scaled_step = dynamic_cast<optim::ScaledStep*>(&optimizer);
   if (stage == Stage::ready) {
-    if (!device_of_gradients(optimizer).has_value()) throw_no_gradient();
+    if (!scaling::device_of_gradients(optimizer).has_value()) throw_no_gradient();
     const bool divides_itself = scaled_step != nullptr && scaled_step->takes_scaled_gradients();
     impl_->unscale(optimizer, divides_itself ? scaling::Pass::check_only : scaling::Pass::divide);
   }
@@ -252,7 +232,7 @@ StepResult GradScaler::fused_step(torch::optim::Optimizer& optimizer, double max
   }
   optim::FusedStepOptions options{.max_grad_norm = max_grad_norm};
   at::Tensor scale_then;  // made before the step, after which nothing may fail
-  const auto device = device_of_gradients(optimizer);
+  const auto device = scaling::device_of_gradients(optimizer);
   if (impl_->options.enabled) {
     impl_->require_scaled("fused_step()");
     if (impl_->stage_of(optimizer) != Stage::ready) {

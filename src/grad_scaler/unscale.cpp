@@ -282,6 +282,15 @@ void check_gradients_since(torch::optim::Optimizer& optimizer, const Unscaled& c
   }
 }
 
+std::optional<c10::Device> device_of_gradients(torch::optim::Optimizer& optimizer) {
+  for (auto& group : optimizer.param_groups()) {
+    for (auto& parameter : group.params()) {
+      if (parameter.grad().defined()) return parameter.grad().device();
+    }
+  }
+  return std::nullopt;
+}
+
 GradientList gradient_list(torch::optim::Optimizer& optimizer) {
   auto entries = gradients_of(optimizer);
   return listed(entries);

@@ -57,6 +57,9 @@ Unscaled unscale_gradients(torch::optim::Optimizer& optimizer, const LossScale& 
 void check_gradients_since(torch::optim::Optimizer& optimizer, const Unscaled& checked,
                            bool scaled_since);
 
+// The device of the first parameter that has a gradient; nothing where none has.
+std::optional<c10::Device> device_of_gradients(torch::optim::Optimizer& optimizer);
+
 // The gradients that the optimizer has now.
 GradientList gradient_list(torch::optim::Optimizer& optimizer);
 

@@ -110,7 +110,7 @@ void TrainStep::Impl::know_parameters() {
   }
   gradients.watch(parameters, stepped.size());
   if (!recipe.restore_buffers) return;
-  window_buffers.watch(model.buffers());
+  group_buffers.watch(model.buffers());
   if (recipe.accumulation > 1) micro_batch_buffers.watch(model.buffers());
 }
 
@@ -121,9 +121,9 @@ void TrainStep::Impl::begin() {
   gradients.keep();
   if (!recipe.restore_buffers) return;
   if (micro_batches == 0) {
-    window_buffers.keep();
+    group_buffers.keep();
   } else {
-    window_buffers.keep_others();
+    group_buffers.keep_others();
     micro_batch_buffers.keep();
   }
 }
@@ -165,8 +165,8 @@ void TrainStep::Impl::roll_back(std::int64_t before) {
   if (micro_batches != before) scaler.discard_iteration();
   micro_batches = before;
   if (!recipe.restore_buffers) return;
-  (before == 0 ? window_buffers : micro_batch_buffers).put_back();
-  if (before > 0) window_buffers.note_end();
+  (before == 0 ? group_buffers : micro_batch_buffers).put_back();
+  if (before > 0) group_buffers.note_end();
 }
 
 // The loss of each micro-batch was divided by the full count; this makes a partial group's gradient
@@ -216,16 +216,16 @@ StepResult TrainStep::Impl::run_step(at::Tensor& norm) {
 }
 
 // Step h, after a step or a skip.
-void TrainStep::Impl::finish_window(const StepResult& result) {
+void TrainStep::Impl::finish_group(const StepResult& result) {
   const c10::NoGradGuard no_grad;
   // If the host does not know whether the step ran, the masters are either new or unchanged, so
   // writing them back is right in both cases.
   if (!result.ready() || result.stepped()) masters.write_back(optimizer);
   if (recipe.restore_buffers) {
     if (!result.ready())
-      window_buffers.put_back_where(result.found_inf());
+      group_buffers.put_back_where(result.found_inf());
     else if (result.skipped())
-      window_buffers.put_back();
+      group_buffers.put_back();
   }
   optimizer.zero_grad();
   gradients.drop();
@@ -265,10 +265,10 @@ StepReport TrainStep::Impl::micro_batch(const std::function<at::Tensor()>& loss)
     throw;
   }
   if (report.at_boundary_) {
-    finish_window(report.result_);
+    finish_group(report.result_);
   } else {
     gradients.drop();
-    if (recipe.restore_buffers) window_buffers.note_end();
+    if (recipe.restore_buffers) group_buffers.note_end();
   }
   return report;
 }
@@ -280,7 +280,7 @@ StepReport TrainStep::Impl::flush() {
   if (!report.at_boundary_) return report;
   know_parameters();
   gradients.keep();
-  if (recipe.restore_buffers) window_buffers.keep_others();
+  if (recipe.restore_buffers) group_buffers.keep_others();
   try {
     report.result_ = run_step(report.grad_norm_);
   } catch (...) {
@@ -288,13 +288,13 @@ StepReport TrainStep::Impl::flush() {
     scaler.discard_iteration();
     throw;
   }
-  finish_window(report.result_);
+  finish_group(report.result_);
   return report;
 }
 
 void TrainStep::Impl::take_loaded_weights() {
   masters.write_back(optimizer);
-  if (recipe.restore_buffers && micro_batches > 0) window_buffers.keep();
+  if (recipe.restore_buffers && micro_batches > 0) group_buffers.keep();
 }
 
 }  // namespace amp

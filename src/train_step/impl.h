@@ -44,13 +44,13 @@ struct TrainStep::Impl {
   StepResult run_step(at::Tensor& norm);
   StepResult run_optimizer(at::Tensor& norm);
   StepResult step_of_stock();
-  void finish_window(const StepResult& result);
+  void finish_group(const StepResult& result);
   void note_scale(StepReport& report) const;
 
   train_step::BackwardGraph graph;
   train_step::GradientDtypes gradient_dtypes;
   train_step::KeptGradients gradients;
-  train_step::KeptBuffers window_buffers, micro_batch_buffers;
+  train_step::KeptBuffers group_buffers, micro_batch_buffers;
   std::vector<const c10::TensorImpl*> stepped;  // what the optimizer's groups hold
 };
 
