@@ -55,7 +55,7 @@ bool Explanation::takes_step() const {
 
 amp::StepReport Explanation::step(Passes& passes) {
   const amp::CastLog log;
-  const auto report = passes.step();
+  auto report = passes.step();
   const auto policy = policy_of(run_.recipe, run_.device);
   json ops = json::array();
   for (const auto& count : log.counts()) {
