@@ -11,6 +11,7 @@
 #include "app/report/fields.h"
 #include "app/report/format.h"
 #include "app/report/inspection_page.h"
+#include "app/terminal/formatted.h"
 #include "app/terminal/table.h"
 
 namespace ampersand {
@@ -40,12 +41,6 @@ json gpus_json() {
 std::string shown(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.4g", value);
-  return text;
-}
-
-std::string listed(const std::vector<std::string>& names) {
-  std::string text;
-  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
   return text;
 }
 
@@ -84,7 +79,7 @@ std::string scaling_of(const Trial& trial) {
 
 std::string kept_of(const Trial& trial) {
   const auto& kept = trial.candidate.keep_fp32;
-  return kept.empty() ? "" : "; keep " + listed(kept) + " in fp32";
+  return kept.empty() ? "" : "; keep " + comma_separated(kept) + " in fp32";
 }
 
 std::string losses_of(const Comparison& comparison) {

@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 
-#include "amp/checkpoint.h"
 #include "amp/doctor.h"
 #include "amp/error.h"
 #include "amp/version.h"
@@ -15,7 +14,6 @@
 #include "app/commands/exit_status.h"
 #include "app/commands/output_folder.h"
 #include "app/commands/patient.h"
-#include "app/commands/resumption.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
 #include "app/files/write_file.h"
@@ -27,6 +25,7 @@
 #include "app/report/format.h"
 #include "app/report/inspection_page.h"
 #include "app/tasks/tasks.h"
+#include "app/terminal/formatted.h"
 #include "app/terminal/interrupt.h"
 #include "app/terminal/progress.h"
 #include "app/terminal/table.h"
@@ -86,11 +85,9 @@ std::vector<std::string> notes_on(const Patient& patient, const Watch& watch,
         "two runs of this training give different losses: it is not deterministic, and another run "
         "may go wrong elsewhere, or not at all");
   const auto idle = idle_rules(patient.plan.precision.recipe, watch);
-  std::string ops;
-  for (const auto& op : idle) ops += (ops.empty() ? "" : ", ") + op;
   if (!idle.empty())
-    notes.push_back("the policy has rules for ops that this model did not run: " + ops +
-                    "; is it for another model?");
+    notes.push_back("the policy has rules for ops that this model did not run: " +
+                    comma_separated(idle) + "; is it for another model?");
   return notes;
 }
 

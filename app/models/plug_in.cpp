@@ -14,6 +14,7 @@
 #include "amp/model_registry.h"
 #include "app/data/files.h"
 #include "app/models/file_kind.h"
+#include "app/terminal/formatted.h"
 
 namespace ampersand {
 namespace {
@@ -53,12 +54,6 @@ std::vector<std::string> registered_by(const fs::path& file) {
     throw amp::IoError(file, refusal);
   const auto names = amp::registered_models();
   return {names.begin() + static_cast<std::ptrdiff_t>(before), names.end()};
-}
-
-std::string comma_separated(const std::vector<std::string>& names) {
-  std::string list;
-  for (const auto& name : names) list += (list.empty() ? "" : ", ") + name;
-  return list;
 }
 
 }  // namespace

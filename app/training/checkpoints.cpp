@@ -27,7 +27,7 @@ void Checkpoints::complete() {
   if (run_.step > saved_at_) save();
 }
 
-void Checkpoints::save_what_was_done() noexcept {
+void Checkpoints::save_what_was_done() {
   if (run_.done <= std::max(run_.first, saved_at_) || !run_.train_step->at_boundary()) return;
   try {
     save();

@@ -9,7 +9,7 @@ namespace ampersand {
 
 class Evaluations : public TrainingObserver {
  public:
-  explicit Evaluations(Run& run) : run_(run), evaluated_at_(run.step) {}
+  explicit Evaluations(Run& run) : TrainingObserver(run), evaluated_at_(run.step) {}
   void after_micro_batch() override;
   // Evaluates the last weights, if that is not done yet.
   void complete();
@@ -21,7 +21,6 @@ class Evaluations : public TrainingObserver {
   void evaluate_unless_interrupted();
   void evaluate();
 
-  Run& run_;
   std::int64_t evaluated_at_;  // the step of the last evaluation
 };
 

@@ -9,10 +9,8 @@ namespace ampersand {
 
 class InspectedSteps : public TrainingObserver {
  public:
-  explicit InspectedSteps(Run& run) : run_(run) {}
+  using TrainingObserver::TrainingObserver;
   ~InspectedSteps() override;
-  InspectedSteps(const InspectedSteps&) = delete;
-  InspectedSteps& operator=(const InspectedSteps&) = delete;
 
   bool takes_step() const override;
   amp::StepReport step(Passes& passes) override;
@@ -21,7 +19,6 @@ class InspectedSteps : public TrainingObserver {
  private:
   std::vector<at::Tensor> gradients_in_fp32(Passes& passes);
 
-  Run& run_;
   bool seen_enough_ = false;
 };
 

@@ -8,22 +8,16 @@ namespace ampersand {
 // Sets the learning rate of the step to come.
 class ScheduledRate : public TrainingObserver {
  public:
-  explicit ScheduledRate(Run& run) : run_(run) {}
+  using TrainingObserver::TrainingObserver;
   void before_step(Passes& passes, nlohmann::json& event) override;
-
- private:
-  Run& run_;
 };
 
 // --gradient-range: tells where the gradients lie when nothing is rounded. It takes a backward pass
 // of its own, in fp32 with the weights as they are, which leaves no trace in the training.
 class GradientRanges : public TrainingObserver {
  public:
-  explicit GradientRanges(Run& run) : run_(run) {}
+  using TrainingObserver::TrainingObserver;
   void before_step(Passes& passes, nlohmann::json& event) override;
-
- private:
-  Run& run_;
 };
 
 // Counts the memory of the first micro-batch of the second accumulation group: those before it pay
@@ -31,46 +25,34 @@ class GradientRanges : public TrainingObserver {
 // a later group.
 class MemoryCount : public TrainingObserver {
  public:
-  explicit MemoryCount(Run& run) : run_(run) {}
+  using TrainingObserver::TrainingObserver;
   bool takes_step() const override;
   amp::StepReport step(Passes& passes) override;
   // Then nothing is alive but the weights and what the optimizer keeps.
   void after_training() override;
-
- private:
-  Run& run_;
 };
 
 // --explain: tells which rule each op of the first micro-batch met.
 class Explanation : public TrainingObserver {
  public:
-  explicit Explanation(Run& run) : run_(run) {}
+  using TrainingObserver::TrainingObserver;
   bool takes_step() const override;
   amp::StepReport step(Passes& passes) override;
-
- private:
-  Run& run_;
 };
 
 // Counts the steps of the optimizer, and keeps the moving average of the weights.
 class Averaging : public TrainingObserver {
  public:
-  explicit Averaging(Run& run) : run_(run) {}
+  using TrainingObserver::TrainingObserver;
   void after_step(const amp::StepReport& report, nlohmann::json& event) override;
-
- private:
-  Run& run_;
 };
 
 // Tells what `replay` needs: whether a gradient of each parameter group was not finite, and how many
 // clean steps the scaler has counted since the scale changed.
 class ScalerTelemetry : public TrainingObserver {
  public:
-  explicit ScalerTelemetry(Run& run) : run_(run) {}
+  using TrainingObserver::TrainingObserver;
   void after_step(const amp::StepReport& report, nlohmann::json& event) override;
-
- private:
-  Run& run_;
 };
 
 }  // namespace ampersand

@@ -12,7 +12,10 @@ namespace ampersand {
 // the first one that takes it; after_step; and after_micro_batch once the micro-batch is told.
 class TrainingObserver {
  public:
+  explicit TrainingObserver(Run& run) : run_(run) {}
   virtual ~TrainingObserver() = default;
+  TrainingObserver(const TrainingObserver&) = delete;
+  TrainingObserver& operator=(const TrainingObserver&) = delete;
 
   // event: the micro-batch's, which may be added to.
   virtual void before_step(Passes& /*passes*/, nlohmann::json& /*event*/) {}
@@ -24,6 +27,9 @@ class TrainingObserver {
   virtual void after_micro_batch() {}
   // After the last step, however the training ended, unless it threw.
   virtual void after_training() {}
+
+ protected:
+  Run& run_;
 };
 
 }  // namespace ampersand
