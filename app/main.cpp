@@ -14,11 +14,12 @@
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/commands/session.h"
-#include "app/data/mappings.h"
-#include "app/data/utf8.h"
+#include "app/files/mappings.h"
+#include "app/files/utf8.h"
 #include "app/models/model_error.h"
 #include "app/terminal/interrupt.h"
 #include "app/terminal/standard_streams.h"
+#include "tasks/register_tasks.h"
 
 namespace {
 
@@ -107,6 +108,7 @@ int main(int argc, char** argv) {
                "ampersand");
   app.set_version_flag("--version", std::string("ampersand ") + amp::version());
   app.require_subcommand(1);
+  register_tasks();
   Action action;
   add_train(app, action);
   add_compare(app, action);

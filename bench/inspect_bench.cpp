@@ -27,7 +27,7 @@
 #include "amp/optim.h"
 #include "amp/train_step.h"
 #ifdef AMP_BENCH_GPT
-#include "app/models/gpt.h"
+#include "tasks/text/gpt.h"
 #endif
 
 namespace {

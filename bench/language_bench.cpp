@@ -30,10 +30,10 @@
 #include "amp/optim.h"
 #include "amp/train_step.h"
 #include "amp/version.h"
-#include "app/models/gpt.h"
-#include "app/models/lstm.h"
 #include "app/training/memory_census.h"
 #include "bench/op_times.h"
+#include "tasks/text/gpt.h"
+#include "tasks/text/lstm.h"
 
 namespace {
 

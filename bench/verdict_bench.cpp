@@ -30,9 +30,10 @@
 #include "app/models/model.h"
 #include "app/results/results.h"
 #include "app/results/summary.h"
-#include "app/tasks/image_task.h"
 #include "app/training/perturbation.h"
 #include "app/training/trainer.h"
+#include "tasks/images/image_task.h"
+#include "tasks/register_tasks.h"
 
 namespace ampersand {
 namespace {
@@ -58,8 +59,8 @@ class Small : public torch::nn::Module {
 class SmallTask : public ImageTask {
  public:
   using ImageTask::ImageTask;
-  std::unique_ptr<Model> make_model() const override {
-    return model_of(amp::factory_of<Small>()({}));
+  amp::TaskModel make_model(const std::string&) const override {
+    return amp::task_model(amp::factory_of<Small>()({}));
   }
 };
 
@@ -76,7 +77,7 @@ Settings settings_of(const std::string& schedule) {
 }
 
 // The run as results.json has it, without what no verdict needs.
-json trained(const RunPlan& plan, const Settings& settings, const Task& task) {
+json trained(const RunPlan& plan, const Settings& settings, const amp::Task& task) {
   ResultsBuilder results;
   train(plan, settings, task, [&](const json& event) {
     if (event.at("event") != "step") results.add(event);
@@ -93,7 +94,7 @@ json trained(const RunPlan& plan, const Settings& settings, const Task& task) {
 
 json train_all(const std::string& schedule, int seeds) {
   const auto settings = settings_of(schedule);
-  const SmallTask task(settings);
+  const SmallTask task({.data = settings.data, .train_samples = settings.train_samples});
   json all = {{"schedule", schedule}, {"seeds", json::array()}};
   for (int seed = 0; seed < seeds; ++seed) {
     at::set_num_threads(1);
@@ -233,6 +234,7 @@ void print_table(const json& content) {
 }
 
 int run(int argc, char** argv) {
+  register_tasks();
   const std::vector<std::string> words(argv + 1, argv + argc);
   if (words.size() >= 3 && words[0] == "train") {
     const int seeds = words.size() > 3 ? std::atoi(words[3].c_str()) : 100;

@@ -12,7 +12,7 @@
 #include "app/report/format.h"
 #include "app/report/inspection_page.h"
 #include "app/terminal/formatted.h"
-#include "app/terminal/table.h"
+#include "app/terminal/wrapped.h"
 
 namespace ampersand {
 namespace {

@@ -38,7 +38,7 @@ constexpr std::int64_t kExamined = 40;  // of the fp16 training that is examined
 // The losses of micro-batches out of a training's events, which go on to the results. What the model throws
 // is a trial that failed, but in the yardstick, which all others need.
 Trial run_trial(const RunPlan& plan, const Candidate& candidate, bool is_yardstick,
-                const Settings& settings, const Task& task, ResultsBuilder& results) {
+                const Settings& settings, const amp::Task& task, ResultsBuilder& results) {
   Trial trial;
   trial.candidate = candidate;
   Progress progress("advise: " + candidate.precision.name,
@@ -224,7 +224,7 @@ class Advising {
 
   Settings settings_;
   RunPlan plan_;
-  std::unique_ptr<Task> task_;
+  std::unique_ptr<amp::Task> task_;
   std::filesystem::path folder_;
   std::unique_ptr<amp::files::FolderLock> lock_;
   ResultsBuilder results_;

@@ -67,7 +67,7 @@ void check(const Question& question) {
 // The runs of one command, which share seeds and batches.
 class Comparing {
  public:
-  Comparing(const Settings& settings, const Task& task, const Question& question,
+  Comparing(const Settings& settings, const amp::Task& task, const Question& question,
             const std::vector<Precision>& precisions, const std::vector<std::uint64_t>& seeds)
       : precisions_(precisions),
         seeds_(seeds),

@@ -28,7 +28,7 @@
 #include "app/terminal/formatted.h"
 #include "app/terminal/interrupt.h"
 #include "app/terminal/progress.h"
-#include "app/terminal/table.h"
+#include "app/terminal/wrapped.h"
 #include "src/files/folder_lock.h"
 
 namespace ampersand {

@@ -1,30 +1,32 @@
-// ampersand eval: loss, and accuracy or perplexity, of a trained model.
+// ampersand eval: loss and measures of a trained model.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/commands/stored_run.h"
-#include "app/data/utf8.h"
-#include "app/tasks/evaluation.h"
+#include "app/files/utf8.h"
+#include "app/models/model_evaluator.h"
+#include "app/results/measures.h"
+#include "app/tasks/task_json.h"
+#include "app/terminal/formatted.h"
 
 namespace ampersand {
 namespace {
 
-// "accuracy 91.20 %", or "perplexity 4.31  bits per byte 2.108".
-std::string in_words(const Evaluation& result) {
-  char text[128] = "";
-  if (result.accuracy.has_value())
-    std::snprintf(text, sizeof text, "accuracy %.2f %%", 100 * *result.accuracy);
-  if (result.perplexity.has_value())
-    std::snprintf(text, sizeof text, "perplexity %.4f", *result.perplexity);
-  std::string words = text;
-  if (result.bits_per_byte.has_value()) {
-    std::snprintf(text, sizeof text, "  bits per byte %.4f", *result.bits_per_byte);
-    words += text;
+// "accuracy 91.20 %", or "perplexity 4.3117  bits per byte 2.1083".
+std::string in_words(const amp::Evaluation& result, const std::vector<amp::Measure>& measures) {
+  std::string words;
+  for (const auto& measure : measures) {
+    const auto found = result.measures.find(measure.key);
+    if (found == result.measures.end()) continue;
+    words += (words.empty() ? "" : "  ") + measure.name + " " +
+             (is_relative(measure) ? formatted("%.4f", found->second)
+                                   : value_in_words(measure, found->second));
   }
   return words;
 }
@@ -32,7 +34,8 @@ std::string in_words(const Evaluation& result) {
 int run_eval(const StoredRunOptions& options, bool as_json) {
   auto run = open_stored_run(options);
   const auto batches = run.task->test_batches(run.recipe().compute_dtype);
-  const auto result = run.task->evaluate(*run.model, *batches, run.recipe());
+  ModelEvaluator evaluator(*run.model, run.recipe());
+  const auto result = run.task->evaluate(evaluator, *batches);
   if (as_json) {
     nlohmann::json object = {{"checkpoint", escaped_name(run.checkpoint.path().string())},
                              {"step", run.checkpoint.step()},
@@ -45,7 +48,8 @@ int run_eval(const StoredRunOptions& options, bool as_json) {
   }
   std::printf("%s, step %ld, in %s\n", run.checkpoint.path().c_str(),
               static_cast<long>(run.checkpoint.step()), dtype_name(run.recipe().compute_dtype));
-  std::printf("loss %.6f  %s of %ld %s\n", result.loss, in_words(result).c_str(),
+  std::printf("loss %.6f  %s of %ld %s\n", result.loss,
+              in_words(result, run.task->measures()).c_str(),
               static_cast<long>(run.task->test_samples()), run.task->noun().c_str());
   return kOk;
 }
@@ -54,7 +58,7 @@ int run_eval(const StoredRunOptions& options, bool as_json) {
 
 void add_eval(CLI::App& app, Action& action) {
   auto* command =
-      app.add_subcommand("eval", "Loss, and accuracy or perplexity, of a trained model");
+      app.add_subcommand("eval", "Loss and measures, such as the accuracy, of a trained model");
   const auto options = std::make_shared<StoredRunOptions>();
   const auto as_json = std::make_shared<bool>(false);
   add_stored_run_options(*command, *options);

@@ -1,11 +1,14 @@
 // ampersand export: the weights of a trained model for other programs.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "amp/checkpoint.h"
 #include "amp/error.h"
@@ -13,10 +16,11 @@
 #include "app/commands/exit_status.h"
 #include "app/commands/training_options.h"
 #include "app/files/write_file.h"
-#include "app/models/gpt2_weights.h"
 #include "app/models/model.h"
 #include "app/models/weight_values.h"
+#include "app/tasks/tasks.h"
 #include "app/tasks/token_meaning.h"
+#include "app/terminal/formatted.h"
 #include "app/training/run_state.h"
 
 namespace ampersand {
@@ -32,19 +36,17 @@ struct ExportOptions {
   bool saturate = false;
 };
 
-// The matrices of a gpt as GPT-2's files have them.
-amp::NamedTensors in_gpt2_layout(const amp::Checkpoint& checkpoint, const amp::NamedTensors& own) {
+// In a layout that the model's task knows besides its own.
+amp::NamedTensors in_layout(const std::string& format, const amp::Checkpoint& checkpoint,
+                            const amp::NamedTensors& own) {
   const auto state = run_state_of(checkpoint);
-  const auto& settings = state.settings;
-  if (settings.model != "gpt")
-    throw amp::InvalidArgument("--format gpt2 is for --model gpt, and this one is " +
-                               settings.model + "; use --format safetensors");
-  const auto& shape = state.task.at("shape");
-  const auto model =
-      make_model("gpt", {.vocabulary = shape.at("vocabulary"), .context = shape.at("context")},
-                 settings.sizes);
+  auto made = stored_model(state.settings, state.task);
+  if (!made || !made->layouts.contains(format))
+    throw amp::InvalidArgument("--format " + format + " is not for --model " +
+                               state.settings.model + "; use --format safetensors");
+  const auto model = model_of(std::move(*made), state.settings.model, true);
   model->load(own);
-  return gpt2_weights(dynamic_cast<const Gpt&>(*model->module()));
+  return model->layouts().at(format).weights();
 }
 
 amp::NamedTensors fitted(const amp::NamedTensors& weights, c10::ScalarType dtype,
@@ -57,18 +59,27 @@ amp::NamedTensors fitted(const amp::NamedTensors& weights, c10::ScalarType dtype
   }
 }
 
-std::map<std::string, std::string> metadata_of(const amp::Checkpoint& checkpoint) {
+std::map<std::string, std::string> file_metadata(const amp::Checkpoint& checkpoint) {
   std::map<std::string, std::string> metadata = {{"format", "pt"}};
   if (const auto meaning = token_meaning(nlohmann::json::parse(checkpoint.about())))
     metadata.merge(metadata_of(*meaning));
   return metadata;
 }
 
+std::vector<std::string> formats_in_order() {
+  std::vector<std::string> formats = {"safetensors", "state_dict"};
+  const auto layouts = weight_layouts();
+  formats.insert(formats.end(), layouts.begin(), layouts.end());
+  return formats;
+}
+
 int run_export(const ExportOptions& options) {
   const auto dtype = parse_dtype("--dtype", options.dtype);
-  if (options.format != "safetensors" && options.format != "state_dict" && options.format != "gpt2")
-    throw amp::InvalidArgument("--format must be safetensors, state_dict or gpt2, got '" +
-                               options.format + "'");
+  const auto formats = formats_in_order();
+  if (std::ranges::find(formats, options.format) == formats.end())
+    throw amp::InvalidArgument("--format must be " + one_of(formats) + ", got '" + options.format +
+                               "'");
+  const bool is_own = options.format == "safetensors" || options.format == "state_dict";
   const auto output = output_file(
       !options.output.empty()
           ? options.output
@@ -78,11 +89,11 @@ int run_export(const ExportOptions& options) {
   const auto checkpoint = find_checkpoint(options.where);
   auto own = stored_weights(checkpoint, options.ema);
   const auto weights =
-      fitted(options.format == "gpt2" ? in_gpt2_layout(checkpoint, own) : own, dtype, options);
+      fitted(is_own ? own : in_layout(options.format, checkpoint, own), dtype, options);
   if (options.format == "state_dict") {
     amp::save_state_dict(output, weights);
   } else {
-    amp::save_safetensors(output, weights, metadata_of(checkpoint));
+    amp::save_safetensors(output, weights, file_metadata(checkpoint));
   }
   std::fprintf(is_standard_output(output) ? stderr : stdout, "%zu tensors of step %ld  %s\n",
                weights.size(), static_cast<long>(checkpoint.step()), output.c_str());

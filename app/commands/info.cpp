@@ -8,13 +8,14 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "amp/task.h"
 #include "amp/version.h"
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/results/machine.h"
 #include "app/results/speed.h"
 #include "app/settings/processors.h"
-#include "app/terminal/table.h"
+#include "app/terminal/wrapped.h"
 
 namespace ampersand {
 namespace {
@@ -74,7 +75,24 @@ void print(const json& info) {
       info["copy_gb_per_second"].get<double>());
 }
 
-int run_info(bool as_json, std::int64_t threads) {
+// As docs/models.md has it.
+void print_tasks() {
+  const auto listed = [](const std::vector<std::string>& names) {
+    std::string list;
+    for (const auto& name : names) list += (list.empty() ? "`" : ", `") + name + "`";
+    return list;
+  };
+  std::printf("| task | `--model` | `--data` |\n|---|---|---|\n");
+  for (const auto& info : amp::registered_tasks())
+    std::printf("| %s | %s | %s |\n", info.name.c_str(), listed(info.models).c_str(),
+                info.data_words.c_str());
+}
+
+int run_info(bool as_json, bool tasks, std::int64_t threads) {
+  if (tasks) {
+    print_tasks();
+    return kOk;
+  }
   at::set_num_threads(static_cast<int>(threads > 0 ? threads : usable_processors()));
   const auto info = measured();
   if (as_json) {
@@ -91,12 +109,14 @@ void add_info(CLI::App& app, Action& action) {
   auto* command =
       app.add_subcommand("info", "Which formats this machine computes natively, and how fast");
   const auto as_json = std::make_shared<bool>(false);
+  const auto tasks = std::make_shared<bool>(false);
   const auto threads = std::make_shared<std::int64_t>(0);
+  command->add_flag("--tasks", *tasks, "List the tasks, with their models and data, instead");
   command->add_flag("--json", *as_json, "Print JSON");
   command->add_option("--threads", *threads, "CPU threads; 0: as many as processors may be used")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
-  command->callback([=, &action] { action = [=] { return run_info(*as_json, *threads); }; });
+  command->callback([=, &action] { action = [=] { return run_info(*as_json, *tasks, *threads); }; });
 }
 
 }  // namespace ampersand

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "amp/task.h"
 #include "app/settings/settings.h"
-#include "app/tasks/task.h"
 #include "app/training/trainer.h"
 
 namespace ampersand {
@@ -25,7 +25,7 @@ struct DoctorOptions {
 struct Patient {
   RunPlan plan;
   Settings settings;
-  std::unique_ptr<Task> task;
+  std::unique_ptr<amp::Task> task;
   std::int64_t steps = kDoctorSteps;  // to watch
   std::vector<std::string> notes = {};
 };

@@ -8,8 +8,9 @@
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
 #include "app/commands/stored_run.h"
-#include "app/data/utf8.h"
+#include "app/files/utf8.h"
 #include "app/files/write_file.h"
+#include "app/models/model_evaluator.h"
 
 namespace ampersand {
 namespace {
@@ -19,17 +20,17 @@ struct PredictOptions {
   std::string output;
   bool overwrite = false;
   bool continues = false;  // --prompt was given
-  Continuation continuation;
+  amp::Continuation continuation;
 };
 
 int run_predict(const PredictOptions& options) {
   const auto output = options.output.empty() ? std::filesystem::path("/dev/stdout")
                                              : output_file(options.output, options.overwrite);
   const auto run = open_stored_run(options.run);
-  const auto text =
-      options.continues
-          ? valid_utf8(run.task->continued(*run.model, run.recipe(), options.continuation)) + "\n"
-          : run.task->predictions(*run.model, run.recipe());
+  ModelEvaluator evaluator(*run.model, run.recipe());
+  const auto text = options.continues
+                        ? valid_utf8(run.task->continued(evaluator, options.continuation)) + "\n"
+                        : run.task->predictions(evaluator);
   if (options.output.empty()) {
     std::fwrite(text.data(), 1, text.size(), stdout);
     return kOk;

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands/training_options.h"
-#include "app/data/whereabouts.h"
+#include "app/files/whereabouts.h"
 #include "app/models/model.h"
 #include "app/tasks/data_changes.h"
 #include "app/tasks/tasks.h"
@@ -24,6 +24,8 @@ Resumption resume_run(const std::filesystem::path& run, const Settings& given, b
     state.settings.data = given.data;
   if (given.is_given("--model") && absolute_model(given.model) == state.settings.model)
     state.settings.model = given.model;
+  if (given.is_given("--task") && absolute_model(given.task) == state.settings.task)
+    state.settings.task = given.task;
   settings = resumed_settings(settings_json(state.settings), given);
   if (!given.is_given("--threads")) settings.threads = state.threads;
   plan.precision = state.precision;

@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <memory>
 
+#include "amp/task.h"
 #include "app/settings/settings.h"
-#include "app/tasks/task.h"
 #include "app/training/trainer.h"
 
 namespace ampersand {
@@ -13,7 +13,7 @@ namespace ampersand {
 struct Resumption {
   RunPlan plan;  // from the newest whole checkpoint, in the run's precision and with its seed
   Settings settings;
-  std::unique_ptr<Task> task;
+  std::unique_ptr<amp::Task> task;
 };
 
 // The run in this folder, changed by what was given now; computes on the CPU as the run did. Throws

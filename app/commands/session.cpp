@@ -8,15 +8,17 @@
 #include "amp/error.h"
 #include "amp/version.h"
 #include "app/commands/output_folder.h"
-#include "app/data/mappings.h"
-#include "app/data/utf8.h"
+#include "app/files/mappings.h"
 #include "app/files/own_files.h"
+#include "app/files/utf8.h"
 #include "app/files/write_file.h"
 #include "app/report/report.h"
 #include "app/results/machine.h"
+#include "app/results/results_table.h"
+#include "app/tasks/task_json.h"
 #include "app/terminal/cast_listing.h"
 #include "app/terminal/progress.h"
-#include "app/terminal/table.h"
+#include "app/terminal/wrapped.h"
 
 namespace ampersand {
 namespace {
@@ -53,13 +55,14 @@ std::vector<json> events_until(const fs::path& file, std::int64_t step) {
   return kept;
 }
 
-json described(const Settings& settings, const Task& task,
+json described(const Settings& settings, const amp::Task& task,
                const std::vector<std::uint64_t>& seeds) {
   auto object = settings_json(settings);
   if (settings.loss_scale.empty()) object["loss_scale"] = "by precision";
   object["train_samples"] = task.training_samples();
   object["test_samples"] = task.test_samples();
-  object.update(task.about());
+  object.update(about(task));
+  object["measures"] = measures_json(task);
   object["seeds"] = seeds;
   return object;
 }
@@ -108,7 +111,7 @@ fs::path write_report(const fs::path& folder, const json& results) {
   return path;
 }
 
-Session::Session(std::string kind, const Settings& settings, const Task& task,
+Session::Session(std::string kind, const Settings& settings, const amp::Task& task,
                  const std::vector<std::uint64_t>& seeds, const json& more)
     : settings_(settings),
       task_(task),
@@ -125,7 +128,7 @@ Session::Session(std::string kind, const Settings& settings, const Task& task,
           {"settings", joined(described(settings, task, seeds), more)}});
 }
 
-Session::Session(const Settings& settings, const Task& task, std::int64_t step)
+Session::Session(const Settings& settings, const amp::Task& task, std::int64_t step)
     : settings_(settings),
       task_(task),
       folder_(settings.resume),

@@ -23,13 +23,13 @@ class Session {
   // kind: "train" or "compare". more: settings of this command alone. Throws amp::IoError for a folder that cannot be written, and
   // amp::InvalidArgument for one that has results while settings.overwrite is false, or that
   // another process writes to.
-  Session(std::string kind, const Settings& settings, const Task& task,
+  Session(std::string kind, const Settings& settings, const amp::Task& task,
           const std::vector<std::uint64_t>& seeds,
           const nlohmann::json& more = nlohmann::json::object());
 
   // Goes on with the run in settings.resume from a step: what its metrics say of later ones is
   // dropped, because it will happen again.
-  Session(const Settings& settings, const Task& task, std::int64_t step);
+  Session(const Settings& settings, const amp::Task& task, std::int64_t step);
 
   const std::filesystem::path& folder() const { return folder_; }
 
@@ -48,7 +48,7 @@ class Session {
   void log(const nlohmann::json& event);
 
   const Settings& settings_;
-  const Task& task_;
+  const amp::Task& task_;
   std::filesystem::path folder_;
   std::unique_ptr<amp::files::FolderLock> lock_;
   std::unique_ptr<MetricsFile> metrics_;

@@ -49,7 +49,7 @@ StoredRun open_stored_run(const StoredRunOptions& options) {
                                "--changed-data",
                      .accept = options.changed_data});
   take_over_cpu_math(state);
-  auto model = task->make_model();
+  auto model = make_model(settings.model, *task);
   model->load(stored_weights(checkpoint, options.ema));
   model->to(c10::Device(options.device));
   model->train(false);

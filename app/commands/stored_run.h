@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "app/tasks/task.h"
+#include "amp/task.h"
 #include "app/training/run_state.h"
 
 namespace CLI {
@@ -31,7 +31,7 @@ void add_stored_run_options(CLI::App& command, StoredRunOptions& options);
 struct StoredRun {
   amp::Checkpoint checkpoint;
   RunState state;
-  std::unique_ptr<Task> task;
+  std::unique_ptr<amp::Task> task;
   std::unique_ptr<Model> model;
   // Of the run, in the precision that was asked for.
   const amp::Recipe& recipe() const { return state.precision.recipe; }

@@ -27,7 +27,7 @@ namespace {
                             reason);
 }
 
-int run_to_the_end(Session& session, RunPlan& plan, const Task& task) {
+int run_to_the_end(Session& session, RunPlan& plan, const amp::Task& task) {
   plan.checkpoints = session.folder() / "checkpoints";
   plan.showpieces = true;
   task.save_beside(session.folder());

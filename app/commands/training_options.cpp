@@ -13,8 +13,8 @@
 
 #include "amp/cpu_math.h"
 #include "amp/error.h"
-#include "app/data/mappings.h"
-#include "app/data/utf8.h"
+#include "app/files/mappings.h"
+#include "app/files/utf8.h"
 #include "app/files/write_file.h"
 #include "app/models/initial_weights.h"
 #include "app/models/model.h"
@@ -70,23 +70,20 @@ void add_model_options(CLI::App& command, Settings& s) {
   command
       .add_option(
           "--model", s.model,
-          "Of images: mlp, cnn or resnet18; of text: gpt or lstm; of translations: seq2seq; of "
-          "recordings: speech; LIBRARY.so[:NAME] with a model of your own; FILE.pt of "
-          "TorchScript (loading either runs it)")
+          models_in_words() +
+              "; LIBRARY.so[:NAME] with a model of your own; FILE.pt of TorchScript (loading "
+              "either runs it)")
       ->capture_default_str();
-  command.add_option(
-      "--data", s.data,
-      "fashion-mnist, cifar-10, or a folder of IDX or CIFAR-10 files, plain or .gz; "
-      "kjv, a UTF-8 file or a folder of them; numbers, NAME.src with NAME.tgt, or FILE.tsv of "
-      "translations; spoken-digits or a folder of NAME.wav with NAME.txt (default: the "
-      "first that suits the model)");
+  command.add_option("--data", s.data,
+                     data_in_words() + " (default: the first that suits the model)");
+  command.add_option("--task", s.task,
+                     "What is learned: LIBRARY.so[:NAME] with a task of your own, or " +
+                         tasks_in_words() + " (default: by model and data)");
   command
       .add_option("--train-samples", s.train_samples,
-                  "Use the first N training images, windows of text, pairs or recordings; 0: all")
+                  "Use the first N training samples (images, windows of text, ...); 0: all")
       ->capture_default_str();
-  command
-      .add_option("--test-samples", s.test_samples,
-                  "Use the first N test images, windows of text, pairs or recordings; 0: all")
+  command.add_option("--test-samples", s.test_samples, "Use the first N test samples; 0: all")
       ->capture_default_str();
   command.add_option("--init", s.init,
                      "Weights to begin with: a safetensors file, for gpt also in GPT-2's layout");
@@ -180,16 +177,16 @@ void set_engine(const std::string& name) {
 }
 
 // What only the data can tell. It has to come before anything on disk is replaced.
-void check_task(const Task& task, const Settings& settings, bool examines) {
+void check_task(const amp::Task& task, const Settings& settings, bool examines) {
   if (settings.batch_size > task.training_samples()) {
     throw amp::InvalidArgument("--batch-size " + std::to_string(settings.batch_size) +
                                " is larger than the " + std::to_string(task.training_samples()) +
                                " training " + task.noun());
   }
-  const auto model = task.make_model();
-  task.check_model(*model);
+  const auto model = make_model(settings.model, task);
+  check_model(*model, settings.model, task);
   if (!settings.init.empty()) {
-    const auto meaning = token_meaning(task.state());
+    const auto meaning = token_meaning(task);
     const bool is_known = !meaning || has_meaning(settings.init, *meaning);
     load_initial_weights(*model, settings.init);
     if (!is_known)
@@ -292,8 +289,8 @@ void set_threads(std::int64_t threads) {
   at::set_num_threads(static_cast<int>(threads > 0 ? threads : usable_processors()));
 }
 
-std::unique_ptr<Task> prepare(const Settings& settings, const nlohmann::json& state,
-                              bool examines) {
+std::unique_ptr<amp::Task> prepare(const Settings& settings, const nlohmann::json& state,
+                                   bool examines) {
   check_settings(settings);
   check_device(settings.device);
   check_optimizer(settings);

@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "amp/task.h"
 #include "app/settings/settings.h"
-#include "app/tasks/task.h"
 #include "app/training/precision.h"
 
 namespace CLI {
@@ -37,8 +37,8 @@ void check_device(const std::string& device);
 // Sets threads and the CPU engine, checks everything that can be checked, and reads the data. state:
 // what a run that goes on has kept of its task. examines: what the model throws is left for the training
 // to find. Throws amp::InvalidArgument, amp::UnsupportedError, amp::IoError or ModelError.
-std::unique_ptr<Task> prepare(const Settings& settings, const nlohmann::json& state = {},
-                              bool examines = false);
+std::unique_ptr<amp::Task> prepare(const Settings& settings, const nlohmann::json& state = {},
+                                   bool examines = false);
 
 // Sets the CPU threads; 0: one per core.
 void set_threads(std::int64_t threads);

@@ -30,7 +30,8 @@ class LossBits : public StepObserver {
 
 }  // namespace
 
-std::optional<bool> is_deterministic(RunPlan plan, const Settings& settings, const Task& task) {
+std::optional<bool> is_deterministic(RunPlan plan, const Settings& settings,
+                                     const amp::Task& task) {
   if (!plan.resume.has_value()) plan.precision = parse_precision("fp32");
   plan.checkpoints.clear();
   plan.evaluates = false;

@@ -9,6 +9,6 @@ namespace ampersand {
 
 // Trains the first few micro-batches twice and compares their losses bit by bit: in fp32, or, where
 // the plan goes on from a checkpoint, in its own precision. Nothing where a step threw.
-std::optional<bool> is_deterministic(RunPlan plan, const Settings& settings, const Task& task);
+std::optional<bool> is_deterministic(RunPlan plan, const Settings& settings, const amp::Task& task);
 
 }  // namespace ampersand

@@ -41,7 +41,7 @@ class Losses : public StepObserver {
 
 }  // namespace
 
-amp::ReferenceRun reference_run(RunPlan plan, const Settings& settings, const Task& task,
+amp::ReferenceRun reference_run(RunPlan plan, const Settings& settings, const amp::Task& task,
                                 std::int64_t steps, const std::function<void(std::int64_t)>& show) {
   Losses losses(steps, show);
   plan.precision = parse_precision("fp32");
@@ -57,7 +57,7 @@ amp::ReferenceRun reference_run(RunPlan plan, const Settings& settings, const Ta
   return std::move(losses.run());
 }
 
-std::vector<double> moved_losses(RunPlan plan, const Settings& settings, const Task& task,
+std::vector<double> moved_losses(RunPlan plan, const Settings& settings, const amp::Task& task,
                                  std::int64_t steps,
                                  const std::function<void(std::int64_t)>& show) {
   plan.perturbation = kPerturbation;

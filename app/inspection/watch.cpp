@@ -88,7 +88,7 @@ void Watch::begin_training(Model& model, amp::TrainStep& step) {
   inspector().set_dynamic_scaling(dynamic_scaling_);
 }
 
-void Watch::keep(const Batch& batch, Model& model) {
+void Watch::keep(const amp::Batch& batch, Model& model) {
   if (!doctor_.has_value() && !end_to_end_.has_value()) return;
   inputs_ = batch.inputs;
   inputs_.insert(inputs_.end(), batch.targets.begin(), batch.targets.end());

@@ -40,7 +40,7 @@ class Watch : public StepObserver {
   // With fp32 weights alone there is an fp32 pass to compare with.
   bool compares_gradients() const override { return options_.beside_fp32 && has_fp32_weights_; }
   void begin_training(Model& model, amp::TrainStep& step) override;
-  void keep(const Batch& batch, Model& model) override;
+  void keep(const amp::Batch& batch, Model& model) override;
   void begin_step(std::int64_t step, double loss_scale) override;
   void expect(const std::vector<at::Tensor>& parameters,
               const std::vector<at::Tensor>& gradients) override;

@@ -5,7 +5,7 @@
 #include <fstream>
 #include <string_view>
 
-#include "app/data/files.h"
+#include "app/files/files.h"
 
 namespace ampersand {
 namespace {

@@ -26,6 +26,10 @@ class GuardedModel : public Model {
   at::Tensor loss(const at::Tensor& outputs, const std::vector<at::Tensor>& targets) override {
     return guarded([&] { return model_->loss(outputs, targets); });
   }
+  void learn(const amp::Task& task) override { model_->learn(task); }
+  const std::map<std::string, amp::WeightLayout>& layouts() const override {
+    return model_->layouts();
+  }
   std::vector<at::Tensor> parameters() const override { return model_->parameters(); }
   std::vector<at::Tensor> buffers() const override { return model_->buffers(); }
   void train(bool on) override {

@@ -11,7 +11,6 @@
 #include "amp/checkpoint.h"
 #include "amp/error.h"
 #include "app/models/file_kind.h"
-#include "app/models/gpt2_weights.h"
 #include "app/models/weight_values.h"
 #include "app/terminal/notice.h"
 
@@ -19,16 +18,6 @@ namespace ampersand {
 namespace {
 
 namespace fs = std::filesystem;
-
-// GPT-2 keeps its matrices as [in, out], where ours, which have the same names, are [out, in]; and the
-// one that makes queries, keys and values is not square.
-bool is_gpt2_layout(const amp::NamedTensors& weights) {
-  return std::any_of(weights.begin(), weights.end(), [](const auto& weight) {
-    const auto& [name, tensor] = weight;
-    return name.ends_with("h.0.attn.c_attn.weight") && tensor.dim() == 2 &&
-           tensor.size(0) < tensor.size(1);
-  });
-}
 
 // What wrappers put before every name: DataParallel, DistributedDataParallel and torch.compile.
 constexpr std::array<std::string_view, 2> kPrefixes = {"module.", "_orig_mod."};
@@ -89,12 +78,10 @@ void load_initial_weights(Model& model, const fs::path& file) {
                                   : "; give --init a safetensors file"));
   const auto own = weights_of(model);
   const auto weights = without_prefixes(amp::load_safetensors(file), own, file);
-  auto* gpt = dynamic_cast<Gpt*>(model.module());
-  if (gpt != nullptr && is_gpt2_layout(weights)) {
-    load_gpt2_weights(*gpt, weights);
-  } else {
-    model.load(fitting(weights, own, file));
+  for (const auto& [name, layout] : model.layouts()) {
+    if (layout.recognizes(weights)) return layout.load(weights);
   }
+  model.load(fitting(weights, own, file));
 }
 
 }  // namespace ampersand

@@ -7,8 +7,8 @@
 
 namespace ampersand {
 
-// Puts the file's tensors into the model: what `ampersand export` wrote, and for gpt also GPT-2's
-// layout. Throws amp::IoError for a file that is no safetensors, and amp::InvalidArgument for weights
+// Puts the file's tensors into the model: what `ampersand export` wrote, or weights in another layout that
+// the model knows. Throws amp::IoError for a file that is no safetensors, and amp::InvalidArgument for weights
 // of another model.
 void load_initial_weights(Model& model, const std::filesystem::path& file);
 

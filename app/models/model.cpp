@@ -8,39 +8,41 @@
 #include <algorithm>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <sstream>
 #include <utility>
 
 #include "amp/error.h"
-#include "app/models/builtin.h"
 #include "app/models/guarded_model.h"
-#include "app/models/language_models.h"
 #include "app/models/model_error.h"
+#include "app/models/model_evaluator.h"
 #include "app/models/module_model.h"
 #include "app/models/plug_in.h"
 #include "app/models/script_model.h"
-#include "app/models/seq2seq.h"
-#include "app/models/speech.h"
+#include "app/terminal/formatted.h"
 
 namespace ampersand {
 namespace {
 
 namespace fs = std::filesystem;
 
-class RegisteredModuleModel : public ModuleModel<> {
+class TaskModuleModel : public ModuleModel<> {
  public:
-  explicit RegisteredModuleModel(amp::RegisteredModel model)
+  explicit TaskModuleModel(amp::TaskModel model)
       : ModuleModel(model.module), model_(std::move(model)) {}
 
   at::Tensor forward(const std::vector<at::Tensor>& inputs) override {
-    return model_.forward(inputs.at(0));
+    return model_.forward(inputs);
   }
   at::Tensor loss(const at::Tensor& outputs, const std::vector<at::Tensor>& targets) override {
-    return model_.loss ? model_.loss(outputs, targets.at(0)) : Model::loss(outputs, targets);
+    return model_.loss ? model_.loss(outputs, targets) : Model::loss(outputs, targets);
+  }
+  const std::map<std::string, amp::WeightLayout>& layouts() const override {
+    return model_.layouts;
   }
 
  private:
-  amp::RegisteredModel model_;
+  amp::TaskModel model_;
 };
 
 std::string sizes(at::IntArrayRef shape) {
@@ -92,9 +94,8 @@ at::Tensor output_of(Model& model, const std::string& what, const Trial& trial) 
 }
 
 // A plug-in's factory runs the user's code.
-amp::RegisteredModel made_by_plug_in(const std::string& what, const amp::ModelShape& shape) {
-  const auto name = load_plug_in(what);
-  const auto make = [&] { return amp::make_registered_model(name, shape); };
+amp::TaskModel made_by_plug_in(const std::string& what,
+                               const std::function<amp::TaskModel()>& make) {
   try {
     return make();
   } catch (...) {
@@ -105,24 +106,87 @@ amp::RegisteredModel made_by_plug_in(const std::string& what, const amp::ModelSh
   }
 }
 
-std::unique_ptr<Model> unguarded_model(const std::string& what, const amp::ModelShape& shape,
-                                       const ModelSizes& sizes) {
-  if (is_language_model(what)) return model_of(make_language_model(what, shape, sizes));
-  if (what == "seq2seq") return make_seq2seq(shape, sizes);
-  if (what == "speech") return make_speech(shape, sizes);
-  if (is_plug_in(what)) return model_of(made_by_plug_in(what, shape));
+amp::TaskModel plug_in_model(const std::string& what, const amp::Task& task) {
+  const auto found = plug_in_model_named(what);
+  if (!found.task.empty())
+    return made_by_plug_in(what, [&] { return task.make_model(found.model); });
+  const auto shape = task.model_shape();
+  if (!shape.has_value())
+    throw amp::InvalidArgument("--model " + what +
+                               ": it is registered as a model of images or text, and " +
+                               task.noun() + " are neither; register a task (amp/task.h)");
+  return made_by_plug_in(
+      what, [&] { return amp::task_model(amp::make_registered_model(found.model, *shape)); });
+}
+
+// A task that is not registered, such as one of a test, knows its models itself.
+void check_is_of_task(const std::string& what, const amp::Task& task) {
+  for (const auto& info : amp::registered_tasks()) {
+    if (info.name != task.name() || std::ranges::find(info.models, what) != info.models.end())
+      continue;
+    throw amp::InvalidArgument("--model " + what + " is no model of the task " + info.name +
+                               "; give --model " + one_of(info.models) +
+                               ", or leave it out");
+  }
+}
+
+// Of a name that is no file's; also in a plug-in's task, whose code is the user's.
+amp::TaskModel task_model_named(const std::string& what, const amp::Task& task, bool trusted) {
+  check_is_of_task(what, task);
+  const auto make = [&] { return task.make_model(what); };
+  return trusted ? make() : made_by_plug_in(what, make);
+}
+
+std::unique_ptr<Model> unguarded_model(const std::string& what, const amp::Task& task,
+                                       bool trusted) {
+  if (is_plug_in(what)) return std::make_unique<TaskModuleModel>(plug_in_model(what, task));
   if (is_path(what)) return load_script_model(what);
-  return model_of(amp::make_registered_model(what, shape));
+  return std::make_unique<TaskModuleModel>(task_model_named(what, task, trusted));
+}
+
+// Of any task without outputs of a known shape.
+void try_first_samples(Model& model, const std::string& what, const amp::Task& task) {
+  const auto batches = task.training_batches(2, c10::kFloat);
+  ModelEvaluator evaluator(model, amp::Recipe::fp32());
+  const auto batch = batches->needs_model() ? batches->make(0, evaluator) : batches->get(0);
+  const auto loss = model.loss(evaluator.forward(batch.inputs), batch.targets);
+  if (loss.defined() && loss.is_floating_point() && loss.numel() == 1) return;
+  throw amp::InvalidArgument(
+      "model " + what + ": its loss must be one floating-point element, got " +
+      (loss.defined() ? sizes(loss.sizes()) + " of " + c10::toString(loss.scalar_type())
+                      : std::string("nothing")));
+}
+
+void try_blank_samples(Model& model, const std::string& what, const amp::ModelShape& shape) {
+  c10::NoGradGuard no_grad;
+  model.train(false);
+  const auto trial = trial_of(shape);
+  const auto output = output_of(model, what, trial);
+  model.train(true);
+  if (output.defined() && output.is_floating_point() && output.sizes() == trial.outputs) return;
+  const auto got = output.defined()
+                       ? sizes(output.sizes()) + " of " + c10::toString(output.scalar_type())
+                       : std::string("nothing");
+  throw amp::InvalidArgument("model " + what + ": for " + trial.noun + " of shape " +
+                             sizes(trial.inputs.sizes()) + " it must return logits of shape " +
+                             sizes(trial.outputs) + " (" + trial.meaning + "), got " + got);
 }
 
 }  // namespace
 
 at::Tensor Model::loss(const at::Tensor& outputs, const std::vector<at::Tensor>& targets) {
+  if (task_ != nullptr) return task_->loss(outputs, targets);
   return at::cross_entropy_loss(outputs.flatten(0, -2), targets.at(0).flatten());
 }
 
-std::unique_ptr<Model> model_of(amp::RegisteredModel model) {
-  return std::make_unique<RegisteredModuleModel>(std::move(model));
+const std::map<std::string, amp::WeightLayout>& Model::layouts() const {
+  static const std::map<std::string, amp::WeightLayout> kNone;
+  return kNone;
+}
+
+std::unique_ptr<Model> model_of(amp::TaskModel model, const std::string& name, bool trusted) {
+  return std::make_unique<GuardedModel>(std::make_unique<TaskModuleModel>(std::move(model)), name,
+                                        trusted);
 }
 
 bool is_path(const std::string& what) {
@@ -130,11 +194,13 @@ bool is_path(const std::string& what) {
 }
 
 void check_model_name(const std::string& what) {
-  const auto names = builtin_model_names();
-  if (is_path(what) && !is_plug_in(what)) check_script_file(what);
-  if (is_path(what) || std::find(names.begin(), names.end(), what) != names.end()) return;
+  if (is_plug_in(what)) return;
+  if (is_path(what)) return check_script_file(what);
   std::string list;
-  for (const auto& name : names) list += name + ", ";
+  for (const auto& task : amp::registered_tasks()) {
+    if (std::ranges::find(task.models, what) != task.models.end()) return;
+    for (const auto& name : task.models) list += name + ", ";
+  }
   throw amp::InvalidArgument(
       "--model must be " + list +
       "LIBRARY.so with a model of your own or FILE.pt of TorchScript, got '" + what + "'");
@@ -150,11 +216,12 @@ amp::Recipe Model::with_names(amp::Recipe recipe) {
   return recipe;
 }
 
-std::unique_ptr<Model> make_model(const std::string& what, const amp::ModelShape& shape,
-                                  const ModelSizes& sizes) {
+std::unique_ptr<Model> make_model(const std::string& what, const amp::Task& task) {
   check_model_name(what);
-  register_builtin_models();
-  return std::make_unique<GuardedModel>(unguarded_model(what, shape, sizes), what, !is_path(what));
+  const bool trusted = !is_path(what) && !is_from_plug_in(task.name());
+  auto model = std::make_unique<GuardedModel>(unguarded_model(what, task, trusted), what, trusted);
+  model->learn(task);
+  return model;
 }
 
 void check_parameters(const Model& model, const std::string& what) {
@@ -168,20 +235,10 @@ void check_parameters(const Model& model, const std::string& what) {
                              "parameters that need gradients");
 }
 
-void check_model(Model& model, const std::string& what, const amp::ModelShape& shape) {
+void check_model(Model& model, const std::string& what, const amp::Task& task) {
   check_parameters(model, what);
-  c10::NoGradGuard no_grad;
-  model.train(false);
-  const auto trial = trial_of(shape);
-  const auto output = output_of(model, what, trial);
-  model.train(true);
-  if (output.defined() && output.is_floating_point() && output.sizes() == trial.outputs) return;
-  const auto got = output.defined()
-                       ? sizes(output.sizes()) + " of " + c10::toString(output.scalar_type())
-                       : std::string("nothing");
-  throw amp::InvalidArgument("model " + what + ": for " + trial.noun + " of shape " +
-                             sizes(trial.inputs.sizes()) + " it must return logits of shape " +
-                             sizes(trial.outputs) + " (" + trial.meaning + "), got " + got);
+  if (const auto shape = task.model_shape()) return try_blank_samples(model, what, *shape);
+  if (is_from_plug_in(task.name())) try_first_samples(model, what, task);
 }
 
 std::string absolute_model(const std::string& what) {

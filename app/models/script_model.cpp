@@ -12,7 +12,7 @@
 #include "amp/checkpoint.h"
 #include "amp/error.h"
 #include "amp/inspect/thrown.h"
-#include "app/data/files.h"
+#include "app/files/files.h"
 #include "app/models/file_kind.h"
 #include "app/models/model_error.h"
 #include "app/models/weight_values.h"

@@ -165,19 +165,15 @@ const AmpersandCurves = (() => {
     return { chart: lineChart(datasets, y, short), switchable, logarithmic: log };
   }
 
-  function perplexityAt(entry) {
-    const candidates = [entry.perplexity, entry.test_perplexity, Math.exp(number(entry.test_loss))];
-    return candidates.map(number).find(known) ?? NaN;
-  }
-
-  function quality(series, theme) {
-    const perplexity = series.some(({ runs }) => runs.some((run) => known(number(run.perplexity))));
-    const read = perplexity ? perplexityAt : (entry) => 100 * number(entry.test_accuracy);
+  // measure: what precisions are compared by, as results.json has it; a share is told in percent.
+  function quality(series, theme, { measure }) {
+    const isShare = measure.kind === "share";
+    const read = (entry) => (isShare ? 100 : 1) * number(entry[measure.key]);
     const datasets = lines(series, theme, read, nestedMarkers);
     if (!datasets.length) return null;
-    const title = axisTitle(perplexity ? "Test perplexity" : "Test accuracy (%)");
+    const title = axisTitle(`Test ${measure.name}${isShare ? " (%)" : ""}`);
     const y = { grace: "8%", ticks: { callback: tickText }, title };
-    if (perplexity) {
+    if (measure.kind === "positive") {
       const values = datasets.flatMap(({ data }) => data.map((point) => point.y)).filter(known);
       const high = Math.max(...values), low = Math.min(...values);
       // A run that departs would press the others into one line.
@@ -186,7 +182,7 @@ const AmpersandCurves = (() => {
         y.ticks = { callback: short };
       }
     }
-    const show = (value) => grouped(value, 2) + (perplexity ? "" : " %");
+    const show = (value) => grouped(value, 2) + (isShare ? " %" : "");
     return { chart: lineChart(datasets, y, show) };
   }
 

@@ -125,7 +125,8 @@ std::string head_cell(std::string_view name, std::string_view style = "number") 
   return "<th scope=\"col\" class=\"" + std::string(style) + "\">" + escape_html(name) + "</th>";
 }
 
-std::string number_cell(const std::optional<double>& value, std::string (*show)(double)) {
+template <typename Show>
+std::string number_cell(const std::optional<double>& value, const Show& show) {
   return "<td>" + (value ? show(*value) : std::string(kDash)) + "</td>";
 }
 
@@ -135,9 +136,7 @@ std::string text_cell(const std::optional<std::string>& value) {
 
 std::string whole(double value) { return grouped(value); }
 std::string tenths(double value) { return grouped(value, 1); }
-std::string hundredths(double value) { return grouped(value, 2); }
 std::string megabyte_tenths(double bytes) { return grouped(bytes / 1e6, 1); }
-std::string percentage(double value) { return percent(value); }
 
 // The command line, each option with its value kept on one line where it fits.
 std::string command_html(const Json& results) {
@@ -167,14 +166,14 @@ std::string memory_table(const std::vector<PrecisionResults>& columns) {
   return html + "</tbody></table></div>\n";
 }
 
-std::string run_row(const Json& results, const Json& run, bool perplexity) {
-  const auto quality = number(run, perplexity ? "perplexity" : "test_accuracy");
+std::string run_row(const Json& results, const Json& run, const amp::Measure& measure) {
+  const auto quality = number(run, measure.key.c_str());
+  const auto in_words = [&](double value) { return shown(measure, value); };
   return "<tr><th scope=\"row\">" + escape_html(text(run, "precision").value_or("")) +
          (flag(run, "perturbed") ? ", perturbed" : "") + "</th>" +
          number_cell(number(run, "seed"), whole) + text_cell(text(run, "device")) +
          text_cell(text(run, "policy")) + text_cell(text(run, "loss_scaling")) +
-         number_cell(quality, perplexity ? hundredths : percentage) +
-         number_cell(number(run, "steps"), whole) +
+         number_cell(quality, in_words) + number_cell(number(run, "steps"), whole) +
          number_cell(number(run, "skipped_steps"), whole) +
          number_cell(number(run, "seconds"), tenths) +
          number_cell(number(run, "activation_bytes"), whole) +
@@ -183,16 +182,16 @@ std::string run_row(const Json& results, const Json& run, bool perplexity) {
 }
 
 std::string runs_table(const Json& results) {
-  const bool perplexity = has_perplexity(results);
+  const auto measure = first_measure(results);
   std::string html = "<div class=\"scroll\"><table class=\"runs\">\n<thead><tr>";
   html += head_cell("Run") + head_cell("Seed") + head_cell("Device", "text") +
           head_cell("Policy", "text") + head_cell("Loss scaling", "text") +
-          head_cell(perplexity ? "Perplexity" : "Accuracy") + head_cell("Steps") +
-          head_cell("Skipped") + head_cell("Seconds") + head_cell("Activation bytes, float") +
+          head_cell(with_capital(measure.name)) + head_cell("Steps") + head_cell("Skipped") +
+          head_cell("Seconds") + head_cell("Activation bytes, float") +
           head_cell("Activation bytes, integer") + head_cell("Status", "text");
   html += "</tr></thead>\n<tbody>\n";
   for (const char* kind : {"runs", "perturbed_runs"}) {
-    for (const Json& run : list(results, kind)) html += run_row(results, run, perplexity);
+    for (const Json& run : list(results, kind)) html += run_row(results, run, measure);
   }
   return html + "</tbody></table></div>\n";
 }

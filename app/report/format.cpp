@@ -2,6 +2,7 @@
 #include "app/report/format.h"
 
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
@@ -82,6 +83,11 @@ std::string grouped(double value, int decimals) {
 std::string with_sign(double value, int decimals) {
   const bool positive = value > 0 && !rounds_to_zero(digits(value, decimals));
   return (positive ? "+" : "") + grouped(value, decimals);
+}
+
+std::string with_capital(std::string text) {
+  if (!text.empty()) text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
+  return text;
 }
 
 std::string percent(double fraction, int decimals) {

@@ -17,6 +17,8 @@ std::string escape_html(std::string_view text);
 std::string grouped(double value, int decimals = 0);
 // As grouped, with a plus sign where the value is positive; what rounds to zero has no sign.
 std::string with_sign(double value, int decimals);
+// The text with its first letter, if that is of ASCII, as a capital.
+std::string with_capital(std::string text);
 // A fraction as a percentage: percent(0.90475) is "90.48 %", with a space that does not break.
 std::string percent(double fraction, int decimals = 2);
 // A loss or perplexity: three decimals, more below 0.01, fewer above 1,000.

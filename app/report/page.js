@@ -9,7 +9,8 @@
   const PARTS = 7;
 
   const { runs } = JSON.parse(document.getElementById("results").textContent);
-  const state = { hidden: new Set(), logarithmic: null };
+  const measure = JSON.parse(document.querySelector("[data-measure]").dataset.measure);
+  const state = { hidden: new Set(), logarithmic: null, measure };
   let charts = [];
 
   // One entry per precision, in order of appearance.

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "app/report/format.h"
+
 namespace ampersand::report {
 namespace {
 
@@ -64,19 +66,22 @@ std::optional<Mean> mean_of(const PrecisionResults& results, const char* key) {
   return mean_of(values);
 }
 
-bool has_perplexity(const Json& results) {
-  const Json& runs = list(results, "runs");
-  return std::any_of(runs.begin(), runs.end(),
-                     [](const Json& run) { return number(run, "perplexity").has_value(); });
-}
-
-std::optional<Quality> quality_of(const PrecisionResults& results, bool perplexity) {
+std::optional<Quality> quality_of(const PrecisionResults& results, const amp::Measure& measure) {
   const auto mean = summary_number(results, "mean");
-  if (!mean) return quality_of_runs(results, perplexity ? "perplexity" : "test_accuracy");
+  if (!mean) return quality_of_runs(results, measure.key.c_str());
   const double seeds = summary_number(results, "seeds").value_or(0);
   const bool usable = seeds >= 1 && seeds < 1e6;
   return Quality{*mean, summary_number(results, "deviation"),
                  usable ? static_cast<std::size_t>(seeds) : results.runs.size()};
+}
+
+int decimals_of(const amp::Measure& measure) {
+  return is_relative(measure) ? std::max(0, measure.decimals - 1) : measure.decimals;
+}
+
+std::string shown(const amp::Measure& measure, double value) {
+  return is_relative(measure) ? grouped(value, decimals_of(measure))
+                              : percent(value, measure.decimals);
 }
 
 std::optional<double> speed_of(const PrecisionResults& results) {

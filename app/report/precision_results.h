@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "app/report/fields.h"
+#include "app/results/measures.h"
 
 namespace ampersand::report {
 
@@ -28,15 +29,17 @@ struct Mean {
 };
 std::optional<Mean> mean_of(const PrecisionResults& results, const char* key);
 
-// The quality on the test data: an accuracy (fraction, higher is better) or a perplexity (lower is
-// better).
+// The first measure on the test data.
 struct Quality {
   double mean;
   std::optional<double> deviation;  // sample standard deviation; absent for a single seed
   std::size_t seeds;
 };
-bool has_perplexity(const Json& results);  // whether the results are judged by perplexity
-std::optional<Quality> quality_of(const PrecisionResults& results, bool perplexity);
+std::optional<Quality> quality_of(const PrecisionResults& results, const amp::Measure& measure);
+
+// As the page tells a value of it, with one decimal less than a table of the terminal, but a share with its own.
+std::string shown(const amp::Measure& measure, double value);
+int decimals_of(const amp::Measure& measure);
 
 // Samples per second (the summary's, else the runs' mean), and the runs' mean bytes of activations.
 std::optional<double> speed_of(const PrecisionResults& results);

@@ -13,6 +13,7 @@
 #include "app/report/precision_results.h"
 #include "app/report/summary_table.h"
 #include "app/report/template.h"
+#include "app/results/measures.h"
 
 namespace ampersand {
 namespace {
@@ -71,6 +72,7 @@ std::string render_report(const nlohmann::json& results) {
   // into null.
   const std::string dumped = results.dump(-1, ' ', false, Json::error_handler_t::replace);
   const Json clean = Json::parse(dumped);
+  const auto measure = first_measure(clean);
   const Parts parts = {
       {"title", report::escape_html(report::title(clean))},
       {"description", report::escape_html(report::description(clean))},
@@ -78,8 +80,9 @@ std::string render_report(const nlohmann::json& results) {
       {"verdict", report::verdict(clean)},
       {"summary", report::summary_table(clean)},
       {"inside", report::inside(clean)},
-      {"quality", report::has_perplexity(clean) ? "Test perplexity" : "Test accuracy"},
-      {"better", report::has_perplexity(clean) ? "Lower" : "Higher"},
+      {"quality", report::escape_html("Test " + measure.name)},
+      {"measure", report::escape_html(to_json(measure).dump())},
+      {"better", measure.higher_is_better ? "Higher" : "Lower"},
       {"details", report::details(clean)},
       {"results", report::json_for_script(dumped)},
       {"style", std::string(embedded::report_page_css())},

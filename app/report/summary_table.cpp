@@ -3,13 +3,17 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "app/report/format.h"
 #include "app/report/precision_results.h"
 #include "app/report/status.h"
+#include "app/results/measures.h"
 
 namespace ampersand::report {
 namespace {
@@ -18,7 +22,10 @@ struct Table {
   const Json& results;
   std::vector<PrecisionResults> columns;
   const PrecisionResults* baseline = nullptr;  // fp32, where it was run
-  bool perplexity = false;
+  std::vector<amp::Measure> measures =
+      {};  // of the quality, the first that precisions are compared by
+
+  const amp::Measure& measure() const { return measures.front(); }
 };
 
 // What a cell says: a number, a smaller remark under it, and a mark such as "within noise". All
@@ -30,10 +37,10 @@ struct Cell {
   std::string_view mark_style = {};
 };
 
-struct Measure {
-  std::string_view name;
-  std::string_view meaning;  // one line for a reader who is new to the field
-  Cell (*cell)(const Table&, const PrecisionResults&);
+struct Row {
+  std::string name;
+  std::string meaning;  // one line for a reader who is new to the field
+  std::function<Cell(const Table&, const PrecisionResults&)> cell;
   bool compares = false;  // left out where there is only one precision
 };
 
@@ -42,11 +49,13 @@ std::string seeds_phrase(std::size_t seeds) {
 }
 
 Cell quality_cell(const Table& table, const PrecisionResults& column) {
-  const auto quality = quality_of(column, table.perplexity);
+  const auto& measure = table.measure();
+  const auto quality = quality_of(column, measure);
   if (!quality) return {};
-  const double factor = table.perplexity ? 1 : 100;
-  Cell cell{.value = table.perplexity ? grouped(quality->mean, 2) : percent(quality->mean)};
-  if (quality->deviation) cell.note = "± " + grouped(factor * *quality->deviation, 2) + ", ";
+  Cell cell{.value = shown(measure, quality->mean)};
+  if (quality->deviation)
+    cell.note =
+        "± " + grouped(factor_of(measure) * *quality->deviation, decimals_of(measure)) + ", ";
   cell.note += seeds_phrase(quality->seeds);
   return cell;
 }
@@ -56,8 +65,8 @@ std::optional<double> difference_of(const Table& table, const PrecisionResults& 
     if (const auto difference = number(*column.summary, "difference")) return difference;
   }
   if (table.baseline == nullptr) return std::nullopt;
-  const auto mine = quality_of(column, table.perplexity);
-  const auto theirs = quality_of(*table.baseline, table.perplexity);
+  const auto mine = quality_of(column, table.measure());
+  const auto theirs = quality_of(*table.baseline, table.measure());
   if (!mine || !theirs) return std::nullopt;
   return mine->mean - theirs->mean;
 }
@@ -89,8 +98,9 @@ Cell difference_cell(const Table& table, const PrecisionResults& column) {
   const Json& summary = column.summary == nullptr ? Json() : *column.summary;
   if (text(summary, "verdict")) return judged_cell(summary, *difference);
   // Results of an earlier version, or without a summary.
-  const double factor = table.perplexity ? 1 : 100;
-  Cell cell{.value = with_sign(factor * *difference, 2) + (table.perplexity ? "" : " points")};
+  const double factor = factor_of(table.measure());
+  Cell cell{.value = with_sign(factor * *difference, 2) +
+                     (is_relative(table.measure()) ? "" : " points")};
   if (const auto noise = number(summary, "noise")) {
     cell.note = "noise ± " + grouped(factor * *noise, 2);
   }
@@ -121,15 +131,22 @@ Cell test_loss_cell(const Table&, const PrecisionResults& column) {
   return mean_cell(column, "test_loss", loss);
 }
 
-Cell bits_per_byte_cell(const Table&, const PrecisionResults& column) {
-  const auto bits = mean_of(column, "bits_per_byte");
-  if (!bits) return {};
-  return {.value = grouped(bits->value, 3)};
+// Of a measure besides the first.
+Cell other_cell(const amp::Measure& measure, const PrecisionResults& column) {
+  const auto mean = mean_of(column, measure.key.c_str());
+  if (!mean) return {};
+  return {.value = shown(measure, mean->value)};
+}
+
+bool has_tokens(const Table& table) {
+  return std::ranges::any_of(table.columns, [](const PrecisionResults& column) {
+    return mean_of(column, "tokens_per_second").has_value();
+  });
 }
 
 // Models of text are timed in tokens.
-Cell speed_cell(const Table& table, const PrecisionResults& column) {
-  if (const auto tokens = mean_of(column, "tokens_per_second"); table.perplexity && tokens)
+Cell speed_cell(const Table&, const PrecisionResults& column) {
+  if (const auto tokens = mean_of(column, "tokens_per_second"))
     return {.value = grouped(tokens->value)};
   const auto speed = speed_of(column);
   if (!speed) return {};
@@ -190,36 +207,38 @@ Cell final_scale_cell(const Table&, const PrecisionResults& column) {
   return {.value = loss_scale(*low), .note = "to " + loss_scale(*high)};
 }
 
-std::vector<Measure> quality_measures(bool perplexity) {
-  std::vector<Measure> measures;
-  if (perplexity) {
-    measures.push_back(
-        {"Test perplexity", "mean ± deviation over seeds; lower is better", quality_cell});
-  } else {
-    measures.push_back(
-        {"Test accuracy", "mean ± deviation over seeds; higher is better", quality_cell});
+std::string better(const amp::Measure& measure) {
+  return std::string(measure.higher_is_better ? "higher" : "lower") + " is better";
+}
+
+std::vector<Row> quality_rows(const Table& table) {
+  const auto& first = table.measure();
+  std::vector<Row> rows = {
+      {"Test " + first.name, "mean ± deviation over seeds; " + better(first), quality_cell},
+      {"Difference to fp32", "and what these runs say of it", difference_cell, true}};
+  for (const auto& other : std::span(table.measures).subspan(1)) {
+    const bool is_of_bytes = other.key == amp::bits_per_byte_measure().key;
+    rows.push_back(
+        {with_capital(other.name), (is_of_bytes ? "of UTF-8; " : "") + better(other),
+         [&](const Table&, const PrecisionResults& column) { return other_cell(other, column); }});
   }
-  measures.push_back(
-      {"Difference to fp32", "and what these runs say of it", difference_cell, true});
-  if (perplexity)
-    measures.push_back({"Bits per byte", "of UTF-8; lower is better", bits_per_byte_cell});
-  measures.push_back({"Final train loss", "lower is better", train_loss_cell});
-  measures.push_back({"Test loss", "lower is better", test_loss_cell});
-  return measures;
+  rows.push_back({"Final train loss", "lower is better", train_loss_cell});
+  rows.push_back({"Test loss", "lower is better", test_loss_cell});
+  return rows;
 }
 
-std::vector<Measure> cost_measures(bool perplexity) {
-  return {
-      {"Speed",
-       perplexity ? "tokens per second; higher is better" : "samples per second; higher is better",
-       speed_cell},
-      {"Speed against fp32", "above 1 is faster", speed_ratio_cell, true},
-      {"Peak memory", "MB; 1 MB = 1,000,000 bytes", peak_memory_cell},
-      {"Activations", "MB of numbers kept for backward", activations_cell},
-      {"Activations against fp32", "below 1 is smaller", activation_ratio_cell, true}};
+std::vector<Row> cost_rows(const Table& table) {
+  return {{"Speed",
+           has_tokens(table) ? "tokens per second; higher is better"
+                             : "samples per second; higher is better",
+           speed_cell},
+          {"Speed against fp32", "above 1 is faster", speed_ratio_cell, true},
+          {"Peak memory", "MB; 1 MB = 1,000,000 bytes", peak_memory_cell},
+          {"Activations", "MB of numbers kept for backward", activations_cell},
+          {"Activations against fp32", "below 1 is smaller", activation_ratio_cell, true}};
 }
 
-std::vector<Measure> scaling_measures() {
+std::vector<Row> scaling_rows() {
   return {{"Skipped steps", "gradients overflowed; all seeds together", skipped_cell},
           {"Final loss scale", "what the loss was multiplied by", final_scale_cell}};
 }
@@ -241,13 +260,12 @@ std::string row_head(std::string_view name, std::string_view meaning) {
          escape_html(meaning) + "</span></th>";
 }
 
-std::string render(const std::vector<Measure>& measures, const Table& table) {
+std::string render(const std::vector<Row>& rows, const Table& table) {
   std::string html = "<tbody>\n";
-  for (const Measure& measure : measures) {
-    if (measure.compares && table.columns.size() == 1) continue;
-    html += row_head(measure.name, measure.meaning);
-    for (const PrecisionResults& column : table.columns)
-      html += render(measure.cell(table, column));
+  for (const Row& row : rows) {
+    if (row.compares && table.columns.size() == 1) continue;
+    html += row_head(row.name, row.meaning);
+    for (const PrecisionResults& column : table.columns) html += render(row.cell(table, column));
     html += "</tr>\n";
   }
   return html + "</tbody>\n";
@@ -280,16 +298,14 @@ std::string status_row(const Table& table) {
 }  // namespace
 
 std::string summary_table(const Json& results) {
-  Table table{.results = results,
-              .columns = group_by_precision(results),
-              .perplexity = has_perplexity(results)};
+  Table table{
+      .results = results, .columns = group_by_precision(results), .measures = measures_of(results)};
   for (const PrecisionResults& column : table.columns) {
     if (column.precision == "fp32") table.baseline = &column;
   }
   return "<div class=\"scroll\"><table class=\"summary\">\n" + table_head(table) +
-         status_row(table) + render(quality_measures(table.perplexity), table) +
-         render(cost_measures(table.perplexity), table) + render(scaling_measures(), table) +
-         "</table></div>\n";
+         status_row(table) + render(quality_rows(table), table) + render(cost_rows(table), table) +
+         render(scaling_rows(), table) + "</table></div>\n";
 }
 
 }  // namespace ampersand::report

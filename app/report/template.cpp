@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "app/data/utf8.h"
+#include "app/files/utf8.h"
 
 namespace ampersand::report {
 

@@ -15,29 +15,18 @@ using nlohmann::json;
 constexpr double kHalfAPoint = 0.005;
 constexpr double kOnePercent = 0.01;
 
-// In the unit of the comparison, where more is better.
-double goodness(double quality, bool perplexity) {
-  return perplexity ? -std::log(quality) : quality;
-}
-
-// Back: a share of fp32's perplexity, which is worse the higher it is.
-double shown(double difference, bool perplexity) {
-  return perplexity ? std::expm1(-difference) : difference;
-}
-
 struct Pairs {
   std::vector<double> differences = {};
   double spread = 0;  // the sum of p (1 - p) of both accuracies, mean over the pairs
 };
 
 Pairs paired(const std::vector<SeedQuality>& ours, const std::vector<SeedQuality>& theirs,
-             bool perplexity) {
+             const Goodness& goodness) {
   Pairs pairs;
   for (const auto& own : ours) {
     const auto other = std::ranges::find(theirs, own.seed, &SeedQuality::seed);
     if (other == theirs.end()) continue;
-    pairs.differences.push_back(goodness(own.value, perplexity) -
-                                goodness(other->value, perplexity));
+    pairs.differences.push_back(goodness.of(own.value) - goodness.of(other->value));
     pairs.spread += own.value * (1 - own.value) + other->value * (1 - other->value);
   }
   if (!pairs.differences.empty()) pairs.spread /= static_cast<double>(pairs.differences.size());
@@ -89,22 +78,23 @@ struct Curve {
   Values steps = {}, quality = {};
 };
 
-Curve evaluations(const json& run, bool perplexity) {
+Curve evaluations(const json& run, const ComparisonBasis& basis) {
+  const auto goodness = goodness_of(basis);
   Curve curve;
   for (const auto& point : run.value("history", json::array())) {
-    const auto found = point.find(perplexity ? "perplexity" : "test_accuracy");
+    const auto found = point.find(basis.measure.key);
     if (found == point.end() || !found->is_number()) continue;
     curve.steps.push_back(point.at("step").get<double>());
-    curve.quality.push_back(goodness(found->get<double>(), perplexity));
+    curve.quality.push_back(goodness.of(found->get<double>()));
   }
   return curve;
 }
 
 PairedEvidence evidence_of(const Pairs& pairs, const ComparisonBasis& basis) {
   PairedEvidence evidence{.differences = pairs.differences, .late_variance = basis.late_variance};
-  const auto moved = paired(basis.perturbed, basis.baseline, basis.perplexity).differences;
+  const auto moved = paired(basis.perturbed, basis.baseline, goodness_of(basis)).differences;
   if (!moved.empty()) evidence.perturbed = moved.front();
-  if (basis.perplexity || basis.test_samples <= 0) return evidence;
+  if (is_relative(basis.measure) || basis.test_samples <= 0) return evidence;
   const auto samples = static_cast<double>(basis.test_samples);
   evidence.sampling_variance = pairs.spread / samples;
   // Of two runs that differ in k samples at least, at best: k / samples^2, the variance of a sign test.
@@ -129,13 +119,22 @@ const char* name_of(Finding finding) {
 
 }  // namespace
 
-double default_margin(bool perplexity) { return perplexity ? kOnePercent : kHalfAPoint; }
+double default_margin(const amp::Measure& measure) {
+  return is_relative(measure) ? kOnePercent : kHalfAPoint;
+}
 
-std::optional<double> late_variance_of(const std::vector<const json*>& runs, bool perplexity) {
+Goodness goodness_of(const ComparisonBasis& basis) {
+  std::vector<double> values;
+  for (const auto& run : basis.baseline) values.push_back(run.value);
+  return Goodness(basis.measure, mean_deviation(values).mean);
+}
+
+std::optional<double> late_variance_of(const std::vector<const json*>& runs,
+                                       const ComparisonBasis& basis) {
   double sum = 0;
   int count = 0;
   for (const auto* run : runs) {
-    const auto [steps, quality] = evaluations(*run, perplexity);
+    const auto [steps, quality] = evaluations(*run, basis);
     const auto variance = swing_of(steps, quality);
     if (!variance.has_value()) continue;
     sum += *variance;
@@ -144,8 +143,9 @@ std::optional<double> late_variance_of(const std::vector<const json*>& runs, boo
   return count == 0 ? std::nullopt : std::optional(2 * sum / count);
 }
 
-std::optional<double> late_variance_of(const json& run, const json& again, bool perplexity) {
-  const auto ours = evaluations(run, perplexity), theirs = evaluations(again, perplexity);
+std::optional<double> late_variance_of(const json& run, const json& again,
+                                       const ComparisonBasis& basis) {
+  const auto ours = evaluations(run, basis), theirs = evaluations(again, basis);
   if (ours.steps.size() < 3 || ours.steps != theirs.steps) return std::nullopt;
   const auto count = std::max<std::size_t>(3, ours.steps.size() / 4);
   double squares = 0;
@@ -155,31 +155,28 @@ std::optional<double> late_variance_of(const json& run, const json& again, bool 
 }
 
 json compared_json(const std::vector<SeedQuality>& quality, const ComparisonBasis& basis) {
-  const auto pairs = paired(quality, basis.baseline, basis.perplexity);
+  const auto goodness = goodness_of(basis);
+  const auto pairs = paired(quality, basis.baseline, goodness);
   if (pairs.differences.empty()) return json::object();
-  const double margin = basis.perplexity ? std::log1p(basis.margin) : basis.margin;
-  const auto judged =
-      judge(evidence_of(pairs, basis), {.margin = margin, .comparisons = basis.comparisons});
-  const auto width = [&](double value) {
-    return shown(basis.perplexity ? -value : value, basis.perplexity);
-  };
+  const auto judged = judge(evidence_of(pairs, basis), {.margin = goodness.width_of(basis.margin),
+                                                        .comparisons = basis.comparisons});
   json interval;
   if (judged.half_width.has_value()) {
-    const double low = shown(judged.difference - *judged.half_width, basis.perplexity);
-    const double high = shown(judged.difference + *judged.half_width, basis.perplexity);
+    const double low = goodness.told(judged.difference - *judged.half_width);
+    const double high = goodness.told(judged.difference + *judged.half_width);
     interval = {std::min(low, high), std::max(low, high)};
   }
   const bool known = judged.noise.has_value();
-  return {{"difference", shown(judged.difference, basis.perplexity)},
-          {"scale", basis.perplexity ? "relative" : "absolute"},
-          {"noise", known ? json(width(*judged.noise)) : json()},
+  return {{"difference", goodness.told(judged.difference)},
+          {"scale", is_relative(basis.measure) ? "relative" : "absolute"},
+          {"noise", known ? json(goodness.width_told(*judged.noise)) : json()},
           {"within_noise", !known || std::abs(judged.difference) <= *judged.noise},
           {"verdict", name_of(judged.finding)},
           {"interval", interval},
           {"margin", basis.margin},
           {"seeds_needed", judged.seeds_needed.has_value() ? json(*judged.seeds_needed) : json()},
           {"pairs", pairs.differences.size()},
-          {"deviation_of_pairs", known ? json(width(judged.deviation)) : json()},
+          {"deviation_of_pairs", known ? json(goodness.width_told(judged.deviation)) : json()},
           {"degrees_of_freedom", judged.degrees}};
 }
 

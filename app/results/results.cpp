@@ -42,8 +42,9 @@ json ResultsBuilder::results() const {
   options.test_samples = settings.value("test_samples", std::int64_t{0});
   if (const auto margin = settings.value("margin", json()); margin.is_number())
     options.margin = margin.get<double>();
+  options.measures = measures_of(results);
   results["summary"] = summarize(results["runs"], options);
-  results["verdict"] = verdict(results["summary"], results["runs"]);
+  results["verdict"] = verdict(results["summary"], results["runs"], options.measures.front());
   if (auto sentence = takeaway(results["summary"]); !sentence.is_null())
     results["takeaway"] = std::move(sentence);
   if (!options.perturbed_runs.empty())

@@ -81,9 +81,10 @@ void RunRecord::add_evaluation(const json& event) {
   if (history_.empty() || history_.back().at("step") != event.at("step")) {
     history_.push_back({{"step", event.at("step")}, {"train_loss", nullptr}, {"scale", scale_}});
   }
-  for (const char* name : {"test_loss", "test_accuracy", "perplexity", "bits_per_byte"}) {
-    if (!event.contains(name)) continue;
-    const auto value = number_or_null(number(event, name));
+  for (const auto& [name, field] : event.items()) {
+    const bool is_measure = field.is_number() || field.is_null();
+    if (!is_measure || name == "run" || name == "step" || name.starts_with("ema_")) continue;
+    const auto value = number_or_null(number(event, name.c_str()));
     history_.back()[name] = value;
     run_[name] = value;
   }

@@ -3,8 +3,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
+#include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "app/results/comparison.h"
@@ -18,7 +19,8 @@ struct Group {
   std::string precision;
   std::vector<SeedQuality> quality = {};  // in the metric
   std::vector<double> speed = {}, activations = {};
-  std::vector<double> tokens = {}, bits = {};
+  std::vector<double> tokens = {};
+  std::map<std::string, std::vector<double>> others = {};  // of the other measures, by key
   std::vector<SeedQuality> interrupted = {};  // quality of runs that were not trained to the end
   std::vector<const json*> finished = {};
   std::int64_t runs = 0, diverged = 0, failed = 0;
@@ -29,13 +31,7 @@ void collect(const json& run, const char* name, std::vector<double>& into) {
   if (found != run.end() && found->is_number()) into.push_back(found->get<double>());
 }
 
-// Accuracy, or for models of text perplexity, which is better the lower it is.
-const char* metric_of(const json& runs) {
-  const auto has = [](const json& run) { return run.contains("perplexity"); };
-  return std::any_of(runs.begin(), runs.end(), has) ? "perplexity" : "test_accuracy";
-}
-
-void collect_quality(const json& run, const char* metric, Group& group) {
+void collect_quality(const json& run, const std::string& metric, Group& group) {
   const auto found = run.find(metric);
   if (found == run.end() || !found->is_number()) return;
   const bool interrupted = run.value("ending", "") == "interrupted";
@@ -45,7 +41,7 @@ void collect_quality(const json& run, const char* metric, Group& group) {
   if (!interrupted) group.finished.push_back(&run);
 }
 
-std::vector<Group> grouped(const json& runs, const char* metric) {
+std::vector<Group> grouped(const json& runs, const std::vector<amp::Measure>& measures) {
   std::vector<Group> groups;
   for (const auto& run : runs) {
     const std::string precision = run.at("precision");
@@ -56,11 +52,13 @@ std::vector<Group> grouped(const json& runs, const char* metric) {
     const bool diverged = run.value("diverged", false), failed = run.value("failed", false);
     group->diverged += diverged ? 1 : 0;
     group->failed += failed ? 1 : 0;
-    if (!diverged && !failed) collect_quality(run, metric, *group);
+    if (!diverged && !failed) collect_quality(run, measures.front().key, *group);
     collect(run, "samples_per_second", group->speed);
     collect(run, "activation_bytes", group->activations);
     collect(run, "tokens_per_second", group->tokens);
-    if (!diverged && !failed) collect(run, "bits_per_byte", group->bits);
+    if (diverged || failed) continue;
+    for (const auto& other : std::span(measures).subspan(1))
+      collect(run, other.key.c_str(), group->others[other.key]);
   }
   return groups;
 }
@@ -82,14 +80,16 @@ void add_quality(json& entry, const std::vector<SeedQuality>& quality) {
   entry["standard_error"] = several ? json(own.standard_error) : json(nullptr);
 }
 
-json entry_of(const Group& group, const Group* baseline, const char* metric) {
+json entry_of(const Group& group, const Group* baseline, const std::string& metric) {
   const auto& shown = group.quality.empty() ? group.interrupted : group.quality;
   json entry = {{"precision", group.precision}, {"metric", metric},
                 {"runs", group.runs},           {"seeds", shown.size()},
                 {"diverged", group.diverged},   {"failed", group.failed}};
   if (!group.speed.empty()) entry["samples_per_second"] = mean_deviation(group.speed).mean;
   if (!group.tokens.empty()) entry["tokens_per_second"] = mean_deviation(group.tokens).mean;
-  if (!group.bits.empty()) entry["bits_per_byte"] = mean_deviation(group.bits).mean;
+  for (const auto& [key, values] : group.others) {
+    if (!values.empty()) entry[key] = mean_deviation(values).mean;
+  }
   if (baseline != nullptr) {
     entry["speed_ratio"] = ratio(group.speed, baseline->speed);
     entry["activation_ratio"] = ratio(group.activations, baseline->activations);
@@ -100,42 +100,42 @@ json entry_of(const Group& group, const Group* baseline, const char* metric) {
 
 // What the comparisons of the others with this one have in common.
 ComparisonBasis basis_of(const Group& baseline, const std::vector<Group>& groups,
-                         const char* metric, const SummaryOptions& options) {
-  ComparisonBasis basis{.perplexity = std::string_view(metric) == "perplexity",
-                        .test_samples = options.test_samples,
-                        .baseline = baseline.quality};
-  basis.margin = options.margin.value_or(default_margin(basis.perplexity));
+                         const amp::Measure& measure, const SummaryOptions& options) {
+  ComparisonBasis basis{
+      .measure = measure, .test_samples = options.test_samples, .baseline = baseline.quality};
+  basis.margin = options.margin.value_or(default_margin(measure));
   const auto compares = [&](const Group& group) {
     return &group != &baseline && !group.quality.empty();
   };
   basis.comparisons =
       std::max<std::int64_t>(1, std::count_if(groups.begin(), groups.end(), compares));
-  const auto moved = grouped(options.perturbed_runs, metric);
+  const auto moved = grouped(options.perturbed_runs, {measure});
   if (!moved.empty()) basis.perturbed = moved.front().quality;
   for (const auto* run : baseline.finished) {
     if (moved.empty() || moved.front().finished.empty() || basis.late_variance.has_value()) break;
     const auto& again = *moved.front().finished.front();
     if (run->value("seed", 0) == again.value("seed", 0))
-      basis.late_variance = late_variance_of(*run, again, basis.perplexity);
+      basis.late_variance = late_variance_of(*run, again, basis);
   }
   if (!basis.late_variance.has_value())
-    basis.late_variance = late_variance_of(baseline.finished, basis.perplexity);
+    basis.late_variance = late_variance_of(baseline.finished, basis);
   return basis;
 }
 
 }  // namespace
 
 json summarize(const json& runs, const SummaryOptions& options) {
-  const auto* metric = metric_of(runs);
-  const auto groups = grouped(runs, metric);
+  const auto measures = options.measures.empty() ? measures_of({{"runs", runs}}) : options.measures;
+  const auto& measure = measures.front();
+  const auto groups = grouped(runs, measures);
   const auto found =
       std::find_if(groups.begin(), groups.end(), [](auto& g) { return g.precision == kBaseline; });
   const auto* baseline = found == groups.end() ? nullptr : &*found;
   std::optional<ComparisonBasis> basis;
-  if (baseline != nullptr) basis = basis_of(*baseline, groups, metric, options);
+  if (baseline != nullptr) basis = basis_of(*baseline, groups, measure, options);
   json summary = json::array();
   for (const auto& group : groups) {
-    auto entry = entry_of(group, baseline, metric);
+    auto entry = entry_of(group, baseline, measure.key);
     if (basis.has_value() && &group != baseline) entry.update(compared_json(group.quality, *basis));
     summary.push_back(std::move(entry));
   }

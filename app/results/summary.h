@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <vector>
 
 #include "app/results/mean_deviation.h"
+#include "app/results/measures.h"
 
 namespace ampersand {
 
@@ -13,7 +15,9 @@ struct SummaryOptions {
   std::int64_t test_samples = 0;  // that an accuracy is measured on; 0: unknown
   // fp32 from weights that were moved a little: how far it is from itself. No precision of the table.
   nlohmann::json perturbed_runs = nlohmann::json::array();
-  std::optional<double> margin = {};  // 0.005: half a point, or half a percent of perplexity
+  std::optional<double> margin = {};  // 0.005: half a point, or half a percent
+  // Of the runs, which are compared by the first; none: perplexity where a run has it, else accuracy.
+  std::vector<amp::Measure> measures = {};
 };
 
 // One entry a precision, in the order of its first run. Precisions are compared with fp32 in pairs of runs

@@ -17,10 +17,16 @@ double now() {
 }
 
 // A loss that was Inf or NaN is null, and has no point.
-void add_scalar(EventFile& file, const char* tag, const json& event, const char* field) {
+void add_scalar(EventFile& file, const std::string& tag, const json& event, const char* field) {
   const auto found = event.find(field);
   if (found == event.end() || !found->is_number()) return;
   file.scalar(tag, event.at("step").get<std::int64_t>(), found->get<float>(), now());
+}
+
+// "test/loss" of test_loss, "test/perplexity" of perplexity, "test/ema_accuracy" of ema_test_accuracy.
+std::string tag_of(std::string name) {
+  if (const auto test = name.find("test_"); test != std::string::npos) name.erase(test, 5);
+  return "test/" + name;
 }
 
 }  // namespace
@@ -41,12 +47,10 @@ void TensorBoard::add(const json& event) {
   if (run.file == nullptr) return;
   if (kind == "step") add_step(run, event);
   if (kind == "evaluation") {
-    add_scalar(*run.file, "test/loss", event, "test_loss");
-    add_scalar(*run.file, "test/accuracy", event, "test_accuracy");
-    add_scalar(*run.file, "test/perplexity", event, "perplexity");
-    add_scalar(*run.file, "test/bits_per_byte", event, "bits_per_byte");
-    add_scalar(*run.file, "test/ema_loss", event, "ema_test_loss");
-    add_scalar(*run.file, "test/ema_accuracy", event, "ema_test_accuracy");
+    for (const auto& [name, value] : event.items()) {
+      if (value.is_number() && name != "run" && name != "step")
+        add_scalar(*run.file, tag_of(name), event, name.c_str());
+    }
   }
 }
 

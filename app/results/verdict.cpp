@@ -20,8 +20,6 @@ using nlohmann::json;
 constexpr double kWorthwhile = 0.05;  // of speed or of memory; less is measured by chance
 constexpr double kClearly = 0.2;      // speeds move by so much from one run to the next
 
-std::string percent(double fraction) { return formatted("%.2f %%", 100 * fraction); }
-
 std::string in_runs(const json& count, const json& all) {
   return " in " + count.dump() + " of " + all.dump() + (all == 1 ? " run" : " runs");
 }
@@ -51,7 +49,7 @@ std::string failure_sentence(const json& entry, const json& runs) {
          (reason.is_string() ? ": " + reason.get<std::string>() : "") + ".";
 }
 
-bool of_perplexity(const json& entry) { return entry.at("metric") == "perplexity"; }
+bool is_share_of_fp32(const json& entry) { return entry.at("scale") == "relative"; }
 
 std::string finding_phrase(const json& entry) {
   const auto finding = entry.at("verdict").get<std::string>();
@@ -61,13 +59,11 @@ std::string finding_phrase(const json& entry) {
   return precision + " is " + finding + " than fp32";
 }
 
-std::string qualities(const json& entry, const json& baseline) {
-  const bool perplexity = of_perplexity(entry);
-  const auto shown = [&](const json& value) {
-    return perplexity ? formatted("%.3f", value) : percent(value);
-  };
-  return (perplexity ? "perplexity " : "") + shown(entry.at("mean")) + " against " +
-         shown(baseline.at("mean"));
+// "91.20 % against 91.31 %"; an accuracy needs no name.
+std::string qualities(const json& entry, const json& baseline, const amp::Measure& measure) {
+  return (measure.key == amp::accuracy_measure().key ? "" : measure.name + " ") +
+         value_in_words(measure, entry.at("mean")) + " against " +
+         value_in_words(measure, baseline.at("mean"));
 }
 
 std::string seeds_phrase(const json& entry) {
@@ -92,8 +88,9 @@ std::string cost_phrase(const json& entry) {
   return text;
 }
 
-std::string comparison_sentence(const json& entry, const json& baseline) {
-  auto text = finding_phrase(entry) + ": " + qualities(entry, baseline);
+std::string comparison_sentence(const json& entry, const json& baseline,
+                                const amp::Measure& measure) {
+  auto text = finding_phrase(entry) + ": " + qualities(entry, baseline, measure);
   if (entry.at("interval").is_array()) text += " (95 % interval " + interval_text(entry) + ")";
   text += seeds_phrase(entry) + ".";
   const auto cost = cost_phrase(entry);
@@ -142,17 +139,17 @@ const json* baseline_of(const json& summary) {
 
 std::string margin_text(const json& entry) {
   const double margin = 100 * entry.at("margin").get<double>();
-  return formatted(of_perplexity(entry) ? "%.2f %%" : "%.2f points", margin);
+  return formatted(is_share_of_fp32(entry) ? "%.2f %%" : "%.2f points", margin);
 }
 
 std::string interval_text(const json& entry) {
   const auto& interval = entry.at("interval");
   return formatted("%+.2f", 100 * interval.at(0).get<double>()) + " to " +
          formatted("%+.2f", 100 * interval.at(1).get<double>()) +
-         (of_perplexity(entry) ? " %" : " points");
+         (is_share_of_fp32(entry) ? " %" : " points");
 }
 
-json verdict(const json& summary, const json& runs) {
+json verdict(const json& summary, const json& runs, const amp::Measure& measure) {
   const auto* baseline = baseline_of(summary);
   json sentences = json::array();
   for (const auto& entry : summary) {
@@ -160,7 +157,8 @@ json verdict(const json& summary, const json& runs) {
       sentences.push_back(divergence_sentence(entry, runs));
     if (entry.at("failed").get<std::int64_t>() > 0)
       sentences.push_back(failure_sentence(entry, runs));
-    if (entry.contains("verdict")) sentences.push_back(comparison_sentence(entry, *baseline));
+    if (entry.contains("verdict"))
+      sentences.push_back(comparison_sentence(entry, *baseline, measure));
   }
   return sentences;
 }

@@ -4,11 +4,14 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "app/results/measures.h"
+
 namespace ampersand {
 
-// What became of each precision, a sentence or two each, made from the summary. Runs without fp32 say
+// What became of each precision, a sentence or two each, made from the summary. measure: the one that it compares by. Runs without fp32 say
 // only what diverged or failed.
-nlohmann::json verdict(const nlohmann::json& summary, const nlohmann::json& runs);
+nlohmann::json verdict(const nlohmann::json& summary, const nlohmann::json& runs,
+                       const amp::Measure& measure = amp::accuracy_measure());
 
 // What to take from the comparison in one sentence: which precision to use and what it saves. Null where
 // nothing was compared with fp32.

@@ -8,7 +8,7 @@
 #include <type_traits>
 
 #include "amp/error.h"
-#include "app/data/utf8.h"
+#include "app/files/utf8.h"
 
 namespace ampersand {
 namespace {

@@ -7,16 +7,28 @@
 #include <set>
 #include <string>
 
-#include "app/models/model_sizes.h"
-
 namespace ampersand {
 
+// 0, or an empty preset: the model's own.
+struct SizeSettings {
+  std::string preset = {};
+  std::int64_t layers = 0;
+  std::int64_t width = 0;
+  std::int64_t heads = 0;
+  std::int64_t embedding = 0;
+  std::int64_t projection = 0;
+  double dropout = 0;
+  bool untied = false;
+  bool tied = false;
+};
+
 struct Settings {
-  std::string model = "cnn";       // or LIBRARY.so, or FILE.pt
-  std::string data;                // a built-in name, a folder or a file; empty: by model
+  std::string model = "cnn";  // or LIBRARY.so, or FILE.pt
+  std::string task;           // a registered one's name, or LIBRARY.so; empty: by model and data
+  std::string data;           // a name, a folder or a file; empty: by task
   std::int64_t train_samples = 0;  // use the first N; 0: all
   std::int64_t test_samples = 0;
-  ModelSizes sizes;                  // of the models of text
+  SizeSettings sizes;                // of models that have several
   std::int64_t context = 256;        // tokens in a sample of text
   std::string vocabulary = "bytes";  // bytes, bpe-N, or a vocabulary's file
   double held_out = 0.1;             // share of a text that is for testing
@@ -64,6 +76,7 @@ struct Settings {
 template <typename TheSettings, typename Visit>
 void visit_settings(TheSettings& s, Visit visit) {
   visit("--model", "model", s.model);
+  visit("--task", "task", s.task);
   visit("--data", "data", s.data);
   visit("--train-samples", "use_train_samples", s.train_samples);
   visit("--test-samples", "use_test_samples", s.test_samples);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "amp/error.h"
+#include "app/tasks/task_json.h"
 #include "app/terminal/notice.h"
 
 namespace ampersand {
@@ -44,13 +45,15 @@ std::string listed(const std::vector<std::string>& names) {
 
 }  // namespace
 
-void check_unchanged(const Task& task, const json& state, const ChangeOptions& options) {
+void check_unchanged(const amp::Task& task, const json& state, const ChangeOptions& options) {
+  const auto now = content_of(task, options.data);
+  if (now.empty()) return;
   const auto before = state.value("data_content", json());
   if (!before.is_object() || before.empty())
     return notice(options.data +
                   ": whether these data have changed since the run is not known; it kept no hash "
                   "of them, being of an earlier version");
-  const auto changed = changes(before, task.content(), options.compared);
+  const auto changed = changes(before, now, options.compared);
   if (changed.empty()) return;
   const bool is_one =
       changed.size() == 1 && (!changed[0].ends_with('s') || changed[0].starts_with("1 of "));

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "app/tasks/task.h"
+#include "amp/task.h"
 
 namespace ampersand {
 
@@ -21,6 +21,7 @@ struct ChangeOptions {
 // Compares what a task has read with what a run saw, of which `state` (RunState::task) tells. Says so in
 // a line on standard error where the run kept nothing to compare with, being of an earlier version.
 // Throws amp::IoError, naming the parts that have changed.
-void check_unchanged(const Task& task, const nlohmann::json& state, const ChangeOptions& options);
+void check_unchanged(const amp::Task& task, const nlohmann::json& state,
+                     const ChangeOptions& options);
 
 }  // namespace ampersand

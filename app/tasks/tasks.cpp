@@ -2,172 +2,201 @@
 #include "app/tasks/tasks.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
-#include <string>
-#include <system_error>
-#include <utility>
-#include <vector>
+#include <type_traits>
+#include <variant>
 
 #include "amp/error.h"
-#include "app/data/cifar.h"
-#include "app/data/image_set.h"
-#include "app/data/parallel_text.h"
-#include "app/data/recordings.h"
-#include "app/tasks/image_task.h"
-#include "app/tasks/speech_task.h"
-#include "app/tasks/text_task.h"
-#include "app/tasks/translation_task.h"
+#include "app/models/model.h"
+#include "app/models/plug_in.h"
+#include "app/tasks/task_json.h"
+#include "app/terminal/formatted.h"
 
 namespace ampersand {
 namespace {
 
-namespace fs = std::filesystem;
+using amp::Likeness;
+using amp::TaskInfo;
 
-enum class Kind { images, text, translation, speech };
+bool has(const std::vector<std::string>& names, const std::string& name) {
+  return std::ranges::find(names, name) != names.end();
+}
 
-const std::map<std::string, Kind> kModels = {
-    {"mlp", Kind::images},   {"cnn", Kind::images}, {"resnet18", Kind::images},
-    {"gpt", Kind::text},     {"lstm", Kind::text},  {"seq2seq", Kind::translation},
-    {"speech", Kind::speech}};
-// The built-in data; of each kind the first is what its models learn from by default.
-const std::vector<std::pair<std::string, Kind>> kData = {{"fashion-mnist", Kind::images},
-                                                         {"cifar-10", Kind::images},
-                                                         {"kjv", Kind::text},
-                                                         {"numbers", Kind::translation},
-                                                         {"spoken-digits", Kind::speech}};
-
-struct Words {
-  const char* learned;  // what models learn from
-  const char* data;     // what --data may be
-  const char* models;   // what learns from it
-};
-
-Words words_of(Kind kind) {
-  switch (kind) {
-    case Kind::images:
-      return {"images", "fashion-mnist, cifar-10 or a folder of images", "cnn or resnet18"};
-    case Kind::text:
-      return {"text", "kjv, a text file or a folder of them", "gpt or lstm"};
-    case Kind::translation:
-      return {"pairs of texts", "numbers, NAME.src beside NAME.tgt, or FILE.tsv", "seq2seq"};
-    case Kind::speech:
-      return {"recordings", "spoken-digits or a folder of NAME.wav with NAME.txt", "speech"};
+std::optional<TaskInfo> info_of(const std::string& name) {
+  for (auto& info : amp::registered_tasks()) {
+    if (info.name == name) return std::move(info);
   }
-  return {};
+  return std::nullopt;
 }
 
-bool is_image_folder(const std::string& data) {
-  std::error_code error;
-  return fs::is_directory(data, error) && (holds_idx(data) || holds_cifar(data));
+TaskInfo required(const std::string& name) {
+  if (auto info = info_of(name)) return *info;
+  throw amp::InvalidArgument("--task must be " + tasks_in_words() +
+                             ", or LIBRARY.so with a task of your own, got '" + name + "'");
 }
 
-// What data look like; nothing for what is not there. Pairs in a .tsv are text, too, and so is one
-// side of them.
-std::optional<Kind> look_of(const std::string& data) {
-  for (const auto& [name, kind] : kData) {
-    if (data == name) return kind;
+Likeness likeness_of(const TaskInfo& info, const std::string& data) {
+  if (has(info.data, data)) return Likeness::certain;
+  return info.likeness ? info.likeness(data) : Likeness::none;
+}
+
+// The task whose data they look like most; nothing for what is not there.
+std::optional<TaskInfo> look_of(const std::string& data) {
+  std::optional<TaskInfo> best;
+  auto likeness = Likeness::none;
+  for (auto& info : amp::registered_tasks()) {
+    const auto own = likeness_of(info, data);
+    if (own <= likeness) continue;
+    likeness = own;
+    best = std::move(info);
   }
-  std::error_code error;
-  if (!fs::exists(data, error)) return std::nullopt;
-  if (is_image_folder(data)) return Kind::images;
-  return names_recordings(data) ? Kind::speech : Kind::text;
+  return best;
 }
 
-// A model of the user's own learns what its data are.
-Kind kind_of(const Settings& settings) {
-  if (const auto found = kModels.find(settings.model); found != kModels.end()) return found->second;
-  return look_of(settings.data).value_or(Kind::images);
+std::optional<TaskInfo> task_with_model(const std::string& model) {
+  for (auto& info : amp::registered_tasks()) {
+    if (has(info.models, model)) return std::move(info);
+  }
+  return std::nullopt;
 }
 
-[[noreturn]] void refuse(const Settings& settings, Kind kind, Kind look) {
-  const auto wanted = words_of(kind), got = words_of(look);
-  throw amp::InvalidArgument("--model " + settings.model + " learns from " + wanted.learned +
-                             ", and --data " + settings.data + " has " + got.learned +
-                             "; give --data " + wanted.data + ", or --model " + got.models);
+// What the user has said of the task itself, or by the name of its model.
+std::optional<TaskInfo> named_task(const Settings& settings) {
+  if (!settings.task.empty())
+    return required(is_plug_in(settings.task) ? plug_in_task_named(settings.task) : settings.task);
+  if (!is_plug_in(settings.model)) return task_with_model(settings.model);
+  const auto found = plug_in_model_named(settings.model);
+  return found.task.empty() ? std::nullopt : info_of(found.task);
 }
 
-void check_match(const Settings& settings, Kind kind) {
-  const bool built_in = kModels.contains(settings.model);
-  if (!built_in && (kind == Kind::translation || kind == Kind::speech))
-    throw amp::InvalidArgument("--data " + settings.data + " has " + words_of(kind).learned +
+// A model from elsewhere learns what its data are.
+TaskInfo chosen_task(const Settings& settings) {
+  if (auto named = named_task(settings)) return *named;
+  if (auto look = look_of(settings.data)) return *look;
+  return amp::registered_tasks().at(0);
+}
+
+void check_match(const Settings& settings, const TaskInfo& info) {
+  if (!info.takes_other_models && !has(info.models, settings.model))
+    throw amp::InvalidArgument("--data " + settings.data + " has " + info.samples +
                                ", from which a model of your own cannot learn yet; give --model " +
-                               words_of(kind).models);
+                               one_of(info.models));
   const auto look = look_of(settings.data);
-  if (!look || *look == kind) return;
-  // A folder of the wrong things, or an empty one, is better explained by its reader.
-  std::error_code error;
-  const bool folder = *look == Kind::text && fs::is_directory(settings.data, error);
-  if (folder && (kind == Kind::images || kind == Kind::speech)) return;
-  if (kind == Kind::translation && *look == Kind::text && fs::is_regular_file(settings.data, error))
+  if (!info.likeness || !look || look->name == info.name) return;
+  // What may be of this task is better explained by its reader, unless it is known to be something else.
+  if (likeness_of(*look, settings.data) != Likeness::certain &&
+      likeness_of(info, settings.data) != Likeness::none)
     return;
-  refuse(settings, kind, *look);
+  throw amp::InvalidArgument("--model " + settings.model + " learns from " + info.samples +
+                             ", and --data " + settings.data + " has " + look->samples +
+                             "; give --data " + info.data_words + ", or --model " +
+                             one_of(look->models));
 }
 
-template <typename Value>
-void set(const Settings& settings, const char* option, Value& field, const Value& value) {
-  if (!settings.is_given(option)) field = value;
+amp::TaskOptions options_of(const Settings& settings) {
+  amp::TaskOptions options{.model = settings.model,
+                           .data = settings.data,
+                           .train_samples = settings.train_samples,
+                           .test_samples = settings.test_samples};
+  visit_settings(settings, [&](const char* option, const char*, const auto& value) {
+    options.options.emplace(option, value);
+  });
+  if (is_plug_in(settings.model)) options.model = plug_in_model_named(settings.model).model;
+  return options;
 }
 
-// What attention and recurrent cells are commonly trained with.
-void complete_sequences(Settings& s, Kind kind) {
-  const bool recurrent = s.model == "lstm" || s.model == "speech";
-  set(s, "--optimizer", s.optimizer, std::string("adamw"));
-  set(s, "--lr", s.learning_rate, recurrent ? 2e-3 : 1e-3);
-  set(s, "--schedule", s.schedule, std::string("cosine"));
-  set(s, "--warmup", s.warmup, std::int64_t{100});
-  set(s, "--max-grad-norm", s.max_grad_norm, 1.0);
-  set(s, "--batch-size", s.batch_size, std::int64_t{kind == Kind::translation ? 64 : 16});
-  set(s, "--epochs", s.epochs, std::int64_t{kind == Kind::speech ? 20 : 1});
-}
-
-std::string default_data(Kind kind) {
-  for (const auto& [name, its] : kData) {
-    if (its == kind) return name;
-  }
-  return {};
-}
-
-template <typename... State>
-std::unique_ptr<Task> task_of(Kind kind, const Settings& settings, const State&... state) {
-  switch (kind) {
-    case Kind::text:
-      return std::make_unique<TextTask>(settings, state...);
-    case Kind::translation:
-      return std::make_unique<TranslationTask>(settings, state...);
-    case Kind::speech:
-      return std::make_unique<SpeechTask>(settings, state...);
-    case Kind::images:
-      break;
-  }
-  return std::make_unique<ImageTask>(settings, state...);
+// A checkpoint of the first version did not name its task.
+TaskInfo stored_info(const Settings& settings, const nlohmann::json& about) {
+  if (auto named = named_task(settings)) return *named;
+  return required(about.value("task", "images"));
 }
 
 }  // namespace
 
 bool is_built_in_data(const std::string& name) {
-  return name.empty() || std::ranges::any_of(kData, [&](auto& data) { return data.first == name; });
+  return name.empty() || std::ranges::any_of(amp::registered_tasks(), [&](const auto& info) {
+           return has(info.data, name);
+         });
 }
 
 void complete_settings(Settings& settings) {
-  if (settings.data.empty()) settings.data = default_data(kind_of(settings));
-  const auto kind = kind_of(settings);
-  if (kind != Kind::images) complete_sequences(settings, kind);
+  if (!settings.task.empty() && !settings.is_given("--model"))
+    settings.model = chosen_task(settings).models.at(0);
+  if (settings.data.empty()) {
+    const auto info = chosen_task(settings);
+    if (!info.data.empty()) settings.data = info.data[0];
+  }
+  const auto info = chosen_task(settings);
+  if (!info.defaults) return;
+  const auto model =
+      is_plug_in(settings.model) ? plug_in_model_named(settings.model).model : settings.model;
+  const auto defaults = info.defaults(model);
+  visit_settings(settings, [&](const char* option, const char*, auto& field) {
+    const auto found = defaults.find(option);
+    if (found == defaults.end() || settings.is_given(option)) return;
+    using Field = std::remove_reference_t<decltype(field)>;
+    if (const auto* value = std::get_if<Field>(&found->second)) field = *value;
+  });
 }
 
-std::unique_ptr<Task> make_task(const Settings& settings) {
-  const auto kind = kind_of(settings);
-  check_match(settings, kind);
-  return task_of(kind, settings);
+std::unique_ptr<amp::Task> make_task(const Settings& settings) {
+  const auto info = chosen_task(settings);
+  check_match(settings, info);
+  return amp::make_registered_task(info, options_of(settings));
 }
 
-std::unique_ptr<Task> stored_task(const Settings& settings, const nlohmann::json& state) {
-  static const std::map<std::string, Kind> kKinds = {{"images", Kind::images},
-                                                     {"text", Kind::text},
-                                                     {"translation", Kind::translation},
-                                                     {"speech", Kind::speech}};
-  return task_of(kKinds.at(state.value("task", "images")), settings, state);
+std::unique_ptr<amp::Task> stored_task(const Settings& settings, const nlohmann::json& about) {
+  auto options = options_of(settings);
+  options.state = about.dump();
+  return amp::make_registered_task(stored_info(settings, about), options);
+}
+
+std::vector<std::string> weight_layouts() {
+  std::vector<std::string> names;
+  for (const auto& info : amp::registered_tasks())
+    names.insert(names.end(), info.layouts.begin(), info.layouts.end());
+  return names;
+}
+
+std::optional<amp::TaskModel> stored_model(const Settings& settings, const nlohmann::json& about) {
+  const auto info = stored_info(settings, about);
+  if (info.stored_model == nullptr || !has(info.models, settings.model)) return std::nullopt;
+  auto options = options_of(settings);
+  options.state = about.dump();
+  return info.stored_model(options);
+}
+
+std::optional<amp::TokenMeaning> token_meaning(const nlohmann::json& about) {
+  const auto info = info_of(about.value("task", "images"));
+  if (!info || info->token_meaning == nullptr) return std::nullopt;
+  return info->token_meaning(about.dump());
+}
+
+std::optional<amp::TokenMeaning> token_meaning(const amp::Task& task) {
+  auto about = state_of(task);
+  about["task"] = task.name();
+  return token_meaning(about);
+}
+
+std::string models_in_words() {
+  std::string words;
+  for (const auto& info : amp::registered_tasks())
+    words += (words.empty() ? "Of " : "; of ") + info.samples + ": " + one_of(info.models);
+  return words;
+}
+
+std::string tasks_in_words() {
+  std::vector<std::string> names;
+  for (const auto& info : amp::registered_tasks()) names.push_back(info.name);
+  return one_of(names);
+}
+
+std::string data_in_words() {
+  std::string words;
+  for (const auto& info : amp::registered_tasks())
+    words += (words.empty() ? "Of " : "; of ") + info.samples + ": " + info.data_words;
+  return words;
 }
 
 }  // namespace ampersand

@@ -4,13 +4,14 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <system_error>
 
 #include "amp/checkpoint.h"
 #include "amp/error.h"
-#include "app/data/mapped_file.h"
-#include "app/tasks/stored_vocabulary.h"
-#include "src/files/hash.h"
+#include "app/files/mapped_file.h"
+#include "app/tasks/tasks.h"
 
 namespace ampersand {
 namespace {
@@ -32,22 +33,23 @@ json metadata_in(const fs::path& file) {
   return header.is_object() ? header.value("__metadata__", json()) : json();
 }
 
-std::optional<TokenMeaning> meaning_in_metadata(const fs::path& file, const std::string& kind) {
+std::optional<amp::TokenMeaning> meaning_in_metadata(const fs::path& file,
+                                                     const std::string& kind) {
   const auto metadata = metadata_in(file);
   const auto mark = kind + "_fingerprint";
   if (!metadata.is_object() || !metadata.contains(kind) || !metadata.contains(mark)) return {};
   if (!metadata.at(kind).is_string() || !metadata.at(mark).is_string()) return {};
-  return TokenMeaning{kind, metadata.at(kind), metadata.at(mark)};
+  return amp::TokenMeaning{kind, metadata.at(kind), metadata.at(mark)};
 }
 
-std::optional<TokenMeaning> meaning_in_checkpoint(const fs::path& file) {
+std::optional<amp::TokenMeaning> meaning_in_checkpoint(const fs::path& file) {
   const auto folder = fs::absolute(file).parent_path();
   std::error_code error;
   if (!fs::exists(folder / "manifest.json", error)) return {};
   return token_meaning(json::parse(amp::Checkpoint::open(folder).about()));
 }
 
-std::optional<TokenMeaning> meaning_of(const fs::path& weights, const std::string& kind) {
+std::optional<amp::TokenMeaning> meaning_of(const fs::path& weights, const std::string& kind) {
   try {
     if (auto found = meaning_in_metadata(weights, kind)) return found;
     return meaning_in_checkpoint(weights);
@@ -58,41 +60,20 @@ std::optional<TokenMeaning> meaning_of(const fs::path& weights, const std::strin
   }
 }
 
-std::string remedy(const TokenMeaning& theirs) {
-  if (theirs.kind != "vocabulary") return "train on transcripts of the same characters";
-  if (theirs.name == "bytes") return "give --vocabulary bytes";
-  return "give --vocabulary the vocabulary.json of their run";
-}
-
 }  // namespace
 
-std::optional<TokenMeaning> token_meaning(const json& state) {
-  if (state.contains("vocabulary")) {
-    const auto vocabulary = stored_vocabulary(state);
-    return TokenMeaning{"vocabulary", vocabulary_name(vocabulary), vocabulary.fingerprint()};
-  }
-  if (!state.contains("alphabet")) return {};
-  amp::files::Hash hash;
-  for (const auto& character : state.at("alphabet")) {
-    const auto& text = character.get_ref<const std::string&>();
-    hash.add(text.c_str(), text.size() + 1);
-  }
-  return TokenMeaning{"alphabet", std::to_string(state.at("alphabet").size()) + " characters",
-                      hash.hex()};
-}
-
-std::map<std::string, std::string> metadata_of(const TokenMeaning& meaning) {
+std::map<std::string, std::string> metadata_of(const amp::TokenMeaning& meaning) {
   return {{meaning.kind, meaning.name}, {meaning.kind + "_fingerprint", meaning.fingerprint}};
 }
 
-bool has_meaning(const fs::path& weights, const TokenMeaning& own) {
+bool has_meaning(const fs::path& weights, const amp::TokenMeaning& own) {
   const auto theirs = meaning_of(weights, own.kind);
   if (!theirs || theirs->kind != own.kind) return false;
   if (theirs->fingerprint == own.fingerprint) return true;
   throw amp::InvalidArgument(
       weights.string() + ": these weights were trained with the " + own.kind + " " + theirs->name +
       " (fingerprint " + theirs->fingerprint + "), and this training has " + own.name + " (" +
-      own.fingerprint + "), whose tokens mean other things; " + remedy(*theirs));
+      own.fingerprint + "), whose tokens mean other things; " + own.remedy(theirs->name));
 }
 
 }  // namespace ampersand

@@ -20,4 +20,12 @@ inline std::string comma_separated(const std::vector<std::string>& names) {
   return list;
 }
 
+// "mlp, cnn or resnet18".
+inline std::string one_of(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    text += (i == 0 ? "" : i + 1 < names.size() ? ", " : " or ") + names[i];
+  return text;
+}
+
 }  // namespace ampersand

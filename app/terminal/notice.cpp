@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <set>
 
-#include "app/data/utf8.h"
+#include "app/files/utf8.h"
 
 namespace ampersand {
 

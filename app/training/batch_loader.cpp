@@ -1,7 +1,7 @@
 // Batches in the order of the training, made ahead.
 #include "app/training/batch_loader.h"
 
-#include "app/data/mappings.h"
+#include "app/files/mappings.h"
 
 namespace ampersand {
 
@@ -18,13 +18,19 @@ void BatchLoader::make_ahead() {
   }
 }
 
-Batch BatchLoader::next() {
+amp::Batch BatchLoader::next() {
   auto batch = threads_ == 0 ? batches_.get(next_++) : next_of_those_ahead();
   check_mappings();
   return batch;
 }
 
-Batch BatchLoader::next_of_those_ahead() {
+amp::Batch BatchLoader::next(amp::Evaluator& model) {
+  auto batch = batches_.make(next_++, model);
+  check_mappings();
+  return batch;
+}
+
+amp::Batch BatchLoader::next_of_those_ahead() {
   make_ahead();
   auto batch = made_.front().get();
   made_.pop_front();

@@ -5,7 +5,7 @@
 #include <deque>
 #include <future>
 
-#include "app/tasks/batches.h"
+#include "amp/task.h"
 
 namespace ampersand {
 
@@ -15,23 +15,26 @@ namespace ampersand {
 class BatchLoader {
  public:
   // batches must outlive this.
-  BatchLoader(Batches& batches, std::int64_t threads) : batches_(batches), threads_(threads) {}
+  BatchLoader(amp::Batches& batches, std::int64_t threads)
+      : batches_(batches), threads_(batches.needs_model() ? 0 : threads) {}
 
   // The batches to come are those of this epoch from the first-th on.
   void begin_epoch(std::uint64_t seed, std::uint64_t epoch, std::int64_t first);
 
   // The next batch of the epoch. Throws what making it threw, and LostData where the files that it is read
   // from are no longer what they were.
-  Batch next();
+  amp::Batch next();
+  // Of batches that are made with the model.
+  amp::Batch next(amp::Evaluator& model);
 
  private:
   void make_ahead();
-  Batch next_of_those_ahead();
+  amp::Batch next_of_those_ahead();
 
-  Batches& batches_;
+  amp::Batches& batches_;
   std::int64_t threads_;
-  std::int64_t next_ = 0;                // to be begun
-  std::deque<std::future<Batch>> made_;  // in order
+  std::int64_t next_ = 0;                     // to be begun
+  std::deque<std::future<amp::Batch>> made_;  // in order
 };
 
 }  // namespace ampersand

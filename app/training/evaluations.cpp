@@ -4,7 +4,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "app/tasks/task.h"
+#include "app/models/model_evaluator.h"
+#include "app/tasks/task_json.h"
 #include "app/terminal/interrupt.h"
 
 namespace ampersand {
@@ -41,26 +42,29 @@ void Evaluations::evaluate_unless_interrupted() {
   }
 }
 
+amp::Evaluation Evaluations::evaluation() {
+  ModelEvaluator evaluator(*run_.model, run_.recipe);
+  return run_.task.evaluate(evaluator, *run_.test_batches);
+}
+
 void Evaluations::evaluate() {
-  auto event = evaluation_json(run_.task.evaluate(*run_.model, *run_.test_batches, run_.recipe));
+  auto event = evaluation_json(evaluation());
   evaluated_at_ = run_.step;
   event.update({{"event", "evaluation"}, {"step", run_.step}});
   if (run_.ema.has_value()) {
     const BorrowedWeights average(*run_.train_step, run_.ema->average());
-    event.update(
-        evaluation_json(run_.task.evaluate(*run_.model, *run_.test_batches, run_.recipe), "ema_"));
+    event.update(evaluation_json(evaluation(), "ema_"));
   }
   run_.send(event);
 }
 
 void Evaluations::show_samples() {
-  run_.model->train(false);
   try {
-    for (const auto& text : run_.task.showpieces(*run_.model, run_.recipe, run_.plan.seed))
+    ModelEvaluator evaluator(*run_.model, run_.recipe);
+    for (const auto& text : run_.task.showpieces(evaluator, run_.plan.seed))
       run_.send({{"event", "sample"}, {"step", run_.step}, {"text", text}});
   } catch (const Interrupted&) {  // the training is over, and saved
   }
-  run_.model->train(true);
 }
 
 }  // namespace ampersand

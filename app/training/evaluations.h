@@ -19,6 +19,7 @@ class Evaluations : public TrainingObserver {
  private:
   bool is_due() const;
   void evaluate_unless_interrupted();
+  amp::Evaluation evaluation();
   void evaluate();
 
   std::int64_t evaluated_at_;  // the step of the last evaluation

@@ -3,17 +3,24 @@
 
 #include "amp/autocast.h"
 #include "amp/error.h"
+#include "app/models/model_evaluator.h"
 
 namespace ampersand {
 
-const Batch& Passes::batch() {
-  if (!batch_.has_value()) batch_ = run_.loader.next().to(run_.device);
+amp::Batch Passes::next_batch() {
+  if (!run_.batches->needs_model()) return run_.loader.next();
+  ModelEvaluator evaluator(*run_.model, run_.recipe);
+  return run_.loader.next(evaluator);
+}
+
+const amp::Batch& Passes::batch() {
+  if (!batch_.has_value()) batch_ = next_batch().to(run_.device);
   return *batch_;
 }
 
 // Images and spectrograms come in the recipe's dtype, which outside of autocast does not go with
 // fp32 weights.
-Batch Passes::wide_batch() {
+amp::Batch Passes::wide_batch() {
   auto wide = batch();
   for (auto& input : wide.inputs) {
     if (input.is_floating_point()) input = input.to(c10::kFloat);
@@ -21,13 +28,15 @@ Batch Passes::wide_batch() {
   return wide;
 }
 
-at::Tensor Passes::loss_of(const Batch& batch) {
+at::Tensor Passes::loss_of(const amp::Batch& batch) {
   auto loss = run_.model->loss(run_.model->forward(batch.inputs), batch.targets);
   guard_.note_loss();
   return loss;
 }
 
 amp::StepReport Passes::step(const std::function<void()>& after_forward) {
+  // The model computes without gradients for it, and nothing of that may be left in the step's casts.
+  if (run_.batches->needs_model()) batch();
   return guarded([&] {
     return (*run_.train_step)([&] {
       auto loss = loss_of(batch());

@@ -17,7 +17,7 @@ class Passes {
 
   // The micro-batch in work, made when it is first asked for: within a step that is counted, so that
   // it counts.
-  const Batch& batch();
+  const amp::Batch& batch();
   void end_batch() { batch_.reset(); }
 
   // One call of the TrainStep. after_forward is called between the two passes.
@@ -28,9 +28,9 @@ class Passes {
   // The loss of the last step. Waits for the device.
   double loss();
 
-  at::Tensor loss_of(const Batch& batch);
+  at::Tensor loss_of(const amp::Batch& batch);
   // The micro-batch in fp32, for passes outside of autocast.
-  Batch wide_batch();
+  amp::Batch wide_batch();
   // Does the work; what its backward pass throws is the model's, too: a ModelError.
   template <typename Work>
   auto guarded(Work&& work) {
@@ -42,13 +42,14 @@ class Passes {
   amp::Thrown sought(const amp::Thrown& thrown);
 
  private:
+  amp::Batch next_batch();
   bool gave_up() const;
   bool throws_alone();
   void both_passes();
   [[noreturn]] void fail_in_backward(const std::exception_ptr& error);
 
   Run& run_;
-  std::optional<Batch> batch_;
+  std::optional<amp::Batch> batch_;
   at::Tensor loss_;  // of the last micro-batch, on the device
   StepGuard guard_;
 };

@@ -22,7 +22,7 @@ std::int64_t bytes_in(const amp::NamedTensors& tensors) {
 
 }  // namespace
 
-Run::Run(const RunPlan& given_plan, const Settings& given_settings, const Task& given_task,
+Run::Run(const RunPlan& given_plan, const Settings& given_settings, const amp::Task& given_task,
          const EventSink& given_sink)
     : plan(given_plan),
       settings(given_settings),
@@ -47,7 +47,7 @@ Run::Run(const RunPlan& given_plan, const Settings& given_settings, const Task& 
 
 void Run::make_model() {
   at::manual_seed(plan.seed);
-  model = task.make_model();
+  model = ampersand::make_model(settings.model, task);
   if (!plan.resume.has_value()) {
     if (!settings.init.empty()) load_initial_weights(*model, settings.init);
     check_range(*model, recipe.model_dtype);

@@ -19,7 +19,7 @@ namespace ampersand {
 
 struct Run {
   // Makes model, optimizer and step, or takes them from the plan's checkpoint.
-  Run(const RunPlan& given_plan, const Settings& given_settings, const Task& given_task,
+  Run(const RunPlan& given_plan, const Settings& given_settings, const amp::Task& given_task,
       const EventSink& given_sink);
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
@@ -29,12 +29,12 @@ struct Run {
   StepMemory memory;  // first, so that it sees every tensor of the run come and go
   const RunPlan& plan;
   const Settings& settings;
-  const Task& task;
+  const amp::Task& task;
   const EventSink& sink;
   c10::Device device;
   amp::Recipe recipe;
-  std::unique_ptr<Batches> batches;
-  std::unique_ptr<Batches> test_batches;
+  std::unique_ptr<amp::Batches> batches;
+  std::unique_ptr<amp::Batches> test_batches;
   BatchLoader loader;
   std::int64_t planned;  // micro-batches
   Pace pace;

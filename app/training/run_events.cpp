@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "app/data/mappings.h"
+#include "app/files/mappings.h"
 #include "app/models/model_error.h"
 
 namespace ampersand {

@@ -11,9 +11,10 @@
 #include "amp/cpu_math.h"
 #include "amp/error.h"
 #include "amp/version.h"
-#include "app/data/utf8.h"
-#include "app/data/whereabouts.h"
+#include "app/files/utf8.h"
+#include "app/files/whereabouts.h"
 #include "app/models/model.h"
+#include "app/tasks/task_json.h"
 #include "app/tasks/tasks.h"
 
 namespace ampersand {
@@ -28,24 +29,30 @@ std::size_t file_length(const std::string& model) {
   return mark == std::string::npos ? model.size() : mark + 3;
 }
 
+json library_whereabouts(const std::string& model, const fs::path& run) {
+  return whereabouts(model.substr(0, file_length(model)), run);
+}
+
 // As it is found now.
 Settings found_settings(const json& about, const fs::path& checkpoint) {
   auto settings = settings_of(about.at("settings"));
   const auto run = checkpoint / ".." / "..";
   settings.data = found_again(about.value("data_at", json()), run, settings.data);
-  const auto length = file_length(settings.model);
-  settings.model =
-      found_again(about.value("model_at", json()), run, settings.model.substr(0, length)) +
-      settings.model.substr(length);
+  for (auto [place, name] : {std::pair{"model_at", &settings.model}, {"task_at", &settings.task}}) {
+    const auto length = file_length(*name);
+    *name = found_again(about.value(place, json()), run, name->substr(0, length)) +
+            name->substr(length);
+  }
   return settings;
 }
 
 }  // namespace
 
-json run_state_json(const Settings& settings, const RunPlan& plan, const Task& task,
+json run_state_json(const Settings& settings, const RunPlan& plan, const amp::Task& task,
                     std::int64_t updates) {
   auto stored = settings_json(settings);
   stored["model"] = escaped_name(absolute_model(settings.model));
+  stored["task"] = escaped_name(absolute_model(settings.task));
   const bool engine_matters = amp::cpu_half_math() || amp::cpu_bf16_math() ||
                               amp::cpu_fp32_engine() == amp::CpuFp32Engine::fastest;
   json about = {{"ampersand", amp::version()},
@@ -60,10 +67,17 @@ json run_state_json(const Settings& settings, const RunPlan& plan, const Task& t
                 {"bf16_math", amp::cpu_bf16_math()}};
   const auto run = plan.checkpoints.parent_path();
   if (!is_built_in_data(settings.data)) about["data_at"] = whereabouts(settings.data, run);
-  if (is_path(settings.model))
-    about["model_at"] = whereabouts(settings.model.substr(0, file_length(settings.model)), run);
-  about["data_content"] = task.content();
-  about.update(task.state());
+  if (is_path(settings.model)) about["model_at"] = library_whereabouts(settings.model, run);
+  if (is_path(settings.task)) about["task_at"] = library_whereabouts(settings.task, run);
+  about["data_content"] = content_of(task, settings.data);
+  about["task"] = task.name();
+  const auto state = state_of(task);
+  for (const auto& [name, value] : state.items()) {
+    if (about.contains(name))
+      throw amp::InvalidArgument("task " + task.name() + ": its state has '" + name +
+                                 "', which is a name of the checkpoint's own; choose another");
+    about[name] = value;
+  }
   return about;
 }
 

@@ -7,15 +7,15 @@
 #include <string>
 
 #include "amp/checkpoint.h"
+#include "amp/task.h"
 #include "app/settings/settings.h"
-#include "app/tasks/task.h"
 #include "app/training/trainer.h"
 
 namespace ampersand {
 
 struct RunState {
   Settings settings;
-  nlohmann::json task;  // what Task::state kept
+  nlohmann::json task;  // all that the checkpoint says, with what Task::state kept
   Precision precision;
   std::uint64_t seed = 0;
   std::int64_t updates = 0;  // steps of the optimizer
@@ -25,7 +25,7 @@ struct RunState {
   bool half_math = false, bf16_math = false;
 };
 
-nlohmann::json run_state_json(const Settings& settings, const RunPlan& plan, const Task& task,
+nlohmann::json run_state_json(const Settings& settings, const RunPlan& plan, const amp::Task& task,
                               std::int64_t updates);
 
 // Throws amp::IoError for a checkpoint that the program did not write.

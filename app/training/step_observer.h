@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "amp/inspect/thrown.h"
+#include "amp/task.h"
 #include "amp/train_step.h"
 #include "app/models/model.h"
-#include "app/tasks/batches.h"
 
 namespace ampersand {
 
@@ -25,7 +25,7 @@ class StepObserver {
   virtual bool compares_gradients() const { return false; }
 
   // Before begin_step: the micro-batch, which may be played again while the training is there.
-  virtual void keep(const Batch& /*batch*/, Model& /*model*/) {}
+  virtual void keep(const amp::Batch& /*batch*/, Model& /*model*/) {}
   // step: micro-batches, from 1. loss_scale: what the loss will be multiplied by.
   virtual void begin_step(std::int64_t step, double loss_scale) = 0;
   // What fp32 gives as the gradient of each parameter with the same weights and the same micro-batch,

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "amp/error.h"
-#include "app/data/mappings.h"
+#include "app/files/mappings.h"
 #include "app/terminal/interrupt.h"
 #include "app/training/checkpoints.h"
 #include "app/training/evaluations.h"
@@ -23,7 +23,8 @@ using nlohmann::json;
 
 class Training {
  public:
-  Training(const RunPlan& plan, const Settings& settings, const Task& task, const EventSink& sink)
+  Training(const RunPlan& plan, const Settings& settings, const amp::Task& task,
+           const EventSink& sink)
       : run_(plan, settings, task, sink) {}
 
   Ending run() {
@@ -178,7 +179,7 @@ std::int64_t planned_steps(const Settings& settings, std::int64_t training_sampl
   return settings.steps > 0 ? settings.steps : per_epoch * settings.epochs;
 }
 
-Ending train(const RunPlan& plan, const Settings& settings, const Task& task,
+Ending train(const RunPlan& plan, const Settings& settings, const amp::Task& task,
              const EventSink& sink) {
   std::optional<Training> training;
   try {

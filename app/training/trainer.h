@@ -9,8 +9,8 @@
 #include <string>
 
 #include "amp/checkpoint.h"
+#include "amp/task.h"
 #include "app/settings/settings.h"
-#include "app/tasks/task.h"
 #include "app/training/precision.h"
 #include "app/training/step_observer.h"
 
@@ -44,7 +44,7 @@ using EventSink = std::function<void(const nlohmann::json& event)>;
 //
 // An exception of the model ends the run as failed, which is an event, too; the checkpoint is that
 // of the last micro-batch that was done. Then the exception goes on, as a ModelError.
-Ending train(const RunPlan& plan, const Settings& settings, const Task& task,
+Ending train(const RunPlan& plan, const Settings& settings, const amp::Task& task,
              const EventSink& sink);
 
 // Micro-batches in the whole run.

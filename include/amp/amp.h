@@ -13,6 +13,7 @@
 #include "amp/experiment.h"       // Experiment: a step played again in another way
 #include "amp/grad_scaler.h"      // GradScaler: loss scaling
 #include "amp/inspect.h"          // Inspector: what overflows or goes non-finite first, and why
+#include "amp/measure.h"          // what tells how good a model is
 #include "amp/model_registry.h"   // models by name, for plug-ins
 #include "amp/module_holder.h"    // what a model can be passed in
 #include "amp/module_scope.h"     // ModuleScope: whose ops these are
@@ -21,6 +22,7 @@
 #include "amp/precision.h"      // the number formats: rounding to them, what they lose, fp8 scales
 #include "amp/recipe.h"         // Recipe: fp32, bf16, fp16
 #include "amp/scaler_state.h"   // a scaler's state as a file, for Python and from Apex, DeepSpeed
+#include "amp/task.h"           // Task: data, loss and measure of the program, or of your own
 #include "amp/train_step.h"     // TrainStep: the whole step as one call
 #include "amp/version.h"        // version()
 #include "amp/weight_checks.h"  // how a weight that was changed behind its copy is found out

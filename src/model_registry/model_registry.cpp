@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "amp/error.h"
+#include "src/model_registry/registration_error.h"
 #include "src/text/suggest.h"
 
 namespace amp {
@@ -64,13 +65,12 @@ RegisteredModel make_registered_model(const std::string& name, const ModelShape&
 }
 
 bool register_model_statically(const std::string& name, ModelFactory factory) noexcept {
-  try {
-    return register_model(name, std::move(factory));
-  } catch (const std::exception& refusal) {
-    const std::lock_guard lock(registry().mutex);
-    registry().error = refusal.what();
-    return false;
-  }
+  return registered_statically([&] { return register_model(name, std::move(factory)); });
+}
+
+void keep_registration_error(const std::string& refusal) {
+  const std::lock_guard lock(registry().mutex);
+  registry().error = refusal;
 }
 
 std::string registration_error() {

@@ -11,7 +11,7 @@
 
 #include "app/files/write_file.h"
 #include "tests/app/errors.h"
-#include "tests/app/idx_files.h"
+#include "tests/tasks/images/idx_files.h"
 
 namespace ampersand::tests::folder_lock_test {
 namespace {

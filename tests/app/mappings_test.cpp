@@ -1,5 +1,5 @@
 // A mapped file that is shortened while it is read.
-#include "app/data/mappings.h"
+#include "app/files/mappings.h"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "app/data/mapped_file.h"
+#include "app/files/mapped_file.h"
 #include "tests/support/temporary_folder.h"
 
 namespace ampersand::tests::mappings_test {

@@ -10,6 +10,7 @@
 #include "app/training/optimizers.h"
 #include "app/training/trainer.h"
 #include "tests/app/errors.h"
+#include "tests/tasks/common/shape_task.h"
 
 namespace ampersand::tests::models_test {
 namespace {
@@ -17,8 +18,9 @@ namespace {
 using Sizes = std::vector<std::int64_t>;
 
 std::int64_t parameters_of(const std::string& name, const amp::ModelShape& shape) {
+  const ShapeTask task(shape);
   std::int64_t count = 0;
-  for (const auto& parameter : make_model(name, shape)->parameters()) count += parameter.numel();
+  for (const auto& parameter : make_model(name, task)->parameters()) count += parameter.numel();
   return count;
 }
 
@@ -31,17 +33,18 @@ TEST(Models, HaveTheirParameters) {
 
 TEST(Models, TakeImagesOfOtherShapes) {
   for (const std::string name : {"mlp", "cnn", "resnet18"}) {
-    const auto model = make_model(name, {.channels = 1, .height = 5, .width = 9, .classes = 3});
+    const ShapeTask task({.channels = 1, .height = 5, .width = 9, .classes = 3});
+    const auto model = make_model(name, task);
     EXPECT_EQ(model->forward({at::zeros({2, 1, 5, 9})}).sizes(), (Sizes{2, 3})) << name;
   }
 }
 
 TEST(Models, AreRefused) {
-  EXPECT_EQ(error_of<amp::InvalidArgument>([] { make_model("vgg", {}); }),
+  EXPECT_EQ(error_of<amp::InvalidArgument>([] { make_model("vgg", ShapeTask({})); }),
             "--model must be mlp, cnn, resnet18, gpt, lstm, seq2seq, speech, LIBRARY.so with a "
             "model of your own "
             "or FILE.pt of TorchScript, got 'vgg'");
-  EXPECT_EQ(error_of<amp::InvalidArgument>([] { make_model("cnn", {.height = 3}); }),
+  EXPECT_EQ(error_of<amp::InvalidArgument>([] { make_model("cnn", ShapeTask({.height = 3})); }),
             "model cnn: images must be at least 4 x 4 pixels, got 3 x 28");
 }
 

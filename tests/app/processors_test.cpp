@@ -6,8 +6,8 @@
 
 #include <string>
 
-#include "tests/app/text_samples.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/tasks/text/text_samples.h"
 
 namespace ampersand::tests::processors_test {
 namespace {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "app/results/metrics_file.h"
-#include "tests/app/idx_files.h"
+#include "tests/tasks/images/idx_files.h"
 
 namespace ampersand::tests::results_test {
 namespace {

@@ -14,9 +14,10 @@
 #include "amp/checkpoint.h"
 #include "app/models/model.h"
 #include "tests/app/errors.h"
-#include "tests/app/idx_files.h"
 #include "tests/support/folders.h"
 #include "tests/support/tensors.h"
+#include "tests/tasks/common/shape_task.h"
+#include "tests/tasks/images/idx_files.h"
 
 namespace ampersand::tests::script_model_test {
 namespace {
@@ -27,7 +28,7 @@ std::string script(const std::string& name) {
   return amp::tests::golden_folder() + "/scripted/" + name + ".pt";
 }
 
-constexpr amp::ModelShape kShape{1, 8, 8, 4};
+const ShapeTask kTask({1, 8, 8, 4});
 
 // Four classes: the quarter of the image that is bright.
 struct Data {
@@ -45,8 +46,8 @@ struct Data {
 
 Values losses(const std::string& name, const amp::Recipe& recipe, int steps = 30) {
   at::manual_seed(0);
-  const auto model = make_model(script(name), kShape);
-  check_model(*model, name, kShape);
+  const auto model = make_model(script(name), kTask);
+  check_model(*model, name, kTask);
   torch::optim::SGD optimizer(model->parameters(), torch::optim::SGDOptions(0.1).momentum(0.9));
   const auto step = model->train_step(optimizer, recipe);
   const Data data;
@@ -84,7 +85,7 @@ TEST_P(Scripted, S6_15_APrecisionDoesNotDependOnTheOneBefore) {
 
 // One module, one graph: the dtype of its output follows the guard it runs under.
 TEST_P(Scripted, OneModuleRunsInEachPrecision) {
-  const auto model = make_model(script(GetParam()), kShape);
+  const auto model = make_model(script(GetParam()), kTask);
   model->train(false);
   const Data data;
   c10::NoGradGuard no_grad;
@@ -107,8 +108,8 @@ INSTANTIATE_TEST_SUITE_P(Models, Scripted, testing::Values("convnet", "rows", "a
                          [](const auto& param) { return std::string(param.param); });
 
 TEST(ScriptedModel, ItsOwnLossIsUsed) {
-  const auto model = make_model(script("attention"), kShape);
-  const auto plain = make_model(script("rows"), kShape);
+  const auto model = make_model(script("attention"), kTask);
+  const auto plain = make_model(script("rows"), kTask);
   const auto logits = at::full({1, 4}, 0.0).index_fill(1, at::zeros({1}, c10::kLong), 3.0);
   const auto label = at::zeros({1}, c10::kLong);
   // Cross entropy is log(1 + 3 e^-3) = 0.13912; smoothing by 0.1 adds 0.1 x 3 x 3 / 4.
@@ -117,7 +118,7 @@ TEST(ScriptedModel, ItsOwnLossIsUsed) {
 }
 
 TEST(ScriptedModel, LoadsWithoutCountsOfBatches) {
-  const auto model = make_model(script("convnet"), kShape);
+  const auto model = make_model(script("convnet"), kTask);
   auto weights = amp::named_weights(*model->script_module());
   const auto all = weights.size();
   std::erase_if(weights, [](const auto& w) { return w.first.ends_with("num_batches_tracked"); });
@@ -130,7 +131,7 @@ TEST(ScriptedModel, LoadsWithoutCountsOfBatches) {
 
 // 64 x 64 weights that both layers have, two biases of 64, and a layer of 4 x 64 and 4.
 TEST(ScriptedModel, ATiedWeightIsOne) {
-  const auto model = make_model(script("tied"), kShape);
+  const auto model = make_model(script("tied"), kTask);
   const auto parameters = model->parameters();
   ASSERT_EQ(parameters.size(), 5u);
   std::int64_t values = 0;
@@ -144,7 +145,7 @@ TEST(ScriptedModel, OtherDtypesBecomeFp32AndSaySo) {
   for (const auto& [name, words] :
        {std::pair{"half", "in Half)"}, {"double", "in Double)"}, {"bf16", "in BFloat16)"}}) {
     ::testing::internal::CaptureStderr();
-    const auto model = make_model(script(name), kShape);
+    const auto model = make_model(script(name), kTask);
     const auto line = ::testing::internal::GetCapturedStderr();
     EXPECT_NE(line.find("of the model are not in fp32"), std::string::npos) << line;
     EXPECT_NE(line.find(words), std::string::npos) << line;
@@ -158,24 +159,24 @@ TEST(ScriptedModel, OtherDtypesBecomeFp32AndSaySo) {
 TEST(ScriptedModel, FilesThatAreNoneAreRefused) {
   const TemporaryFolder folder;
   const auto path = (folder.path() / "not.pt").string();
-  EXPECT_EQ(error_of<amp::IoError>([&] { make_model(path, kShape); }),
+  EXPECT_EQ(error_of<amp::IoError>([&] { make_model(path, kTask); }),
             path + ": no such file; give --model a file that torch.jit.save wrote");
   std::ofstream(path) << "hello";
-  const auto message = error_of<amp::IoError>([&] { make_model(path, kShape); });
+  const auto message = error_of<amp::IoError>([&] { make_model(path, kTask); });
   EXPECT_NE(message.find("is no TorchScript model"), std::string::npos) << message;
   EXPECT_EQ(message.find('\n'), std::string::npos);
 }
 
 TEST(ScriptedModel, AModelThatDoesNotFitTheDataSaysBothShapes) {
-  const auto model = make_model(script("convnet"), kShape);
+  const auto model = make_model(script("convnet"), kTask);
   EXPECT_EQ(
       error_of<amp::InvalidArgument>([&] {
-        check_model(*model, "m.pt", {1, 8, 8, 10});
+        check_model(*model, "m.pt", ShapeTask({1, 8, 8, 10}));
       }),
       "model m.pt: for images of shape [2, 1, 8, 8] it must return logits of shape [2, 10] (2 "
       "images, 10 classes), got [2, 4] of Float");
   const auto message = error_of<amp::InvalidArgument>([&] {
-    check_model(*model, "m.pt", {3, 8, 8, 4});
+    check_model(*model, "m.pt", ShapeTask({3, 8, 8, 4}));
   });
   EXPECT_EQ(message.find("model m.pt: given images of shape [2, 3, 8, 8] it failed: "), 0U)
       << message;

@@ -7,8 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "app/results/results_table.h"
 #include "app/terminal/progress.h"
-#include "app/terminal/table.h"
+#include "app/terminal/wrapped.h"
 
 namespace ampersand::tests::terminal_test {
 namespace {

@@ -1,12 +1,12 @@
 // UTF-8: table 3-7 of the Unicode Standard, one byte at a time.
-#include "app/data/utf8.h"
+#include "app/files/utf8.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
 #include "tests/app/errors.h"
-#include "tests/app/text_samples.h"
+#include "tests/tasks/text/text_samples.h"
 
 namespace ampersand::tests::utf8_test {
 namespace {

@@ -22,8 +22,8 @@
 #include "amp/error.h"
 #include "amp/optim.h"
 #include "amp/train_step.h"
-#include "app/models/gpt.h"
-#include "app/models/lstm.h"
+#include "tasks/text/gpt.h"
+#include "tasks/text/lstm.h"
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "app/data/choose_vocabulary.h"
+#include "tasks/text/choose_vocabulary.h"
 
 namespace {
 

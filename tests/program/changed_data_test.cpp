@@ -2,9 +2,9 @@
 #include <fstream>
 
 #include "src/checkpoint/manifest.h"
-#include "tests/app/text_samples.h"
-#include "tests/app/wav_files.h"
 #include "tests/program/program.h"
+#include "tests/tasks/speech/wav_files.h"
+#include "tests/tasks/text/text_samples.h"
 
 namespace ampersand::tests::changed_data_test {
 namespace {

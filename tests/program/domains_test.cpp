@@ -1,9 +1,9 @@
 // Translation and speech as their users meet them: a training of each, and data that are refused.
 #include <algorithm>
 
-#include "tests/app/text_samples.h"
-#include "tests/app/wav_files.h"
 #include "tests/program/program.h"
+#include "tests/tasks/speech/wav_files.h"
+#include "tests/tasks/text/text_samples.h"
 
 namespace ampersand::tests::domains_test {
 namespace {

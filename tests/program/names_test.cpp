@@ -1,7 +1,7 @@
 // Names of any bytes in every command: files' names are not always UTF-8, and JSON is.
 #include <fstream>
 
-#include "app/data/utf8.h"
+#include "app/files/utf8.h"
 #include "tests/program/program.h"
 
 namespace ampersand::tests::names_test {

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/app/idx_files.h"
+#include "tests/tasks/images/idx_files.h"
 
 namespace ampersand::tests {
 

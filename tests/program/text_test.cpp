@@ -5,7 +5,7 @@
 #include <fstream>
 #include <thread>
 
-#include "app/data/utf8.h"
+#include "app/files/utf8.h"
 #include "tests/program/program.h"
 
 namespace ampersand::tests::text_test {

@@ -1,9 +1,9 @@
 // Weights and what their tokens mean: a vocabulary's fingerprint goes with them.
 #include <fstream>
 
-#include "tests/app/text_samples.h"
-#include "tests/app/wav_files.h"
 #include "tests/program/program.h"
+#include "tests/tasks/speech/wav_files.h"
+#include "tests/tasks/text/text_samples.h"
 
 namespace ampersand::tests::token_meaning_test {
 namespace {

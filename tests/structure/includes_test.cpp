@@ -20,16 +20,18 @@ namespace fs = std::filesystem;
 
 // Each may include those to its left and itself. A new concept takes its place here.
 const std::vector<std::string> kOrder = {
-    "version",         "text",          "files",    "kernels",       "tensor_lists",
-    "precision",       "weight_checks", "optim",    "module_holder", "module_scope",
-    "op_policy",       "cpu_math",      "cast_log", "autocast",      "ops",
-    "custom_function", "grad_scaler",   "recipe",   "train_step",    "apex",
-    "inspect",         "experiment",    "doctor",   "checkpoint",    "pickle",
-    "scaler_state",    "model_registry"};
+    "version",         "text",          "files",          "kernels",       "tensor_lists",
+    "precision",       "weight_checks", "optim",          "module_holder", "module_scope",
+    "op_policy",       "cpu_math",      "cast_log",       "autocast",      "ops",
+    "custom_function", "grad_scaler",   "recipe",         "train_step",    "apex",
+    "inspect",         "experiment",    "doctor",         "checkpoint",    "pickle",
+    "scaler_state",    "measure",       "model_registry", "task"};
 // The same of the program's folders.
-const std::vector<std::string> kProgramOrder = {"files",      "data",    "terminal", "models",
-                                                "settings",   "results", "tasks",    "training",
-                                                "inspection", "report",  "commands"};
+const std::vector<std::string> kProgramOrder = {"files",   "terminal", "models",   "settings",
+                                                "results", "tasks",    "training", "inspection",
+                                                "report",  "commands"};
+// And of the tasks that come with it.
+const std::vector<std::string> kTaskOrder = {"common", "images", "text", "translation", "speech"};
 const std::vector<std::string> kForAll = {"error", "export"};  // headers of no concept
 
 struct Include {
@@ -91,15 +93,27 @@ bool points_backwards(const Include& include) {
   return from && to && place(*to) > place(*from);
 }
 
-// The program's folder that `path` lies in: app/<folder>/...
-std::optional<std::string> folder_of(const std::string& path) {
-  static const std::regex form(R"(app/([a-z]+)/.*)");
-  std::smatch parts;
-  if (!std::regex_match(path, parts, form)) return {};
-  return parts[1];
+// The folder that `path` lies in: <root>/<folder>/...
+std::optional<std::string> folder_of(const std::string& root, const std::string& path) {
+  if (!path.starts_with(root + "/")) return {};
+  const auto folder = path.substr(root.size() + 1);
+  const auto end = folder.find('/');
+  return end == std::string::npos ? std::nullopt : std::optional(folder.substr(0, end));
 }
 
-auto program_place(const std::string& folder) { return std::ranges::find(kProgramOrder, folder); }
+// The includes from one folder of `root` to another that comes later in `order`, and those of folders that it does
+// not have.
+std::vector<Include> against(const std::vector<std::string>& order, const std::string& root,
+                             const std::vector<Include>& includes) {
+  const auto place_of = [&](const std::string& folder) { return std::ranges::find(order, folder); };
+  std::vector<Include> wrong;
+  for (const auto& include : includes) {
+    const auto from = folder_of(root, include.file), to = folder_of(root, include.target);
+    if (from && (place_of(*from) == order.end() || (to && place_of(*to) > place_of(*from))))
+      wrong.push_back(include);
+  }
+  return wrong;
+}
 
 std::vector<std::string> shown(const std::vector<Include>& includes,
                                const std::function<bool(const Include&)>& wrong) {
@@ -148,7 +162,7 @@ TEST(Structure, FileFormatsAreFreeOfTorchHeaders) {
     EXPECT_FALSE(includes.empty()) << name;
     EXPECT_THAT(shown(includes, is_torch), testing::IsEmpty());
   }
-  for (const auto* folder : {"src/files", "src/pickle", "app/data", "app/files"}) {
+  for (const auto* folder : {"src/files", "src/pickle", "app/files"}) {
     EXPECT_FALSE(includes_under(folder).empty()) << folder;
     EXPECT_THAT(shown(includes_under(folder), is_torch), testing::IsEmpty());
   }
@@ -171,27 +185,33 @@ TEST(Structure, EveryConceptHasItsPlaceInTheOrder) {
   EXPECT_THAT(shown(library(), unplaced), testing::IsEmpty()) << "add the folder to kOrder above";
 }
 
+bool everything(const Include&) { return true; }
+
 TEST(Structure, TheProgramsArrowsPointOneWay) {
-  const auto program = includes_under("app");
-  EXPECT_FALSE(program.empty());
-  const auto unplaced = [](const Include& include) {
-    const auto from = folder_of(include.file);
-    return from && program_place(*from) == kProgramOrder.end();
+  for (const auto& [root, order] : {std::pair{"app", kProgramOrder}, {"tasks", kTaskOrder}}) {
+    EXPECT_FALSE(includes_under(root).empty());
+    EXPECT_THAT(shown(against(order, root, includes_under(root)), everything), testing::IsEmpty());
+  }
+  const Include upwards{"app/files/files.cpp", "app/training/trainer.h", false};
+  const Include downwards{"app/training/trainer.cpp", "app/files/files.h", false};
+  EXPECT_EQ(against(kProgramOrder, "app", {upwards, downwards}).size(), 1U);
+}
+
+TEST(Structure, TheProgramKnowsNoTaskAndTasksKnowNoCommand) {
+  const auto names_a_task = [](const Include& include) {
+    return include.target.starts_with("tasks/") && include.target != "tasks/register_tasks.h";
   };
-  EXPECT_THAT(shown(program, unplaced), testing::IsEmpty()) << "add it to kProgramOrder above";
-  const auto wrong = [](const Include& include) {
-    const auto from = folder_of(include.file);
-    const auto to = folder_of(include.target);
-    return from && to && program_place(*to) > program_place(*from);
+  EXPECT_THAT(shown(includes_under("app"), names_a_task), testing::IsEmpty());
+  const auto names_the_program = [](const Include& include) {
+    return include.target.starts_with("app/") &&
+           !begins_with_any(include.target, {"app/files/", "app/terminal/notice.h"});
   };
-  EXPECT_THAT(shown(program, wrong), testing::IsEmpty());
-  EXPECT_TRUE(wrong({"app/data/files.cpp", "app/training/trainer.h", false}));
-  EXPECT_FALSE(wrong({"app/training/trainer.cpp", "app/data/files.h", false}));
+  EXPECT_THAT(shown(includes_under("tasks"), names_the_program), testing::IsEmpty());
 }
 
 TEST(Structure, TheLibraryKnowsNothingOfTheProgramOrTheTests) {
   const auto outside = [](const Include& include) {
-    return begins_with_any(include.target, {"app/", "tests/", "bench/", "examples/"});
+    return begins_with_any(include.target, {"app/", "tasks/", "tests/", "bench/", "examples/"});
   };
   EXPECT_THAT(shown(library(), outside), testing::IsEmpty());
 }

@@ -1,0 +1,49 @@
+// What a task says of itself, as JSON.
+#include "app/tasks/task_json.h"
+
+#include "amp/error.h"
+#include "app/files/whereabouts.h"
+#include "app/results/measures.h"
+
+namespace ampersand {
+namespace {
+
+using nlohmann::json;
+
+json object_of(const amp::Task& task, const char* member, const std::string& text) {
+  auto object = json::parse(text, nullptr, false);
+  if (object.is_object()) return object;
+  throw amp::InvalidArgument("task " + task.name() + ": " + member +
+                             " must return a JSON object as text, got '" + text + "'");
+}
+
+}  // namespace
+
+json state_of(const amp::Task& task) { return object_of(task, "state()", task.state()); }
+json about(const amp::Task& task) { return object_of(task, "about()", task.about()); }
+
+json content_of(const amp::Task& task, const std::string& data) {
+  auto content = object_of(task, "content()", task.content());
+  if (!content.empty() || data.empty()) return content;
+  const auto hash = whereabouts(data, {}).value("content", "");
+  if (!hash.empty()) content["content"] = hash;
+  return content;
+}
+
+json measures_json(const amp::Task& task) {
+  const auto measures = task.measures();
+  if (measures.empty())
+    throw amp::InvalidArgument("task " + task.name() +
+                               ": measures() must return at least one, got none");
+  json list = json::array();
+  for (const auto& measure : measures) list.push_back(to_json(measure));
+  return list;
+}
+
+json evaluation_json(const amp::Evaluation& evaluation, const std::string& prefix) {
+  json object = {{prefix + "test_loss", evaluation.loss}};
+  for (const auto& [key, value] : evaluation.measures) object[prefix + key] = value;
+  return object;
+}
+
+}  // namespace ampersand

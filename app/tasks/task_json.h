@@ -1,0 +1,23 @@
+// What a task says of itself, as JSON.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "amp/task.h"
+
+namespace ampersand {
+
+// Each throws amp::InvalidArgument, naming the task, for what is no JSON object.
+nlohmann::json state_of(const amp::Task& task);
+nlohmann::json about(const amp::Task& task);
+// Of a task that says nothing itself, the hash of what is at the path `data`.
+nlohmann::json content_of(const amp::Task& task, const std::string& data);
+
+// {"key", "name", "kind", "higher_is_better", "decimals"} of each measure.
+nlohmann::json measures_json(const amp::Task& task);
+
+// test_loss and the measures by their keys; names begin with `prefix`.
+nlohmann::json evaluation_json(const amp::Evaluation& evaluation, const std::string& prefix = "");
+
+}  // namespace ampersand
