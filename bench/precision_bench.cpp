@@ -58,7 +58,7 @@ std::vector<Way> ways_on(const at::Tensor& x, const at::Tensor& y) {
     for (const auto rounding : {amp::Rounding::nearest_even, amp::Rounding::stochastic}) {
       for (const bool saturate : {false, true}) {
         const std::string name =
-            std::string(amp::name_of(format)) +
+            std::string(amp::format_name(format)) +
             (rounding == amp::Rounding::nearest_even ? " nearest" : " stochastic") +
             (saturate ? " saturating" : "");
         const amp::QuantizeOptions options{.rounding = rounding, .saturate = saturate, .seed = 1};
@@ -70,7 +70,7 @@ std::vector<Way> ways_on(const at::Tensor& x, const at::Tensor& y) {
     }
     if (format != Format::tf32) {
       const auto codes = at::empty(x.sizes(), dtype_of(format));
-      ways.push_back({std::string(amp::name_of(format)) + " LibTorch there and back", 8, [=] {
+      ways.push_back({std::string(amp::format_name(format)) + " LibTorch there and back", 8, [=] {
                         at::Tensor(codes).copy_(x);
                         at::Tensor(y).copy_(codes);
                       }});

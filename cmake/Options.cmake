@@ -1,6 +1,6 @@
 # What every target of ours is compiled with. Others' headers are system headers and exempt.
 add_library(amp_options INTERFACE)
-target_compile_options(amp_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor)
+target_compile_options(amp_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor)
 if(AMP_WERROR)
   target_compile_options(amp_options INTERFACE -Werror)
 endif()

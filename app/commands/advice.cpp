@@ -6,7 +6,7 @@
 
 #include "amp/version.h"
 #include "app/commands/session.h"
-#include "app/commands/training_options.h"
+#include "app/commands/training_plan.h"
 #include "app/files/write_file.h"
 #include "app/report/fields.h"
 #include "app/report/format.h"

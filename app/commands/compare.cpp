@@ -13,11 +13,12 @@
 #include "app/commands/live_comparison.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
+#include "app/commands/training_plan.h"
 #include "app/models/model_error.h"
 #include "app/results/paired.h"
-#include "app/tasks/tasks.h"
+#include "app/task_choice/task_choice.h"
+#include "app/training/named_precision.h"
 #include "app/training/perturbation.h"
-#include "app/training/precision.h"
 
 namespace ampersand {
 namespace {

@@ -24,7 +24,7 @@
 #include "app/models/model_error.h"
 #include "app/report/format.h"
 #include "app/report/inspection_page.h"
-#include "app/tasks/tasks.h"
+#include "app/task_choice/task_choice.h"
 #include "app/terminal/formatted.h"
 #include "app/terminal/interrupt.h"
 #include "app/terminal/progress.h"
@@ -200,7 +200,7 @@ void write_results(const std::filesystem::path& folder, const Patient& patient, 
     std::printf("%s\n", wrapped(label + text, width, label.size()).c_str());
   };
   say("", diagnosis.sentence + "\n");
-  say("verdict  ", amp::name_of(diagnosis.verdict));
+  say("verdict  ", amp::verdict_name(diagnosis.verdict));
   if (!diagnosis.remedy.empty()) say("remedy   ", diagnosis.remedy);
   for (const auto& trial : examination.trials) say("tried    ", trial.what + ": " + trial.outcome);
   for (const auto& note : notes) say("note     ", note);

@@ -12,7 +12,7 @@
 #include "app/files/utf8.h"
 #include "app/models/model_evaluator.h"
 #include "app/results/measures.h"
-#include "app/tasks/task_json.h"
+#include "app/task_choice/task_json.h"
 #include "app/terminal/formatted.h"
 
 namespace ampersand {

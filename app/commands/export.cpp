@@ -14,13 +14,14 @@
 #include "amp/error.h"
 #include "app/commands/commands.h"
 #include "app/commands/exit_status.h"
-#include "app/commands/training_options.h"
+#include "app/commands/machine_choice.h"
 #include "app/files/write_file.h"
 #include "app/models/model.h"
 #include "app/models/weight_values.h"
-#include "app/tasks/tasks.h"
-#include "app/tasks/token_meaning.h"
+#include "app/task_choice/task_choice.h"
+#include "app/task_choice/token_meaning.h"
 #include "app/terminal/formatted.h"
+#include "app/training/named_precision.h"
 #include "app/training/run_state.h"
 
 namespace ampersand {

@@ -116,7 +116,8 @@ void add_info(CLI::App& app, Action& action) {
   command->add_option("--threads", *threads, "CPU threads; 0: as many as processors may be used")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
-  command->callback([=, &action] { action = [=] { return run_info(*as_json, *tasks, *threads); }; });
+  command->callback(
+      [=, &action] { action = [=] { return run_info(*as_json, *tasks, *threads); }; });
 }
 
 }  // namespace ampersand

@@ -9,9 +9,9 @@
 #include "amp/error.h"
 #include "app/commands/resumption.h"
 #include "app/commands/session.h"
-#include "app/commands/training_options.h"
+#include "app/commands/training_plan.h"
 #include "app/results/metrics_file.h"
-#include "app/tasks/tasks.h"
+#include "app/task_choice/task_choice.h"
 
 namespace ampersand {
 namespace {

@@ -3,11 +3,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include "app/commands/training_options.h"
+#include "app/commands/training_plan.h"
 #include "app/files/whereabouts.h"
 #include "app/models/model.h"
-#include "app/tasks/data_changes.h"
-#include "app/tasks/tasks.h"
+#include "app/task_choice/data_changes.h"
+#include "app/task_choice/task_choice.h"
 #include "app/training/run_state.h"
 
 namespace ampersand {

@@ -15,7 +15,7 @@
 #include "app/report/report.h"
 #include "app/results/machine.h"
 #include "app/results/results_table.h"
-#include "app/tasks/task_json.h"
+#include "app/task_choice/task_json.h"
 #include "app/terminal/cast_listing.h"
 #include "app/terminal/progress.h"
 #include "app/terminal/wrapped.h"

@@ -4,9 +4,10 @@
 #include <CLI/CLI.hpp>
 
 #include "amp/error.h"
-#include "app/commands/training_options.h"
-#include "app/tasks/data_changes.h"
-#include "app/tasks/tasks.h"
+#include "app/commands/machine_choice.h"
+#include "app/task_choice/data_changes.h"
+#include "app/task_choice/task_choice.h"
+#include "app/training/named_precision.h"
 
 namespace ampersand {
 

@@ -10,9 +10,10 @@
 #include "app/commands/resumption.h"
 #include "app/commands/session.h"
 #include "app/commands/training_options.h"
+#include "app/commands/training_plan.h"
 #include "app/models/model_error.h"
-#include "app/tasks/tasks.h"
-#include "app/training/precision.h"
+#include "app/task_choice/task_choice.h"
+#include "app/training/named_precision.h"
 
 namespace ampersand {
 namespace {

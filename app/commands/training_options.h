@@ -1,13 +1,7 @@
 // The options that `train` and `compare` share.
 #pragma once
 
-#include <filesystem>
-#include <memory>
-#include <string>
-
-#include "amp/task.h"
 #include "app/settings/settings.h"
-#include "app/training/precision.h"
 
 namespace CLI {
 class App;
@@ -19,28 +13,5 @@ void add_training_options(CLI::App& command, Settings& settings);
 
 // Fills settings.given.
 void note_given_options(const CLI::App& command, Settings& settings);
-
-// The precision that --precision or --recipe names, with what the other options say of the recipe;
-// what only the recipe says goes into the settings. Throws amp::InvalidArgument and, for the recipe
-// file, amp::IoError.
-Precision chosen_precision(const std::string& name, Settings& settings);
-
-// Puts the options that speak of the recipe into it. Throws amp::IoError for a policy file that cannot
-// be read or is none.
-void complete(amp::Recipe& recipe, const Settings& settings);
-
-void write_recipe(const std::filesystem::path& file, const amp::Recipe& recipe);
-
-// Throws unless the device is there; needed before anything computes on it.
-void check_device(const std::string& device);
-
-// Sets threads and the CPU engine, checks everything that can be checked, and reads the data. state:
-// what a run that goes on has kept of its task. examines: what the model throws is left for the training
-// to find. Throws amp::InvalidArgument, amp::UnsupportedError, amp::IoError or ModelError.
-std::unique_ptr<amp::Task> prepare(const Settings& settings, const nlohmann::json& state = {},
-                                   bool examines = false);
-
-// Sets the CPU threads; 0: one per core.
-void set_threads(std::int64_t threads);
 
 }  // namespace ampersand

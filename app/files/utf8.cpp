@@ -51,7 +51,7 @@ const char* wide_encoding(std::string_view text) {
   text = text.substr(0, 4096);
   if (text.size() < 8 || text.size() % 2 != 0) return nullptr;
   std::array<std::size_t, 4> zeros{};
-  for (std::size_t i = 0; i < text.size(); ++i) zeros[i % 4] += text[i] == '\0' ? 1 : 0;
+  for (std::size_t i = 0; i < text.size(); ++i) zeros[i % 4] += text[i] == '\0' ? 1U : 0U;
   const auto most = [&](std::size_t place) { return 10 * zeros[place] >= text.size() / 4 * 9; };
   if (text.size() % 4 == 0 && most(2) && most(3) && !most(0)) return "UTF-32LE";
   if (text.size() % 4 == 0 && most(0) && most(1) && !most(3)) return "UTF-32BE";

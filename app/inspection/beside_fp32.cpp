@@ -41,7 +41,7 @@ json op_json(const amp::Fp32Comparison& op, amp::Format format) {
   auto row = deviation_json(op.deviation);
   row.update({{"op", shown_op(op.op, op.op)},
               {"module", op.module},
-              {"pass", amp::name_of(op.pass)},
+              {"pass", amp::pass_name(op.pass)},
               {"dtype", op.dtype},
               {"calls", op.calls},
               {"departs", op.deviation.departs(format)}});
@@ -61,7 +61,7 @@ json layers_json(const std::vector<amp::Fp32Comparison>& ops, amp::Format format
   for (const auto& [key, deviation] : layers) {
     auto row = deviation_json(deviation);
     row.update({{"module", key.first},
-                {"pass", amp::name_of(key.second)},
+                {"pass", amp::pass_name(key.second)},
                 {"departs", deviation.departs(format)}});
     list.push_back(std::move(row));
   }
@@ -70,7 +70,7 @@ json layers_json(const std::vector<amp::Fp32Comparison>& ops, amp::Format format
 
 // What rounding to a format does to numbers that lie anywhere in it.
 std::string rounding_of(amp::Format format) {
-  return "rounding to " + std::string(amp::name_of(format)) + " explains about " +
+  return "rounding to " + std::string(amp::format_name(format)) + " explains about " +
          percent(amp::format_info(format).epsilon / 4);
 }
 
@@ -81,7 +81,7 @@ std::string departure_sentence(const Watch& watch) {
   const auto departing = std::ranges::count_if(
       watch.fp32_comparisons(), [&](const auto& one) { return one.deviation.departs(format); });
   auto text = "step " + std::to_string(step) + ": " + place_of(op) + " departs from fp32 in the " +
-              amp::name_of(op.pass) + " pass: on the same inputs, ";
+              amp::pass_name(op.pass) + " pass: on the same inputs, ";
   if (deviation.lost > 0) {
     text += std::to_string(deviation.lost) + " of its " +
             std::to_string(deviation.lost + deviation.compared) +
@@ -100,7 +100,7 @@ std::string agreement_sentence(const Watch& watch) {
   const auto furthest = std::ranges::max_element(
       ops, {}, [](const amp::Fp32Comparison& op) { return op.deviation.relative_error(); });
   return "no op departs from fp32: on the same inputs, " + place_of(*furthest) +
-         " is furthest off in the " + amp::name_of(furthest->pass) + " pass, " +
+         " is furthest off in the " + amp::pass_name(furthest->pass) + " pass, " +
          percent(furthest->deviation.relative_error()) + ", where " +
          rounding_of(watch.compared_format());
 }
@@ -161,7 +161,7 @@ json beside_fp32_json(const Watch& watch) {
   json sentences = {departure.has_value() ? departure_sentence(watch) : agreement_sentence(watch),
                     gradients_sentence(watch)};
   if (!watch.end_to_end_sentence().empty()) sentences.push_back(watch.end_to_end_sentence());
-  return {{"format", amp::name_of(format)},
+  return {{"format", amp::format_name(format)},
           {"sentences", sentences},
           {"end_to_end", watch.end_to_end()},
           {"first_departure", first},

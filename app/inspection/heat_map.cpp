@@ -94,12 +94,12 @@ json HeatMap::as_json() const {
     }
     const auto& [module, pass] = rows_[row];
     rows.push_back({{"module", module},
-                    {"pass", amp::name_of(pass)},
+                    {"pass", amp::pass_name(pass)},
                     {"overflow", overflow},
                     {"underflow", underflow},
                     {"error", error}});
   }
-  return {{"format", amp::name_of(format_)}, {"steps", steps}, {"rows", rows}};
+  return {{"format", amp::format_name(format_)}, {"steps", steps}, {"rows", rows}};
 }
 
 }  // namespace ampersand

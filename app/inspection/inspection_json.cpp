@@ -73,7 +73,7 @@ json histograms_json(const Watch& watch) {
 json op_json(const amp::OpSummary& op, amp::Format format) {
   json row = {{"module", op.module},
               {"op", shown_name(op)},
-              {"pass", amp::name_of(op.pass)},
+              {"pass", amp::pass_name(op.pass)},
               {"dtype", op.dtype},
               {"calls", op.calls},
               {"input_amax", number_or_null(op.input_amax)},
@@ -119,7 +119,7 @@ void mark_cause(json& inspection, const amp::Diagnosis& diagnosis) {
   std::vector<json> list(ops.begin(), ops.end());
   const auto is_cause = [&](const json& op) {
     return op.at("op") == diagnosis.op && op.at("module") == diagnosis.module &&
-           op.at("pass") == amp::name_of(diagnosis.pass);
+           op.at("pass") == amp::pass_name(diagnosis.pass);
   };
   for (auto& op : list) {
     if (is_cause(op)) op["is_cause"] = true;
@@ -142,7 +142,7 @@ json inspection_json(const Watch& watch) {
           {"loss", loss},
           {"scale", scale},
           {"skipped", skipped},
-          {"format", amp::name_of(watch.format())},
+          {"format", amp::format_name(watch.format())},
           {"heat", watch.heat_map().as_json()},
           {"histograms", histograms_json(watch)},
           {"ops", ops}};

@@ -60,7 +60,9 @@ std::int64_t flushed(const ExponentHistogram& histogram, Format format, int expo
 // Losses of tensors that have a scale each: the power of two that brings amax just into the range.
 class ScaledLosses {
  public:
-  explicit ScaledLosses(Format format) : format_(format) { loss_.format = amp::name_of(format); }
+  explicit ScaledLosses(Format format) : format_(format) {
+    loss_.format = amp::format_name(format);
+  }
 
   void add(const std::string& where, const amp::TensorSummary& summary) {
     const double amax = summary.statistics.amax;

@@ -13,7 +13,7 @@
 #include "amp/recipe.h"
 #include "app/inspection/end_to_end.h"
 #include "app/inspection/heat_map.h"
-#include "app/training/precision.h"
+#include "app/training/named_precision.h"
 #include "app/training/step_observer.h"
 
 namespace ampersand {

@@ -125,8 +125,7 @@ void check_is_of_task(const std::string& what, const amp::Task& task) {
     if (info.name != task.name() || std::ranges::find(info.models, what) != info.models.end())
       continue;
     throw amp::InvalidArgument("--model " + what + " is no model of the task " + info.name +
-                               "; give --model " + one_of(info.models) +
-                               ", or leave it out");
+                               "; give --model " + one_of(info.models) + ", or leave it out");
   }
 }
 

@@ -13,7 +13,7 @@ namespace {
 std::string message_of(const std::string& model, const amp::Thrown& thrown,
                        const std::string& phase) {
   auto sentence = amp::sentence_of(thrown);
-  const auto pass = std::string("in the ") + amp::name_of(thrown.pass) + " pass";
+  const auto pass = std::string("in the ") + amp::pass_name(thrown.pass) + " pass";
   if (const auto at = sentence.find(pass); !phase.empty() && at != std::string::npos)
     sentence.replace(at, pass.size(), phase);
   return "model " + model + ": " + sentence + "; " + amp::remedy_of(thrown);
@@ -68,7 +68,7 @@ nlohmann::json thrown_json(const amp::Thrown& thrown) {
   };
   return {{"kind", kKinds[static_cast<int>(thrown.kind)]},
           {"message", thrown.message},
-          {"pass", amp::name_of(thrown.pass)},
+          {"pass", amp::pass_name(thrown.pass)},
           {"op", text(thrown.called_as.empty() ? thrown.op : thrown.called_as)},
           {"module", text(thrown.module)},
           {"line", text(thrown.line)},

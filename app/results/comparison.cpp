@@ -103,20 +103,6 @@ PairedEvidence evidence_of(const Pairs& pairs, const ComparisonBasis& basis) {
   return evidence;
 }
 
-const char* name_of(Finding finding) {
-  switch (finding) {
-    case Finding::equal:
-      return "equal";
-    case Finding::better:
-      return "better";
-    case Finding::worse:
-      return "worse";
-    case Finding::unknown:
-      break;
-  }
-  return "unknown";
-}
-
 }  // namespace
 
 double default_margin(const amp::Measure& measure) {
@@ -154,30 +140,31 @@ std::optional<double> late_variance_of(const json& run, const json& again,
   return squares / static_cast<double>(count);
 }
 
-json compared_json(const std::vector<SeedQuality>& quality, const ComparisonBasis& basis) {
+std::optional<ComparedWithFp32> compared(const std::vector<SeedQuality>& quality,
+                                         const ComparisonBasis& basis) {
   const auto goodness = goodness_of(basis);
   const auto pairs = paired(quality, basis.baseline, goodness);
-  if (pairs.differences.empty()) return json::object();
+  if (pairs.differences.empty()) return std::nullopt;
   const auto judged = judge(evidence_of(pairs, basis), {.margin = goodness.width_of(basis.margin),
                                                         .comparisons = basis.comparisons});
-  json interval;
+  ComparedWithFp32 result{.difference = goodness.told(judged.difference),
+                          .is_relative = is_relative(basis.measure),
+                          .finding = judged.finding,
+                          .margin = basis.margin,
+                          .seeds_needed = judged.seeds_needed,
+                          .pairs = std::ssize(pairs.differences),
+                          .degrees_of_freedom = judged.degrees};
   if (judged.half_width.has_value()) {
     const double low = goodness.told(judged.difference - *judged.half_width);
     const double high = goodness.told(judged.difference + *judged.half_width);
-    interval = {std::min(low, high), std::max(low, high)};
+    result.interval = std::minmax({low, high});
   }
-  const bool known = judged.noise.has_value();
-  return {{"difference", goodness.told(judged.difference)},
-          {"scale", is_relative(basis.measure) ? "relative" : "absolute"},
-          {"noise", known ? json(goodness.width_told(*judged.noise)) : json()},
-          {"within_noise", !known || std::abs(judged.difference) <= *judged.noise},
-          {"verdict", name_of(judged.finding)},
-          {"interval", interval},
-          {"margin", basis.margin},
-          {"seeds_needed", judged.seeds_needed.has_value() ? json(*judged.seeds_needed) : json()},
-          {"pairs", pairs.differences.size()},
-          {"deviation_of_pairs", known ? json(goodness.width_told(judged.deviation)) : json()},
-          {"degrees_of_freedom", judged.degrees}};
+  if (judged.noise.has_value()) {
+    result.noise = goodness.width_told(*judged.noise);
+    result.within_noise = std::abs(judged.difference) <= *judged.noise;
+    result.deviation_of_pairs = goodness.width_told(judged.deviation);
+  }
+  return result;
 }
 
 }  // namespace ampersand

@@ -8,6 +8,7 @@
 
 #include "app/results/measures.h"
 #include "app/results/paired.h"
+#include "app/results/summary_entry.h"
 
 namespace ampersand {
 
@@ -48,8 +49,8 @@ std::optional<double> late_variance_of(const std::vector<const nlohmann::json*>&
 std::optional<double> late_variance_of(const nlohmann::json& run, const nlohmann::json& again,
                                        const ComparisonBasis& basis);
 
-// The fields difference, noise, within_noise, verdict, interval, margin, seeds_needed, pairs, deviation_of_pairs and
-// degrees_of_freedom of docs/results.md. An empty object where no seed is in both.
-nlohmann::json compared_json(const std::vector<SeedQuality>& quality, const ComparisonBasis& basis);
+// Nothing where no seed is in both.
+std::optional<ComparedWithFp32> compared(const std::vector<SeedQuality>& quality,
+                                         const ComparisonBasis& basis);
 
 }  // namespace ampersand

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "app/results/measures.h"
+#include "app/results/summary_entry.h"
 #include "app/terminal/formatted.h"
 #include "app/terminal/wrapped.h"
 
@@ -16,13 +18,6 @@ namespace {
 
 using nlohmann::json;
 using Row = std::vector<std::string>;
-
-// A number of `object`, or a dash.
-std::string cell(const json& object, const char* name, const char* format, double factor = 1) {
-  const auto found = object.find(name);
-  if (found == object.end() || !found->is_number()) return "-";
-  return formatted(format, factor * found->get<double>());
-}
 
 // The mean over the runs of one precision, or a dash.
 std::string mean_cell(const std::vector<const json*>& runs, const char* name, const char* format,
@@ -45,26 +40,27 @@ bool has_number(const json& runs, const char* name) {
   });
 }
 
-std::string quality_cell(const json& entry, const amp::Measure& measure) {
-  if (!entry.contains("mean")) return "-";
-  auto text = value_in_words(measure, entry["mean"].get<double>());
-  if (entry["deviation"].is_number())
-    text += " +- " + number_in_words(measure, entry["deviation"].get<double>());
+std::string quality_cell(const SummaryEntry& entry, const amp::Measure& measure) {
+  if (!entry.mean) return "-";
+  auto text = value_in_words(measure, *entry.mean);
+  if (entry.deviation) text += " +- " + number_in_words(measure, *entry.deviation);
   return text;
 }
 
-std::string difference_cell(const json& entry, const amp::Measure& measure) {
-  if (!entry.contains("difference")) return "";
-  const auto text =
-      formatted("%+.2f", 100 * entry["difference"].get<double>()) + unit_of_difference(measure);
-  const auto finding = entry.value("verdict", "unknown");
-  return text + ", " + (finding == "unknown" ? "cannot tell" : finding);
+std::string difference_cell(const SummaryEntry& entry, const amp::Measure& measure) {
+  if (!entry.compared) return "";
+  const auto& compared = *entry.compared;
+  return formatted("%+.2f", 100 * compared.difference) + unit_of_difference(measure) + ", " +
+         (compared.finding == Finding::unknown ? "cannot tell" : finding_name(compared.finding));
 }
 
-std::string other_cell(const json& entry, const amp::Measure& measure) {
-  const auto found = entry.find(measure.key);
-  if (found == entry.end() || !found->is_number()) return "-";
-  return value_in_words(measure, found->get<double>());
+std::string other_cell(const SummaryEntry& entry, const amp::Measure& measure) {
+  const auto found = entry.others.find(measure.key);
+  return found == entry.others.end() ? "-" : value_in_words(measure, found->second);
+}
+
+std::string ratio_cell(const std::optional<double>& ratio) {
+  return ratio ? formatted("%.2f", *ratio) : "-";
 }
 
 std::string ending_cell(const std::vector<const json*>& runs) {
@@ -78,20 +74,19 @@ std::string ending_cell(const std::vector<const json*>& runs) {
   return "ok";
 }
 
-Row row_of(const json& entry, const json& all_runs, const std::vector<amp::Measure>& measures,
-           const char* speed) {
+Row row_of(const SummaryEntry& entry, const json& all_runs,
+           const std::vector<amp::Measure>& measures, const char* speed) {
   std::vector<const json*> runs;
   for (const auto& run : all_runs) {
-    if (run["precision"] == entry["precision"]) runs.push_back(&run);
+    if (run.value("precision", "") == entry.precision) runs.push_back(&run);
   }
   const auto& first = measures.front();
-  Row row = {entry["precision"], quality_cell(entry, first), difference_cell(entry, first)};
+  Row row = {entry.precision, quality_cell(entry, first), difference_cell(entry, first)};
   for (const auto& other : std::span(measures).subspan(1)) row.push_back(other_cell(entry, other));
   for (auto& cell :
        Row{mean_cell(runs, "train_loss", "%.4f"), mean_cell(runs, speed, "%.0f"),
-           cell(entry, "speed_ratio", "%.2f"), mean_cell(runs, "activation_bytes", "%.1f", 1e-6),
-           cell(entry, "activation_ratio", "%.2f"),
-           mean_cell(runs, "peak_memory_bytes", "%.1f", 1e-6),
+           ratio_cell(entry.speed_ratio), mean_cell(runs, "activation_bytes", "%.1f", 1e-6),
+           ratio_cell(entry.activation_ratio), mean_cell(runs, "peak_memory_bytes", "%.1f", 1e-6),
            mean_cell(runs, "skipped_steps", "%.3g"), mean_cell(runs, "final_scale", "%.6g"),
            ending_cell(runs)})
     row.push_back(std::move(cell));
@@ -143,11 +138,10 @@ std::string aligned(const std::vector<Row>& rows, const std::vector<std::size_t>
 }  // namespace
 
 std::string results_table(const json& results, std::size_t width) {
-  const auto& summary = results.at("summary");
   const auto measures = measures_of(results);
   const bool has_tokens = has_number(results.at("runs"), "tokens_per_second");
   std::vector<Row> rows = {head_of(measures, has_tokens)};
-  for (const auto& entry : summary)
+  for (const auto& entry : summary_entries(results.at("summary")))
     rows.push_back(row_of(entry, results.at("runs"), measures,
                           has_tokens ? "tokens_per_second" : "samples_per_second"));
   std::vector<std::size_t> widths(rows[0].size(), 0);

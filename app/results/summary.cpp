@@ -63,38 +63,45 @@ std::vector<Group> grouped(const json& runs, const std::vector<amp::Measure>& me
   return groups;
 }
 
-json ratio(const std::vector<double>& ours, const std::vector<double>& baseline) {
-  if (ours.empty() || baseline.empty()) return nullptr;
-  const double below = mean_deviation(baseline).mean;
-  return below > 0 ? json(mean_deviation(ours).mean / below) : json(nullptr);
+std::optional<double> mean_of(const std::vector<double>& values) {
+  return values.empty() ? std::nullopt : std::optional(mean_deviation(values).mean);
 }
 
-void add_quality(json& entry, const std::vector<SeedQuality>& quality) {
+std::optional<double> ratio(const std::vector<double>& ours, const std::vector<double>& baseline) {
+  const auto above = mean_of(ours), below = mean_of(baseline);
+  if (!above || !below || *below <= 0) return std::nullopt;
+  return *above / *below;
+}
+
+void add_quality(SummaryEntry& entry, const std::vector<SeedQuality>& quality) {
+  entry.seeds = std::ssize(quality);
   if (quality.empty()) return;
   std::vector<double> values;
   for (const auto& one : quality) values.push_back(one.value);
   const auto own = mean_deviation(values);
-  const bool several = quality.size() > 1;
-  entry["mean"] = own.mean;
-  entry["deviation"] = several ? json(own.deviation) : json(nullptr);
-  entry["standard_error"] = several ? json(own.standard_error) : json(nullptr);
+  entry.mean = own.mean;
+  if (quality.size() == 1) return;
+  entry.deviation = own.deviation;
+  entry.standard_error = own.standard_error;
 }
 
-json entry_of(const Group& group, const Group* baseline, const std::string& metric) {
-  const auto& shown = group.quality.empty() ? group.interrupted : group.quality;
-  json entry = {{"precision", group.precision}, {"metric", metric},
-                {"runs", group.runs},           {"seeds", shown.size()},
-                {"diverged", group.diverged},   {"failed", group.failed}};
-  if (!group.speed.empty()) entry["samples_per_second"] = mean_deviation(group.speed).mean;
-  if (!group.tokens.empty()) entry["tokens_per_second"] = mean_deviation(group.tokens).mean;
+SummaryEntry entry_of(const Group& group, const Group* baseline, const std::string& metric) {
+  SummaryEntry entry{.precision = group.precision,
+                     .metric = metric,
+                     .runs = group.runs,
+                     .diverged = group.diverged,
+                     .failed = group.failed,
+                     .samples_per_second = mean_of(group.speed),
+                     .tokens_per_second = mean_of(group.tokens),
+                     .has_baseline = baseline != nullptr};
   for (const auto& [key, values] : group.others) {
-    if (!values.empty()) entry[key] = mean_deviation(values).mean;
+    if (const auto mean = mean_of(values)) entry.others[key] = *mean;
   }
   if (baseline != nullptr) {
-    entry["speed_ratio"] = ratio(group.speed, baseline->speed);
-    entry["activation_ratio"] = ratio(group.activations, baseline->activations);
+    entry.speed_ratio = ratio(group.speed, baseline->speed);
+    entry.activation_ratio = ratio(group.activations, baseline->activations);
   }
-  add_quality(entry, shown);
+  add_quality(entry, group.quality.empty() ? group.interrupted : group.quality);
   return entry;
 }
 
@@ -136,8 +143,8 @@ json summarize(const json& runs, const SummaryOptions& options) {
   json summary = json::array();
   for (const auto& group : groups) {
     auto entry = entry_of(group, baseline, measure.key);
-    if (basis.has_value() && &group != baseline) entry.update(compared_json(group.quality, *basis));
-    summary.push_back(std::move(entry));
+    if (basis.has_value() && &group != baseline) entry.compared = compared(group.quality, *basis);
+    summary.push_back(to_json(entry));
   }
   return summary;
 }

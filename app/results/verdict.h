@@ -22,8 +22,4 @@ nlohmann::json verdict(const nlohmann::json& summary, const nlohmann::json& runs
 // next training.
 nlohmann::json takeaway(const nlohmann::json& summary);
 
-// Parts of a sentence, for the table and the page, too.
-std::string margin_text(const nlohmann::json& entry);    // "0.50 points", "1.00 %"
-std::string interval_text(const nlohmann::json& entry);  // "-0.31 to +0.15 points"
-
 }  // namespace ampersand

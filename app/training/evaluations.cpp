@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/models/model_evaluator.h"
-#include "app/tasks/task_json.h"
+#include "app/task_choice/task_json.h"
 #include "app/terminal/interrupt.h"
 
 namespace ampersand {

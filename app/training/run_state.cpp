@@ -14,8 +14,8 @@
 #include "app/files/utf8.h"
 #include "app/files/whereabouts.h"
 #include "app/models/model.h"
-#include "app/tasks/task_json.h"
-#include "app/tasks/tasks.h"
+#include "app/task_choice/task_choice.h"
+#include "app/task_choice/task_json.h"
 
 namespace ampersand {
 namespace {

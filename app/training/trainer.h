@@ -11,7 +11,7 @@
 #include "amp/checkpoint.h"
 #include "amp/task.h"
 #include "app/settings/settings.h"
-#include "app/training/precision.h"
+#include "app/training/named_precision.h"
 #include "app/training/step_observer.h"
 
 namespace ampersand {

@@ -46,7 +46,7 @@ apex::Regions regions(const std::vector<c10::DeviceType>& devices, c10::ScalarTy
   const bool casts = dtype != c10::kFloat;
   apex::Regions regions;
   for (const auto device : devices) {
-    if (casts && device == c10::kCPU) cpu_math::want_narrow_math(dtype);
+    if (casts && device == c10::kCPU) cpu_math::want_low_precision_math(dtype);
     const auto target = casts ? std::optional(dtype) : std::nullopt;
     regions.push_back(
         std::make_unique<Autocast>(device, target, AutocastOptions{.enabled = casts}));

@@ -177,7 +177,7 @@ Autocast::Autocast(c10::DeviceType device, std::optional<c10::ScalarType> dtype,
   check_device(device);
   const auto chosen = checked_dtype(device, dtype, options);
   if (options.enabled) check_presence(device);
-  if (options.enabled && device == c10::kCPU) cpu_math::want_narrow_math(chosen);
+  if (options.enabled && device == c10::kCPU) cpu_math::want_low_precision_math(chosen);
   const auto& policy =
       options.policy.has_value() ? options.policy->table_ : op_policy::torch_list(device).table;
   state_ = std::make_unique<State>(device, chosen, options,

@@ -41,7 +41,7 @@ Named named(const Region& region, c10::DeviceType device, const std::string& op)
     return made;
   }();
   const auto listed = numbers.find(op);
-  const auto name = listed == numbers.end() ? op : op_policy::name_of(listed->second);
+  const auto name = listed == numbers.end() ? op : op_policy::op_name(listed->second);
   const auto* table = region.of(device).table.get();
   if (table == nullptr) return {name, CastRule::keep};
   if (listed != numbers.end()) return {name, table->rules[listed->second]};

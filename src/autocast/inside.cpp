@@ -146,17 +146,17 @@ void compute_inside(const c10::OperatorHandle& op, c10::DispatchKeySet keys,
       schema.is_mutable() ? std::nullopt : choice_of_arguments(schema, here, *stack);
   const auto given = choice.has_value() ? choice->rule : own;
   if (choice.has_value() && region->log != nullptr)
-    note_choice(*region->log, op_policy::name_of(number), own, *choice);
+    note_choice(*region->log, op_policy::op_name(number), own, *choice);
   if (given == CastRule::keep) return op.redispatchBoxed(keys & keys_after(device), stack);
   const bool rounds = given == CastRule::lower_precision && op_policy::rounds_in_between(number);
   if (!rounds && given != CastRule::promote && given != CastRule::fp32_inside)
-    return cast_and_call(op, stack, device, given, op_policy::name_of(number), choice);
+    return cast_and_call(op, stack, device, given, op_policy::op_name(number), choice);
 
   StackArguments arguments(schema, device, *stack);
   const auto rule = arguments.sharpened(given);
   auto* count = region->log == nullptr
                     ? nullptr
-                    : &region->log->call(op_policy::name_of(number), given,
+                    : &region->log->call(op_policy::op_name(number), given,
                                          choice.has_value() ? choice->by() : std::string());
   auto result = arguments.widest().dtype();
   if (rule == CastRule::promote) {

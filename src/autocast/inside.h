@@ -77,7 +77,7 @@ struct InsideKernel<AtOp, number, Ret(Args...)> {
     if (rule == CastRule::keep)
       return AtOp::redispatch(keys & keys_after(device), static_cast<Args>(args)...);
     if (may_pass && !has_work<number>(rule, device, args...)) {
-      if (region->log != nullptr) region->log->call(op_policy::name_of(number), rule);
+      if (region->log != nullptr) region->log->call(op_policy::op_name(number), rule);
       if (rule == CastRule::promote)
         return AtOp::redispatch(keys & keys_after(device), static_cast<Args>(args)...);
       const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device));

@@ -106,7 +106,7 @@ struct Kernel<AtOp, number, Ret(Args...)> {
         return InsideKernel<AtOp, number, Ret(Args...)>::widened(keys, static_cast<Args>(args)...);
     }
     if (choice.has_value() && region->log != nullptr)
-      note_choice(*region->log, op_policy::name_of(number), table->rules[number], *choice);
+      note_choice(*region->log, op_policy::op_name(number), table->rules[number], *choice);
     const auto given = rule;
     rule = Own::rule(rule, device, region, args...);
     if (Own::lets_dtypes_mix && rule == CastRule::fp32_inside && device == c10::DeviceType::CPU &&
@@ -118,7 +118,7 @@ struct Kernel<AtOp, number, Ret(Args...)> {
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(key_of(device));
     Casts casts{target(rule, device, args...), device, table != nullptr};
     if (table != nullptr && region->log != nullptr)
-      casts.count = &region->log->call(op_policy::name_of(number), given,
+      casts.count = &region->log->call(op_policy::op_name(number), given,
                                        choice.has_value() ? choice->by() : std::string());
     if (rule == CastRule::banned) refuse_banned(op_policy::kListed[number].name);
     return compute(rule, region, casts, static_cast<Args>(args)...);

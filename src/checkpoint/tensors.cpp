@@ -40,7 +40,7 @@ constexpr std::array<std::pair<const char*, c10::ScalarType>, 6> kReadDtypes = {
      {"U64", c10::ScalarType::UInt64},
      {"C64", c10::ScalarType::ComplexFloat}}};
 
-const char* name_of(const std::string& tensor, c10::ScalarType dtype) {
+const char* stored_dtype(const std::string& tensor, c10::ScalarType dtype) {
   for (const auto& [name, known] : kDtypes) {
     if (known == dtype) return name;
   }
@@ -81,7 +81,7 @@ void write_tensors(const NamedTensors& tensors, const std::map<std::string, std:
     const auto plain = at::resolve_neg(at::resolve_conj(tensor.detach()));
     dense.push_back(plain.to(c10::kCPU).contiguous());
     const auto& values = dense.back();
-    views.push_back({name, name_of(name, values.scalar_type()), values.sizes().vec(),
+    views.push_back({name, stored_dtype(name, values.scalar_type()), values.sizes().vec(),
                      values.const_data_ptr(), values.nbytes()});
   }
   write_safetensors(views, metadata, sink);

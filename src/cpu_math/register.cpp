@@ -16,7 +16,7 @@
 #include <torch/library.h>
 
 #include "src/cpu_math/engines.h"
-#include "src/cpu_math/narrow.h"
+#include "src/cpu_math/low_precision.h"
 #include "src/cpu_math/single_copy.h"
 #include "src/cpu_math/switches.h"
 
@@ -27,7 +27,7 @@ using at::IntArrayRef;
 using at::Scalar;
 using at::Tensor;
 
-bool is_narrow(const Tensor& tensor) { return widens(tensor.scalar_type()); }
+bool is_low_precision(const Tensor& tensor) { return widens(tensor.scalar_type()); }
 
 // Operands that LibTorch would refuse, or that have nothing to multiply, are left to it.
 bool multiplies(const Tensor& a, const Tensor& b, std::int64_t dims, c10::ScalarType dtype) {
@@ -36,8 +36,8 @@ bool multiplies(const Tensor& a, const Tensor& b, std::int64_t dims, c10::Scalar
          (dims == 2 || a.size(0) == b.size(0)) && a.numel() > 0 && b.numel() > 0;
 }
 
-bool takes_narrow(const Tensor& a, const Tensor& b, std::int64_t dims) {
-  return is_narrow(a) && multiplies(a, b, dims, a.scalar_type());
+bool takes_low_precision(const Tensor& a, const Tensor& b, std::int64_t dims) {
+  return is_low_precision(a) && multiplies(a, b, dims, a.scalar_type());
 }
 
 bool takes_fp32(const Tensor& a, const Tensor& b, std::int64_t dims) {
@@ -57,13 +57,13 @@ bool adds_to(const Tensor& self, const Tensor& a, const Tensor& b) {
 // --- mm, bmm ---
 
 Tensor mm(const Tensor& a, const Tensor& b) {
-  if (takes_narrow(a, b, 2)) return narrow_product(a, b);
+  if (takes_low_precision(a, b, 2)) return low_precision_product(a, b);
   if (takes_fp32(a, b, 2)) return fast_product(a, b);
   return at::cpu::mm(a, b);
 }
 
 Tensor bmm(const Tensor& a, const Tensor& b) {
-  if (takes_narrow(a, b, 3)) return narrow_product(a, b);
+  if (takes_low_precision(a, b, 3)) return low_precision_product(a, b);
   if (takes_fp32(a, b, 3)) return fast_batched_product(a, b);
   return at::cpu::bmm(a, b);
 }
@@ -72,8 +72,8 @@ Tensor bmm(const Tensor& a, const Tensor& b) {
 
 Tensor addmm(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
              const Scalar& alpha) {
-  if (takes_narrow(a, b, 2) && adds_to(self, a, b))
-    return narrow_product_plus(self, a, b, beta, alpha);
+  if (takes_low_precision(a, b, 2) && adds_to(self, a, b))
+    return low_precision_product_plus(self, a, b, beta, alpha);
   if (takes_fp32(a, b, 2) && adds_to(self, a, b) && is_bias(self, a, b, beta, alpha))
     return fast_product(a, b, self);
   return at::cpu::addmm(self, a, b, beta, alpha);
@@ -81,8 +81,8 @@ Tensor addmm(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar&
 
 Tensor baddbmm(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                const Scalar& alpha) {
-  if (takes_narrow(a, b, 3) && adds_to(self, a, b))
-    return narrow_product_plus(self, a, b, beta, alpha);
+  if (takes_low_precision(a, b, 3) && adds_to(self, a, b))
+    return low_precision_product_plus(self, a, b, beta, alpha);
   return at::cpu::baddbmm(self, a, b, beta, alpha);
 }
 
@@ -97,63 +97,65 @@ bool takes_result(const Tensor& out, const Tensor& a, const Tensor& b) {
 }
 
 Tensor& mm_out(const Tensor& a, const Tensor& b, Tensor& out) {
-  if (takes_narrow(a, b, 2) && takes_result(out, a, b)) return out.copy_(narrow_product(a, b));
+  if (takes_low_precision(a, b, 2) && takes_result(out, a, b))
+    return out.copy_(low_precision_product(a, b));
   return at::cpu::mm_outf(a, b, out);
 }
 
 Tensor& bmm_out(const Tensor& a, const Tensor& b, Tensor& out) {
-  if (takes_narrow(a, b, 3) && takes_result(out, a, b)) return out.copy_(narrow_product(a, b));
+  if (takes_low_precision(a, b, 3) && takes_result(out, a, b))
+    return out.copy_(low_precision_product(a, b));
   return at::cpu::bmm_outf(a, b, out);
 }
 
-bool adds_narrow(const Tensor& self, const Tensor& a, const Tensor& b, std::int64_t dims,
-                 const Tensor& out) {
-  return takes_narrow(a, b, dims) && adds_to(self, a, b) && takes_result(out, a, b);
+bool adds_low_precision(const Tensor& self, const Tensor& a, const Tensor& b, std::int64_t dims,
+                        const Tensor& out) {
+  return takes_low_precision(a, b, dims) && adds_to(self, a, b) && takes_result(out, a, b);
 }
 
 Tensor& addmm_out(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                   const Scalar& alpha, Tensor& out) {
-  if (adds_narrow(self, a, b, 2, out))
-    return out.copy_(narrow_product_plus(self, a, b, beta, alpha));
+  if (adds_low_precision(self, a, b, 2, out))
+    return out.copy_(low_precision_product_plus(self, a, b, beta, alpha));
   return at::cpu::addmm_outf(self, a, b, beta, alpha, out);
 }
 
 Tensor& addmm_in_place(Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                        const Scalar& alpha) {
-  if (adds_narrow(self, a, b, 2, self))
-    return self.copy_(narrow_product_plus(self, a, b, beta, alpha));
+  if (adds_low_precision(self, a, b, 2, self))
+    return self.copy_(low_precision_product_plus(self, a, b, beta, alpha));
   return at::cpu::addmm_(self, a, b, beta, alpha);
 }
 
 Tensor& baddbmm_out(const Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                     const Scalar& alpha, Tensor& out) {
-  if (adds_narrow(self, a, b, 3, out))
-    return out.copy_(narrow_product_plus(self, a, b, beta, alpha));
+  if (adds_low_precision(self, a, b, 3, out))
+    return out.copy_(low_precision_product_plus(self, a, b, beta, alpha));
   return at::cpu::baddbmm_outf(self, a, b, beta, alpha, out);
 }
 
 Tensor& baddbmm_in_place(Tensor& self, const Tensor& a, const Tensor& b, const Scalar& beta,
                          const Scalar& alpha) {
-  if (adds_narrow(self, a, b, 3, self))
-    return self.copy_(narrow_product_plus(self, a, b, beta, alpha));
+  if (adds_low_precision(self, a, b, 3, self))
+    return self.copy_(low_precision_product_plus(self, a, b, beta, alpha));
   return at::cpu::baddbmm_(self, a, b, beta, alpha);
 }
 
 // --- convolution ---
 
-bool convolves_narrow(const Tensor& input, const Tensor& weight,
-                      const std::optional<Tensor>& bias) {
+bool convolves_low_precision(const Tensor& input, const Tensor& weight,
+                             const std::optional<Tensor>& bias) {
   const auto fits = [&](const Tensor& other) { return other.scalar_type() == input.scalar_type(); };
-  return is_narrow(input) && fits(weight) && input.numel() > 0 &&
+  return is_low_precision(input) && fits(weight) && input.numel() > 0 &&
          (!bias.has_value() || !bias->defined() || fits(*bias));
 }
 
 Tensor convolution(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
                    IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation, bool transposed,
                    IntArrayRef output_padding, std::int64_t groups) {
-  if (convolves_narrow(input, weight, bias)) {
-    return narrow_convolution(input, weight, bias,
-                              {stride, padding, dilation, transposed, output_padding, groups});
+  if (convolves_low_precision(input, weight, bias)) {
+    return low_precision_convolution(
+        input, weight, bias, {stride, padding, dilation, transposed, output_padding, groups});
   }
   return at::compositeexplicitautograd::convolution(input, weight, bias, stride, padding, dilation,
                                                     transposed, output_padding, groups);
@@ -164,9 +166,9 @@ Tensor underscore_convolution(const Tensor& input, const Tensor& weight,
                               IntArrayRef padding, IntArrayRef dilation, bool transposed,
                               IntArrayRef output_padding, std::int64_t groups, bool benchmark,
                               bool deterministic, bool cudnn_enabled, bool allow_tf32) {
-  if (convolves_narrow(input, weight, bias)) {
-    return narrow_convolution(input, weight, bias,
-                              {stride, padding, dilation, transposed, output_padding, groups});
+  if (convolves_low_precision(input, weight, bias)) {
+    return low_precision_convolution(
+        input, weight, bias, {stride, padding, dilation, transposed, output_padding, groups});
   }
   return at::compositeexplicitautograd::_convolution(input, weight, bias, stride, padding, dilation,
                                                      transposed, output_padding, groups, benchmark,
@@ -180,8 +182,8 @@ ConvolutionGradients convolution_backward(const Tensor& grad_output, const Tenso
                                           IntArrayRef output_padding, std::int64_t groups,
                                           std::array<bool, 3> output_mask) {
   if (grad_output.scalar_type() == input.scalar_type() &&
-      convolves_narrow(input, weight, std::nullopt)) {
-    return narrow_convolution_backward(
+      convolves_low_precision(input, weight, std::nullopt)) {
+    return low_precision_convolution_backward(
         grad_output, input, weight, bias_sizes,
         {stride, padding, dilation, transposed, output_padding, groups}, output_mask);
   }

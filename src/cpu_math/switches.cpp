@@ -14,10 +14,10 @@ namespace amp {
 namespace {
 
 // used: the dtype was asked for, and the processor has arithmetic for it.
-enum class NarrowMath { untouched, used, wanted, told_on, told_off };
+enum class LowPrecisionMath { untouched, used, wanted, switched_on, switched_off };
 
-std::atomic<NarrowMath> half_math{NarrowMath::untouched};
-std::atomic<NarrowMath> bf16_math{NarrowMath::untouched};
+std::atomic<LowPrecisionMath> half_math{LowPrecisionMath::untouched};
+std::atomic<LowPrecisionMath> bf16_math{LowPrecisionMath::untouched};
 std::atomic<CpuFp32Engine> fp32_engine{CpuFp32Engine::stock};
 
 // 0: not chosen yet; else 1 + Engine.
@@ -39,17 +39,18 @@ bool find_native_bf16() {
          __builtin_cpu_supports("avx512dq") != 0;
 }
 
-void want(std::atomic<NarrowMath>& math, bool native) {
-  auto expected = NarrowMath::untouched;
-  math.compare_exchange_strong(expected, native ? NarrowMath::used : NarrowMath::wanted);
+void want(std::atomic<LowPrecisionMath>& math, bool native) {
+  auto expected = LowPrecisionMath::untouched;
+  math.compare_exchange_strong(expected,
+                               native ? LowPrecisionMath::used : LowPrecisionMath::wanted);
 }
 
-bool is_on(const std::atomic<NarrowMath>& math) {
+bool is_on(const std::atomic<LowPrecisionMath>& math) {
   const auto now = math.load(std::memory_order_relaxed);
-  return now == NarrowMath::wanted || now == NarrowMath::told_on;
+  return now == LowPrecisionMath::wanted || now == LowPrecisionMath::switched_on;
 }
 
-std::string name_of(cpu_math::Engine engine) {
+std::string engine_name(cpu_math::Engine engine) {
   return engine == cpu_math::Engine::onednn ? "onednn" : "mkl";
 }
 
@@ -57,7 +58,7 @@ std::string name_of(cpu_math::Engine engine) {
 
 namespace cpu_math {
 
-void want_narrow_math(c10::ScalarType dtype) {
+void want_low_precision_math(c10::ScalarType dtype) {
   const bool half = dtype == c10::kHalf, bf16 = dtype == c10::kBFloat16;
   if (half || (bf16 && !cpu_has_native_bf16())) check_single_copy();
   if (half) want(half_math, cpu_has_native_half());
@@ -71,8 +72,8 @@ bool widens(c10::ScalarType dtype) {
 }
 
 bool sums_norms(c10::ScalarType dtype) {
-  const auto holds = [](const std::atomic<NarrowMath>& math) {
-    return is_on(math) || math.load(std::memory_order_relaxed) == NarrowMath::used;
+  const auto holds = [](const std::atomic<LowPrecisionMath>& math) {
+    return is_on(math) || math.load(std::memory_order_relaxed) == LowPrecisionMath::used;
   };
   return (dtype == c10::kHalf && holds(half_math)) || (dtype == c10::kBFloat16 && holds(bf16_math));
 }
@@ -105,12 +106,12 @@ bool cpu_has_native_bf16() {
 
 void set_cpu_half_math(bool on) {
   cpu_math::check_single_copy();
-  half_math.store(on ? NarrowMath::told_on : NarrowMath::told_off);
+  half_math.store(on ? LowPrecisionMath::switched_on : LowPrecisionMath::switched_off);
 }
 
 void set_cpu_bf16_math(bool on) {
   cpu_math::check_single_copy();
-  bf16_math.store(on ? NarrowMath::told_on : NarrowMath::told_off);
+  bf16_math.store(on ? LowPrecisionMath::switched_on : LowPrecisionMath::switched_off);
 }
 
 bool cpu_half_math() {
@@ -140,7 +141,7 @@ std::string cpu_fp32_engine_in_use() {
 
 std::string cpu_fast_engine() {
   cpu_math::check_single_copy();
-  return name_of(cpu_math::fast_engine());
+  return engine_name(cpu_math::fast_engine());
 }
 
 void fix_cpu_fast_engine(const std::string& name) {

@@ -10,7 +10,7 @@ namespace amp::cpu_math {
 
 // Turns the fp16 or the bf16 path on, unless the user has decided or the processor has arithmetic
 // for it. Other dtypes: nothing. Cheap to repeat. Throws StateError in a second copy of libamp.
-void want_narrow_math(c10::ScalarType dtype);
+void want_low_precision_math(c10::ScalarType dtype);
 
 // Read once per product.
 bool half_math_on();

@@ -55,7 +55,7 @@ class Play {
                  variation.find_constants ? &outcome_.flushed_constants : nullptr,
                  nullptr,
                  &subject.drawn,
-                 [this](const at::Tensor& tensor) { return name_of(tensor); }};
+                 [this](const at::Tensor& tensor) { return parameter_name(tensor); }};
   }
 
   Outcome run() {
@@ -83,7 +83,7 @@ class Play {
     return std::nullopt;
   }
 
-  std::string name_of(const at::Tensor& tensor) const {
+  std::string parameter_name(const at::Tensor& tensor) const {
     for (const auto& weight : borrowed_.weights()) {
       if (weight.is_parameter && weight.own.is_same(tensor)) return weight.name;
     }

@@ -198,10 +198,10 @@ at::Tensor sample_of(const at::Tensor& tensor) {
 
 std::string parameter_in(torch::jit::Stack::const_iterator begin,
                          torch::jit::Stack::const_iterator end) {
-  if (!now->name_of) return {};
+  if (!now->parameter_name) return {};
   std::string name;
   const auto look = [&](const at::Tensor& tensor) {
-    if (name.empty() && tensor.defined()) name = now->name_of(tensor);
+    if (name.empty() && tensor.defined()) name = now->parameter_name(tensor);
   };
   for (auto value = begin; value != end; ++value) {
     if (value->isTensor()) look(value->toTensor());

@@ -31,7 +31,7 @@ struct Widening {
   // order. May be null.
   const std::vector<std::pair<std::int64_t, c10::ScalarType>>* drawn = nullptr;
   // The name of a parameter; may be empty: then none has one.
-  std::function<std::string(const at::Tensor&)> name_of = {};
+  std::function<std::string(const at::Tensor&)> parameter_name = {};
 };
 
 // While it lives, each floating-point tensor that an op of this thread is given, and each dtype

@@ -130,9 +130,9 @@ std::optional<Diagnosis> underflow_in(const Evidence& evidence) {
 }  // namespace
 }  // namespace inspect
 
-const char* name_of(Pass pass) { return pass == Pass::forward ? "forward" : "backward"; }
+const char* pass_name(Pass pass) { return pass == Pass::forward ? "forward" : "backward"; }
 
-const char* name_of(Verdict verdict) {
+const char* verdict_name(Verdict verdict) {
   switch (verdict) {
     case Verdict::clean:
       return "clean";

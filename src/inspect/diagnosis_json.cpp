@@ -11,7 +11,7 @@ using Json = nlohmann::ordered_json;
 
 Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
 
-const char* name_of(FirstNonFinite::Origin origin) {
+const char* origin_name(FirstNonFinite::Origin origin) {
   switch (origin) {
     case FirstNonFinite::Origin::op:
       return "op";
@@ -35,10 +35,10 @@ Json number_or_null(std::optional<double> number) {
 
 Json json_of(const Diagnosis& diagnosis) {
   const bool at_step = diagnosis.step >= 0;
-  return {{"verdict", amp::name_of(diagnosis.verdict)},
+  return {{"verdict", amp::verdict_name(diagnosis.verdict)},
           {"fp32_too", diagnosis.fp32_too.has_value() ? Json(*diagnosis.fp32_too) : Json()},
           {"step", at_step ? Json(diagnosis.step) : Json()},
-          {"pass", at_step ? Json(name_of(diagnosis.pass)) : Json()},
+          {"pass", at_step ? Json(pass_name(diagnosis.pass)) : Json()},
           {"op", text_or_null(diagnosis.op)},
           {"module", text_or_null(diagnosis.module)},
           {"parameter", text_or_null(diagnosis.parameter)},
@@ -52,9 +52,9 @@ Json json_of(const Diagnosis& diagnosis) {
 }
 
 Json json_of(const FirstNonFinite& found) {
-  return {{"origin", name_of(found.origin)},
+  return {{"origin", origin_name(found.origin)},
           {"step", found.step},
-          {"pass", name_of(found.pass)},
+          {"pass", pass_name(found.pass)},
           {"op", text_or_null(found.op)},
           {"called_as", text_or_null(found.called_as)},
           {"module", text_or_null(found.module)},
@@ -76,7 +76,7 @@ Json json_of(const Thrown& thrown) {
   static const char* const kKinds[] = {"overflow", "memory", "other"};
   return {{"kind", kKinds[static_cast<int>(thrown.kind)]},
           {"message", thrown.message},
-          {"pass", name_of(thrown.pass)},
+          {"pass", pass_name(thrown.pass)},
           {"op", text_or_null(thrown.op)},
           {"called_as", text_or_null(thrown.called_as)},
           {"module", text_or_null(thrown.module)},

@@ -205,7 +205,7 @@ struct Inspector::Impl {
     }
     auto& listed = now.non_finite->culprits;
     if (!listed.empty()) return;
-    for (const auto& culprit : culprits) listed.push_back(names.name_of(culprit));
+    for (const auto& culprit : culprits) listed.push_back(names.parameter_name(culprit));
     if (now.non_finite->parameter.empty()) now.non_finite->parameter = listed.front();
   }
 

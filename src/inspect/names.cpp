@@ -153,7 +153,7 @@ int Names::parameter_of(const at::Tensor& tensor) const {
   return memory == by_memory_.end() ? -1 : memory->second;
 }
 
-std::string Names::name_of(const at::Tensor& parameter) const {
+std::string Names::parameter_name(const at::Tensor& parameter) const {
   for (const auto& known : parameters_) {
     if (known.tensor.is_same(parameter)) return known.name;
   }

@@ -46,7 +46,7 @@ class Names {
 
   // The parameter that this tensor is, or a view or a cast of; -1: none.
   int parameter_of(const at::Tensor& tensor) const;
-  std::string name_of(
+  std::string parameter_name(
       const at::Tensor& parameter) const;  // "a parameter of shape [3, 4]" if unknown
 
   // The number of a module by its address or its name; -1 if it is none of the model's.

@@ -128,12 +128,12 @@ void Recorder::expect(const std::vector<at::Tensor>& parameters,
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const auto number = names_.parameter_of(parameters[i]);
     if (number < 0)
-      throw InvalidArgument("Inspector: expect() got " + names_.name_of(parameters[i]) +
+      throw InvalidArgument("Inspector: expect() got " + names_.parameter_name(parameters[i]) +
                             ", which is not among the parameters of the model that is watched");
     if (gradients[i].defined() && gradients[i].sizes() != parameters[i].sizes())
-      throw InvalidArgument("Inspector: expect() got a gradient of shape " +
-                            shown(gradients[i].sizes()) + " for '" + names_.name_of(parameters[i]) +
-                            "' of shape " + shown(parameters[i].sizes()));
+      throw InvalidArgument(
+          "Inspector: expect() got a gradient of shape " + shown(gradients[i].sizes()) + " for '" +
+          names_.parameter_name(parameters[i]) + "' of shape " + shown(parameters[i].sizes()));
     expected[static_cast<std::size_t>(number)] = gradients[i];
   }
   const std::lock_guard lock(mutex_);

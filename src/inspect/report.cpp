@@ -30,9 +30,9 @@ Json json_of(const ExponentHistogram& histogram) {
 Json json_of(const TensorSummary& summary) {
   Json formats = Json::object();
   for (const auto& rates : summary.formats) {
-    formats[name_of(rates.format)] = {{"overflow", rates.overflow()},
-                                      {"underflow", rates.underflow()},
-                                      {"flushed", rates.flushed()}};
+    formats[format_name(rates.format)] = {{"overflow", rates.overflow()},
+                                          {"underflow", rates.underflow()},
+                                          {"flushed", rates.flushed()}};
   }
   const auto& [amax, total, zeros, infs, nans] = summary.statistics;
   return {{"dtype", summary.dtype}, {"amax", amax},
@@ -45,7 +45,7 @@ Json json_of(const OpSummary& op) {
   return {{"op", op.op},
           {"called_as", op.called_as},
           {"module", op.module},
-          {"pass", name_of(op.pass)},
+          {"pass", pass_name(op.pass)},
           {"calls", op.calls},
           {"input_amax", op.input_amax},
           {"output", json_of(op.output)}};
@@ -63,7 +63,7 @@ Json json_of(const Deviation& deviation) {
 Json json_of(const Fp32Comparison& comparison) {
   return {{"op", comparison.op},
           {"module", comparison.module},
-          {"pass", name_of(comparison.pass)},
+          {"pass", pass_name(comparison.pass)},
           {"dtype", comparison.dtype},
           {"calls", comparison.calls},
           {"deviation", json_of(comparison.deviation)}};
@@ -108,7 +108,7 @@ std::string report(const Report& report) {
   for (const auto& count : report.casts) {
     casts.push_back({{"op", count.op},
                      {"by", count.by},
-                     {"rule", op_policy::name_of(count.rule)},
+                     {"rule", op_policy::rule_name(count.rule)},
                      {"calls", count.calls},
                      {"casts", count.casts},
                      {"bytes", count.bytes},

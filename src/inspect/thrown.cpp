@@ -166,7 +166,7 @@ std::string at_line(const Thrown& thrown) {
 }
 
 std::string in_pass(const Thrown& thrown) {
-  return std::string(" in the ") + name_of(thrown.pass) + " pass";
+  return std::string(" in the ") + pass_name(thrown.pass) + " pass";
 }
 
 std::string overflow_sentence(const Thrown& thrown) {

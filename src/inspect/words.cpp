@@ -137,7 +137,7 @@ void describe_divergence(Diagnosis& d, const FirstNonFinite& fault, const Growth
 double largest(const std::string& dtype) {
   for (const auto format :
        {Format::fp32, Format::tf32, Format::bf16, Format::fp16, Format::e4m3, Format::e5m2}) {
-    if (dtype == name_of(format)) return format_info(format).max_finite;
+    if (dtype == format_name(format)) return format_info(format).max_finite;
   }
   return std::numeric_limits<double>::infinity();
 }

@@ -47,7 +47,7 @@ const char* meaning_for_module(CastRule rule) {
 }
 
 std::string begun(const std::string& op, CastRule rule) {
-  return op + ": " + name_of(rule) + " (" + meaning(rule) + "), ";
+  return op + ": " + rule_name(rule) + " (" + meaning(rule) + "), ";
 }
 
 std::string explained(const std::string& op, CastRule rule, std::optional<CastRule> base_rule,
@@ -55,7 +55,7 @@ std::string explained(const std::string& op, CastRule rule, std::optional<CastRu
   const auto text = begun(op, rule);
   if (!base_rule.has_value()) return text + "set by hand; torch lists it nowhere";
   if (rule != *base_rule)
-    return text + "set by hand; " + list(base).described + " says " + name_of(*base_rule);
+    return text + "set by hand; " + list(base).described + " says " + rule_name(*base_rule);
   if (rule == CastRule::keep && parsed(op).base.ends_with('_'))
     return text + "because in-place and out= variants are never cast";
   if (rule == CastRule::keep) return text + "because " + list(base).described + " does not name it";
@@ -70,8 +70,8 @@ std::string exceptions(const Table& table, std::size_t number) {
     const auto use = static_cast<Use>(i);
     for (const auto op : ops_of(use)) {
       if (op != number || table.uses[i]->rule == table.rules[number]) continue;
-      text += std::string("; ") + described(use) + ": " + name_of(table.uses[i]->rule) + ", as '" +
-              table.uses[i]->name + "'";
+      text += std::string("; ") + described(use) + ": " + rule_name(table.uses[i]->rule) +
+              ", as '" + table.uses[i]->name + "'";
     }
   }
   return text;
@@ -80,13 +80,13 @@ std::string exceptions(const Table& table, std::size_t number) {
 std::string of_modules(const Table& table) {
   std::string text;
   for (const auto& [pattern, rule] : table.modules)
-    text += "; in the module " + pattern + ": " + name_of(rule);
+    text += "; in the module " + pattern + ": " + rule_name(rule);
   return text;
 }
 
 std::string explained_listed(const Table& table, std::size_t number) {
   const auto& base = *list(table.base).table;
-  return explained(name_of(number), table.rules[number], base.rules[number], table.base);
+  return explained(op_name(number), table.rules[number], base.rules[number], table.base);
 }
 
 std::string explained_other(const Table& table, const std::string& op) {
@@ -104,7 +104,7 @@ std::string explained_name(const Table& table, const UserName& name) {
     text += text.empty() ? std::string("'") + name.name + before : "; ";
     const char* comma = "";
     for (const auto op : ops_of(name.uses[i])) {
-      text += comma + name_of(op);
+      text += comma + op_name(op);
       comma = ", ";
     }
     text += std::string(" ") + described(name.uses[i]);
@@ -148,7 +148,7 @@ std::string OpPolicy::explain(const std::string& op, const std::string& by) cons
     const auto& use = table_->uses[i];
     if (!use.has_value() || use->name != by) continue;
     for (const auto number : op_policy::ops_of(static_cast<op_policy::Use>(i))) {
-      if (op_policy::name_of(number) != op) continue;
+      if (op_policy::op_name(number) != op) continue;
       return op_policy::begun(op, use->rule) + "as '" + by + "', " +
              op_policy::described(static_cast<op_policy::Use>(i));
     }
@@ -167,7 +167,7 @@ std::string OpPolicy::explain_module(const std::string& module) const {
     if (op_policy::means(rule.pattern, module)) found = &rule;
   const auto shown = module.empty() ? std::string("the model") : module;
   if (found == nullptr) return shown + ": each op by its own rule";
-  return shown + ": " + op_policy::name_of(found->rule) + " (its ops' tensors " +
+  return shown + ": " + op_policy::rule_name(found->rule) + " (its ops' tensors " +
          op_policy::meaning_for_module(found->rule) + "), by the rule of the module " +
          found->pattern;
 }

@@ -48,7 +48,7 @@ std::string text_of(const json& value, const std::string& what) {
 
 }  // namespace
 
-const char* name_of(CastRule rule) {
+const char* rule_name(CastRule rule) {
   for (const auto& [name, value] : kRules) {
     if (value == rule) return name;
   }
@@ -85,23 +85,24 @@ json rules_of(const Table& table) {
       if (use.has_value() && use->name == name) use.reset();
     if (same_rules(after, expected) && same_rules(without, table)) continue;
     expected = std::move(after);
-    rules[name] = name_of(rule);
+    rules[name] = rule_name(rule);
   }
   for (std::size_t i = 0; i < kOps; ++i)
-    if (table.rules[i] != expected.rules[i]) rules[exact(name_of(i))] = name_of(table.rules[i]);
+    if (table.rules[i] != expected.rules[i]) rules[exact(op_name(i))] = rule_name(table.rules[i]);
   for (const auto& [name, rule] : table.added) {
     const auto known = expected.added.find(name);
-    if (known == expected.added.end() || known->second != rule) rules[exact(name)] = name_of(rule);
+    if (known == expected.added.end() || known->second != rule)
+      rules[exact(name)] = rule_name(rule);
   }
   for (const auto& [name, rule] : expected.added)
-    if (!table.added.contains(name)) rules[exact(name)] = name_of(CastRule::keep);
+    if (!table.added.contains(name)) rules[exact(name)] = rule_name(CastRule::keep);
   return rules;
 }
 
 json modules_of(const Table& table) {
   auto modules = json::array();
   for (const auto& [pattern, rule] : table.modules)
-    modules.push_back({{"module", pattern}, {"rule", name_of(rule)}});
+    modules.push_back({{"module", pattern}, {"rule", rule_name(rule)}});
   return modules;
 }
 

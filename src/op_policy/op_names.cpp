@@ -86,7 +86,7 @@ std::string full_name(const std::string& name, const std::string& overload) {
   return full(name.starts_with("aten::") ? name.substr(6) : name, overload);
 }
 
-std::string name_of(std::size_t number) {
+std::string op_name(std::size_t number) {
   const auto name = parsed(kListed[number].name);
   const bool alone = listed({name.base, "", false}).size() == 1;
   return name.overload.empty() && !alone ? name.base + ".default" : kListed[number].name;

@@ -25,7 +25,7 @@ void check_rule(const std::string& op, CastRule rule, bool is_listed) {
   const bool writes = parsed(op).base.ends_with('_');
   if (is_listed && writes && rule != CastRule::fp32_inside && rule != CastRule::promote &&
       rule != CastRule::keep && rule != CastRule::banned) {
-    throw InvalidArgument("OpPolicy: " + op + " cannot follow " + name_of(rule) +
+    throw InvalidArgument("OpPolicy: " + op + " cannot follow " + rule_name(rule) +
                           ", because what it writes keeps its dtype; use fp32_inside or promote");
   }
   const bool is_norm =
@@ -129,7 +129,7 @@ bool OpPolicy::operator==(const OpPolicy& other) const {
 
 std::vector<std::string> OpPolicy::ops() {
   std::vector<std::string> names;
-  for (std::size_t i = 0; i < kOps; ++i) names.push_back(op_policy::name_of(i));
+  for (std::size_t i = 0; i < kOps; ++i) names.push_back(op_policy::op_name(i));
   std::ranges::sort(names);
   return names;
 }

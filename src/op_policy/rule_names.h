@@ -7,7 +7,7 @@
 
 namespace amp::op_policy {
 
-const char* name_of(CastRule rule);
+const char* rule_name(CastRule rule);
 // Throws InvalidArgument, with the nearest name, for one that no rule has.
 CastRule rule_of(const std::string& name);
 

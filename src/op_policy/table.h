@@ -66,7 +66,7 @@ constexpr bool reads_low_beside_fp32(std::size_t number) {
 }
 
 // A name for this overload alone: "conv1d.default" beside "conv1d.padding".
-std::string name_of(std::size_t number);
+std::string op_name(std::size_t number);
 
 // As the dispatcher has it, without "aten::".
 std::string full_name(const std::string& name, const std::string& overload);

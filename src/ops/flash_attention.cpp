@@ -11,7 +11,7 @@
 #include <optional>
 #include <tuple>
 
-#include "src/cpu_math/narrow.h"
+#include "src/cpu_math/low_precision.h"
 #include "src/cpu_math/switches.h"
 
 namespace amp::ops {

@@ -17,7 +17,7 @@ namespace {
 void check_options(const TensorScaleOptions& options) {
   if (!precision::is_fp8(options.format)) {
     throw InvalidArgument(std::string("TensorScale: format must be e4m3 or e5m2, got ") +
-                          name_of(options.format) + "; the others need no scale");
+                          format_name(options.format) + "; the others need no scale");
   }
   if (options.history_length < 1) {
     throw InvalidArgument("TensorScale: history_length must be >= 1, got " +

@@ -79,7 +79,7 @@ json written(const GradScalerOptions& scaler) {
 
 json written(const std::optional<Emulation>& emulate) {
   if (!emulate.has_value()) return nullptr;
-  return {{"forward", name_of(emulate->forward)}, {"backward", name_of(emulate->backward)}};
+  return {{"forward", format_name(emulate->forward)}, {"backward", format_name(emulate->backward)}};
 }
 
 [[noreturn]] void refuse(const std::string& field, const std::string& rule, const json& value) {

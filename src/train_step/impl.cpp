@@ -86,7 +86,7 @@ TrainStep::Impl::Impl(train_step::Model given, torch::optim::Optimizer& stepper,
       scaler(train_step::scaler_options(choice)),
       masters(model.tensors, {&stepper}, choice),
       has_fused_step(optim::has_fused_step(stepper)) {
-  if (device.is_cpu()) cpu_math::want_narrow_math(recipe.compute_dtype);
+  if (device.is_cpu()) cpu_math::want_low_precision_math(recipe.compute_dtype);
 }
 
 // Makes the lists of what a call may change again, if the groups hold something else than before.

@@ -67,7 +67,7 @@ void speak(const DigitUtterance& utterance, const fs::path& sound) {
           "with NAME.txt");
 }
 
-std::string name_of(std::int64_t i) {
+std::string file_name(std::int64_t i) {
   char name[32];
   std::snprintf(name, sizeof name, "%03d.wav", static_cast<int>(i));
   return name;
@@ -77,8 +77,8 @@ void speak_all(const fs::path& folder) {
   std::string list;
   for (std::int64_t i = 0; i < kSpokenDigits; ++i) {
     const auto utterance = digit_utterance(i);
-    speak(utterance, folder / name_of(i));
-    list += name_of(i) + '\t' + utterance.digits + '\n';
+    speak(utterance, folder / file_name(i));
+    list += file_name(i) + '\t' + utterance.digits + '\n';
   }
   write_file(folder / "transcripts.tsv", list);
 }

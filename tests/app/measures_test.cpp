@@ -26,7 +26,9 @@ TEST(Measures, GoToJsonAndBack) {
     EXPECT_EQ(back.higher_is_better, measure.higher_is_better);
     EXPECT_EQ(back.decimals, measure.decimals);
   }
-  EXPECT_NE(error_of<amp::InvalidArgument>([] { measure_of({{"key", "score"}}); }).find("a measure must have"),
+  EXPECT_NE(error_of<amp::InvalidArgument>([] {
+              measure_of({{"key", "score"}});
+            }).find("a measure must have"),
             std::string::npos);
   EXPECT_NE(error_of<amp::InvalidArgument>([] {
               auto object = to_json(kScore);
@@ -52,14 +54,17 @@ TEST(Measures, AreTold) {
   EXPECT_EQ(column_name(kError), "mean error");
 }
 
-json run_with(const std::string& precision, std::int64_t seed, const amp::Measure& measure, double value) {
+json run_with(const std::string& precision, std::int64_t seed, const amp::Measure& measure,
+              double value) {
   return {{"precision", precision}, {"seed", seed}, {measure.key, value}};
 }
 
 json second_of(const amp::Measure& measure, double ours, double fp32) {
   json runs = json::array();
-  for (int seed = 0; seed < 3; ++seed) runs.push_back(run_with("fp32", seed, measure, fp32 + 0.001 * seed));
-  for (int seed = 0; seed < 3; ++seed) runs.push_back(run_with("bf16", seed, measure, ours + 0.001 * seed));
+  for (int seed = 0; seed < 3; ++seed)
+    runs.push_back(run_with("fp32", seed, measure, fp32 + 0.001 * seed));
+  for (int seed = 0; seed < 3; ++seed)
+    runs.push_back(run_with("bf16", seed, measure, ours + 0.001 * seed));
   return summarize(runs, {.measures = {measure}})[1];
 }
 

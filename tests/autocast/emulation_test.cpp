@@ -163,9 +163,9 @@ TEST(Emulation, ASmallModelTrains) {
   for (const auto format : {Format::tf32, Format::bf16, Format::fp16, Format::e4m3, Format::e5m2}) {
     const double loss = loss_after_training(amp::Recipe::emulated(format));
     const bool is_fp8 = amp::format_info(format).bytes == 1;
-    RecordProperty(amp::name_of(format), std::to_string(loss));
-    EXPECT_LT(loss, is_fp8 ? 0.05 : 0.01) << amp::name_of(format);
-    EXPECT_NE(loss, fp32) << amp::name_of(format);
+    RecordProperty(amp::format_name(format), std::to_string(loss));
+    EXPECT_LT(loss, is_fp8 ? 0.05 : 0.01) << amp::format_name(format);
+    EXPECT_NE(loss, fp32) << amp::format_name(format);
   }
 }
 

@@ -61,7 +61,7 @@ TEST(Bf16Math, FollowsItsOwnSwitch) {
 }
 
 // A whole LSTM layer, which oneDNN does not have in fp16 on most processors, nor in bf16 on old ones.
-TEST(NarrowMath, LstmLayersAreFp32sRounded) {
+TEST(LowPrecisionMath, LstmLayersAreFp32sRounded) {
   torch::manual_seed(3);
   torch::nn::LSTM lstm(torch::nn::LSTMOptions(8, 16).num_layers(2).batch_first(true));
   const auto input = at::randn({4, 5, 8});

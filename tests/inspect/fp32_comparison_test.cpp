@@ -36,10 +36,10 @@ TEST(Deviation, OfRoundingIsHalfAnUlpInEveryFormat) {
   const auto x = at::randn({1000, 70});
   for (const auto format : {Format::bf16, Format::fp16, Format::e4m3, Format::e5m2}) {
     const auto found = deviation_of(quantize(x, format), x, format);
-    EXPECT_LE(found.max_ulps, 0.5) << name_of(format);
-    EXPECT_GT(found.max_ulps, 0.49) << name_of(format);
+    EXPECT_LE(found.max_ulps, 0.5) << format_name(format);
+    EXPECT_GT(found.max_ulps, 0.49) << format_name(format);
     EXPECT_EQ(found.beyond_ulp, 0);
-    EXPECT_FALSE(found.departs(format)) << name_of(format);
+    EXPECT_FALSE(found.departs(format)) << format_name(format);
     EXPECT_NEAR(found.relative_error(), format_info(format).epsilon / 4,
                 format_info(format).epsilon / 10);
     // Twice the double-precision reference.
@@ -185,7 +185,7 @@ TEST_P(ComparedWithFp32, GradientsAreComparedWithThoseExpected) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, ComparedWithFp32, testing::Values(Format::bf16, Format::fp16),
-                         [](const auto& format) { return name_of(format.param); });
+                         [](const auto& format) { return format_name(format.param); });
 
 // Scores beyond fp16: the product that makes them departs first, not the softmax behind it.
 TEST(FirstDeparture, IsTheOpThatOverflowedInFp16) {

@@ -239,7 +239,7 @@ TEST(ThrownStep, LeavesTheInspectorWhole) {
       one.end_step();
       std::vector<std::string> seen;
       for (const auto& op : one.ops())
-        seen.push_back(op.module + " " + op.op + " " + name_of(op.pass) + " " +
+        seen.push_back(op.module + " " + op.op + " " + pass_name(op.pass) + " " +
                        std::to_string(op.output.statistics.amax));
       for (const auto& op : one.fp32_comparisons()) seen.push_back(op.module + " " + op.op);
       return seen;

@@ -41,7 +41,7 @@ TEST_P(Convert, WidensEveryCodeAsC10Does) {
     kernels().convert(codes.read_only(), wide.span(), codes.size());
     for (std::uint32_t code = 0; code < 65536; ++code) {
       ASSERT_EQ(quiet(wide.code(code)), quiet(widened(format, code)))
-          << name_of(format) << " code " << code;
+          << format_name(format) << " code " << code;
     }
   }
 }
@@ -54,7 +54,7 @@ TEST_P(Convert, ConvertsEveryCodeOfOneNarrowFormatToTheOther) {
     kernels().convert(codes.read_only(), converted.span(), codes.size());
     for (std::uint32_t code = 0; code < 65536; ++code) {
       ASSERT_EQ(converted.code(code), narrowed(other, quiet(widened(format, code))))
-          << name_of(format) << " code " << code;
+          << format_name(format) << " code " << code;
     }
   }
 }
@@ -75,7 +75,7 @@ TEST_P(Convert, RoundsTiesToEven) {
     for (std::size_t i = 0; i < bits.size(); ++i) wide.set_code(i, bits[i]);
     kernels().convert(wide.read_only(), narrow.span(), bits.size());
     for (std::size_t i = 0; i < bits.size(); ++i) {
-      ASSERT_EQ(narrow.code(i), narrowed(format, bits[i])) << name_of(format) << " " << bits[i];
+      ASSERT_EQ(narrow.code(i), narrowed(format, bits[i])) << format_name(format) << " " << bits[i];
     }
   }
 }
@@ -108,7 +108,7 @@ TEST_P(Convert, WritesWhatItWasAskedToWrite) {
           Numbers source(from, size, 1, guard), target(to, size, 3, guard);
           for (std::size_t i = 0; i < size; ++i) source.set(i, static_cast<double>(i % 200) - 100);
           kernels().convert(source.read_only(), target.span(), size);
-          ASSERT_TRUE(target.guards_intact()) << name_of(from) << name_of(to) << size;
+          ASSERT_TRUE(target.guards_intact()) << format_name(from) << format_name(to) << size;
           for (std::size_t i = 0; i < size; ++i) {
             ASSERT_EQ(target[i], static_cast<double>(i % 200) - 100);
           }

@@ -77,8 +77,8 @@ void for_each_rounding(
         for (const auto from : kFormats) {
           for (const auto to : kFormats) {
             const auto shown = std::string(name) + (at_random ? " at random" : "") + " times " +
-                               std::to_string(scale) + " from " + name_of(from) + " to " +
-                               name_of(to);
+                               std::to_string(scale) + " from " + format_name(from) + " to " +
+                               format_name(to);
             check(shown,
                   {.grid = grid,
                    .scale = scale,
@@ -119,7 +119,7 @@ TEST_P(Grids, RoundInPlaceAndAnyNumber) {
       const GridRounding rounding{.grid = kGrids[6].grid};
       reference().round_to_grid(x.read_only(), expected.span(), size, rounding);
       kernels().round_to_grid(x.read_only(), x.span(), size, rounding);
-      EXPECT_EQ(differences(x, expected), 0u) << name_of(format) << size;
+      EXPECT_EQ(differences(x, expected), 0u) << format_name(format) << size;
       EXPECT_TRUE(x.guards_intact());
     }
   }
@@ -187,8 +187,9 @@ TEST_P(Grids, SurveyAsTheReference) {
             return std::vector<std::int64_t>{s.zeros,      s.infs,    s.nans,
                                              s.overflowed, s.flushed, s.subnormal};
           };
-          EXPECT_EQ(counts(found), counts(expected)) << name << scale << name_of(format) << size;
-          EXPECT_EQ(found.amax, expected.amax) << name << scale << name_of(format) << size;
+          EXPECT_EQ(counts(found), counts(expected))
+              << name << scale << format_name(format) << size;
+          EXPECT_EQ(found.amax, expected.amax) << name << scale << format_name(format) << size;
         }
       }
     }

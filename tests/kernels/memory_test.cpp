@@ -29,7 +29,7 @@ TEST_P(Memory, ExamineSumsTheSquaresOfTheProducts) {
       }
       const auto found = kernels().examine(numbers.read_only(), size, 0.3f);
       EXPECT_FALSE(found.non_finite);
-      EXPECT_NEAR(found.sum_of_squares, expected, 1e-13 * expected) << name_of(format) << size;
+      EXPECT_NEAR(found.sum_of_squares, expected, 1e-13 * expected) << format_name(format) << size;
     }
   }
 }
@@ -61,7 +61,7 @@ TEST_P(Memory, ExamineFindsEveryNonFiniteCode) {
       Numbers number(format, 1, 1, 0);
       number.set_code(0, code);
       const auto found = kernels().examine(number.read_only(), 1, 1);
-      ASSERT_EQ(found.non_finite, !std::isfinite(number[0])) << name_of(format) << " " << code;
+      ASSERT_EQ(found.non_finite, !std::isfinite(number[0])) << format_name(format) << " " << code;
     }
   }
 }
@@ -71,7 +71,7 @@ TEST_P(Memory, ExamineTakesTheLargestAndSmallestNumbersForFinite) {
     Numbers numbers(format, 35);
     numbers.set(34, -largest(format));
     numbers.set(33, smallest_subnormal(format));
-    EXPECT_FALSE(kernels().examine(numbers.read_only(), 35, 1).non_finite) << name_of(format);
+    EXPECT_FALSE(kernels().examine(numbers.read_only(), 35, 1).non_finite) << format_name(format);
     EXPECT_EQ(kernels().examine(numbers.read_only(), 34, 1).sum_of_squares,
               std::pow(smallest_subnormal(format), 2));
   }
@@ -106,7 +106,7 @@ TEST_P(Memory, ScaleMultipliesAndRounds) {
       Numbers expected(format, size);
       for (std::size_t i = 0; i < size; ++i) expected.set(i, numbers[i] * double{0.3f});
       EXPECT_FALSE(kernels().scale(numbers.span(), size, 0.3f));
-      EXPECT_EQ(differences(numbers, expected), 0u) << name_of(format) << " " << size;
+      EXPECT_EQ(differences(numbers, expected), 0u) << format_name(format) << " " << size;
       EXPECT_TRUE(numbers.guards_intact());
     }
   }
@@ -118,7 +118,7 @@ TEST_P(Memory, ScaleReportsWhatWasOrBecameNonFinite) {
       for (std::size_t place = 0; place < 35; ++place) {
         Numbers numbers(format, 35);
         numbers.set(place, bad);
-        EXPECT_TRUE(kernels().scale(numbers.span(), 35, 2)) << name_of(format) << " " << bad;
+        EXPECT_TRUE(kernels().scale(numbers.span(), 35, 2)) << format_name(format) << " " << bad;
         EXPECT_FALSE(std::isfinite(numbers[place]));
       }
     }

@@ -41,7 +41,7 @@ TEST_P(NormSums, AreThoseOfEachColumn) {
   for (const auto format : kFormats) {
     for (const std::size_t width : {1, 3, 15, 16, 17, 33, 192, 257}) {
       for (const std::size_t rows : {1, 2, 64}) {
-        SCOPED_TRACE(testing::Message() << name_of(format) << " " << rows << " x " << width);
+        SCOPED_TRACE(testing::Message() << format_name(format) << " " << rows << " x " << width);
         const Rows all(format, rows, width);
         std::vector<float> weight(width, 0.25f), bias(width, -0.5f);
         all.add(kernels(), weight.data(), bias.data());
@@ -78,7 +78,7 @@ TEST_P(NormSums, AreTheSameBitsOnEveryTarget) {
     std::vector<float> own(200), others(200);
     all.add(kernels(), own.data(), own.data() + 100);
     all.add(scalar(), others.data(), others.data() + 100);
-    EXPECT_EQ(own, others) << name_of(format);
+    EXPECT_EQ(own, others) << format_name(format);
   }
 }
 

@@ -25,7 +25,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 inline const std::vector<Format> kFormats = {Format::fp32, Format::fp16, Format::bf16};
 
-inline const char* name_of(Format format) {
+inline const char* format_name(Format format) {
   return format == Format::fp32 ? "fp32" : format == Format::fp16 ? "fp16" : "bf16";
 }
 inline std::size_t bytes_of(Format format) { return format == Format::fp32 ? 4 : 2; }

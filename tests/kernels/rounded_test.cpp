@@ -34,7 +34,8 @@ TEST_P(Rounded, WhatC10RoundsIs_AndTheNextCodeIsNot) {
     Numbers wide(Format::fp32, drawn.size()), low(format, drawn.size());
     for (std::size_t i = 0; i < drawn.size(); ++i) wide.set(i, drawn[i]);
     round_into(low, wide);
-    EXPECT_TRUE(kernels().is_rounded(wide.fp32(), low.read_only(), low.size())) << name_of(format);
+    EXPECT_TRUE(kernels().is_rounded(wide.fp32(), low.read_only(), low.size()))
+        << format_name(format);
     // One by one: no other code will do, but another NaN for a NaN.
     for (std::size_t i = 0; i < low.size(); i += 7) {
       const auto right = low.code(i);
@@ -43,7 +44,7 @@ TEST_P(Rounded, WhatC10RoundsIs_AndTheNextCodeIsNot) {
       other.set_code(0, (right + 1) & 0xFFFF);
       const bool both_nan = std::isnan(one[0]) && std::isnan(other[0]);
       ASSERT_EQ(kernels().is_rounded(one.fp32(), other.read_only(), 1), both_nan)
-          << name_of(format) << " " << wide[i];
+          << format_name(format) << " " << wide[i];
       other.set_code(0, right ^ 0x8000);
       const bool still_nan = std::isnan(one[0]);
       ASSERT_EQ(kernels().is_rounded(one.fp32(), other.read_only(), 1), still_nan);

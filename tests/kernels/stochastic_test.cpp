@@ -63,7 +63,7 @@ TEST_P(Stochastic, TheMeanIsRight) {
         ups += low[i] == above;
       }
       const double sigma = std::sqrt(part * (1 - part) / kDraws);
-      EXPECT_NEAR(ups / kDraws, part, 4 * sigma + 0x1p-16) << name_of(format) << " " << x;
+      EXPECT_NEAR(ups / kDraws, part, 4 * sigma + 0x1p-16) << format_name(format) << " " << x;
     }
   }
 }

@@ -32,9 +32,9 @@ inline const std::vector<Formats> kAllFormats = [] {
 
 inline std::string describe(const Formats& f, std::size_t size) {
   static const char* forms[] = {"fp32", "nearest", "stochastic", "kahan", "split"};
-  return std::string("gradient ") + name_of(f.gradient) + ", weights " +
-         forms[static_cast<int>(f.form)] + " " + name_of(f.low) + ", moments " +
-         name_of(f.moments) + ", size " + std::to_string(size);
+  return std::string("gradient ") + format_name(f.gradient) + ", weights " +
+         forms[static_cast<int>(f.form)] + " " + format_name(f.low) + ", moments " +
+         format_name(f.moments) + ", size " + std::to_string(size);
 }
 
 struct Tensor {

@@ -113,9 +113,9 @@ TEST_P(WeightForms, KahanKeepsTinyUpdatesThatNearestLoses) {
   };
   const double exact = 1 + 2000 * 0x1p-13;
   for (const auto low : {Format::bf16, Format::fp16}) {
-    EXPECT_EQ(sum_with(WeightForm::nearest, low), 1) << name_of(low);
-    EXPECT_NEAR(sum_with(WeightForm::kahan, low), exact, 1e-4) << name_of(low);
-    EXPECT_NEAR(sum_with(WeightForm::stochastic, low), exact, 0.02) << name_of(low);
+    EXPECT_EQ(sum_with(WeightForm::nearest, low), 1) << format_name(low);
+    EXPECT_NEAR(sum_with(WeightForm::kahan, low), exact, 1e-4) << format_name(low);
+    EXPECT_NEAR(sum_with(WeightForm::stochastic, low), exact, 0.02) << format_name(low);
   }
   EXPECT_EQ(sum_with(WeightForm::split, Format::bf16), exact);
 }

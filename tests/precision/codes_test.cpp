@@ -134,7 +134,7 @@ void expect_every_code(Format format) {
                returned[i] != i;
     }
   }
-  EXPECT_EQ(wrong, 0) << amp::name_of(format);
+  EXPECT_EQ(wrong, 0) << amp::format_name(format);
 }
 
 TEST(Codes, EveryCodeThereAndBack) {
@@ -151,8 +151,8 @@ TEST(Codes, NaNHasTorchsCodeInFp8) {
   for (const auto format : {Format::e4m3, Format::e5m2}) {
     const auto codes = amp::encode(nan, format);
     const auto* code = static_cast<const std::uint8_t*>(codes.const_data_ptr());
-    EXPECT_EQ(code[0], 0x7F) << amp::name_of(format);
-    EXPECT_EQ(code[1], 0xFF) << amp::name_of(format);
+    EXPECT_EQ(code[0], 0x7F) << amp::format_name(format);
+    EXPECT_EQ(code[1], 0xFF) << amp::format_name(format);
   }
   EXPECT_EQ(bits_of(c10::Float8_e5m2(std::bit_cast<float>(0xFF800001))), 0xFF);
 }

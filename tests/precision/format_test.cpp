@@ -69,8 +69,8 @@ TEST(Format, FieldsFitTogether) {
 }
 
 TEST(Format, NamesComeBack) {
-  for (const auto format : kAll) EXPECT_EQ(amp::format_of(amp::name_of(format)), format);
-  EXPECT_STREQ(amp::name_of(Format::e4m3), "e4m3");
+  for (const auto format : kAll) EXPECT_EQ(amp::format_of(amp::format_name(format)), format);
+  EXPECT_STREQ(amp::format_name(Format::e4m3), "e4m3");
 }
 
 TEST(Format, AnUnknownNameIsRefusedWithTheNearest) {

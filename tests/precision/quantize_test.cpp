@@ -72,8 +72,8 @@ TEST(Quantize, NaNStaysNaN) {
       for (const bool saturate : {false, true}) {
         const auto found = amp::quantize(at::tensor({kNaN, 1.0f}), format,
                                          {.rounding = rounding, .saturate = saturate});
-        EXPECT_TRUE(std::isnan(values(found)[0])) << amp::name_of(format);
-        EXPECT_EQ(values(found)[1], 1) << amp::name_of(format);
+        EXPECT_TRUE(std::isnan(values(found)[0])) << amp::format_name(format);
+        EXPECT_EQ(values(found)[1], 1) << amp::format_name(format);
       }
     }
   }

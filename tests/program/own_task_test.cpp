@@ -78,8 +78,10 @@ TEST_F(OwnTask, IsComparedByItsMeasure) {
 TEST_F(OwnTask, IsResumedAsIfItHadNotStopped) {
   write_houses("houses.csv");
   const Arguments common = {"--checkpoint-every", "7", "--precision", "fp16"};
-  ASSERT_EQ(run(with_houses("train", joined(common, {"--steps", "40", "--output", "whole"}))).status, 0);
-  ASSERT_EQ(run(with_houses("train", joined(common, {"--steps", "14", "--output", "cut"}))).status, 0);
+  ASSERT_EQ(
+      run(with_houses("train", joined(common, {"--steps", "40", "--output", "whole"}))).status, 0);
+  ASSERT_EQ(run(with_houses("train", joined(common, {"--steps", "14", "--output", "cut"}))).status,
+            0);
   const auto resumed = run({"train", "--resume", "cut", "--steps", "40"});
   ASSERT_EQ(resumed.status, 0) << resumed.err;
   const auto losses = [&](const std::string& folder) {
@@ -108,16 +110,16 @@ TEST_F(OwnTask, IsDiagnosedAndAdvised) {
   write_houses("houses.csv");
   const auto healthy = run(with_houses("doctor", {"--precision", "bf16", "--steps", "20"}));
   EXPECT_EQ(healthy.status, 0) << healthy.out << healthy.err;
-  const auto faulty =
-      run(with_houses("doctor", {"--precision", "fp16", "--loss-scale", "1e9", "--steps", "20", "--output", "d"}));
+  const auto faulty = run(with_houses(
+      "doctor", {"--precision", "fp16", "--loss-scale", "1e9", "--steps", "20", "--output", "d"}));
   EXPECT_TRUE(contains(faulty.out, "scale")) << faulty.out << faulty.err;
   EXPECT_EQ(run(with_houses("advise", {"--steps", "20", "--output", "a"})).status, 0);
 }
 
 TEST_F(OwnTask, TheModelOptionTakesItsLibrary) {
   write_houses("houses.csv");
-  const auto trained =
-      run({"train", "--model", kHouses, "--data", "houses.csv", "--steps", "10", "--output", "run"});
+  const auto trained = run(
+      {"train", "--model", kHouses, "--data", "houses.csv", "--steps", "10", "--output", "run"});
   EXPECT_EQ(trained.status, 0) << trained.err;
   EXPECT_EQ(run({"train", "--resume", "run", "--steps", "20"}).status, 0);
 }

@@ -27,8 +27,8 @@ const std::vector<std::string> kOrder = {
     "inspect",         "experiment",    "doctor",         "checkpoint",    "pickle",
     "scaler_state",    "measure",       "model_registry", "task"};
 // The same of the program's folders.
-const std::vector<std::string> kProgramOrder = {"files",   "terminal", "models",   "settings",
-                                                "results", "tasks",    "training", "inspection",
+const std::vector<std::string> kProgramOrder = {"files",   "terminal",    "models",   "settings",
+                                                "results", "task_choice", "training", "inspection",
                                                 "report",  "commands"};
 // And of the tasks that come with it.
 const std::vector<std::string> kTaskOrder = {"common", "images", "text", "translation", "speech"};

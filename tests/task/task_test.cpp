@@ -58,7 +58,8 @@ TEST(TaskRegistry, KeepsTasksInTheirOrder) {
   EXPECT_EQ(infos[1].models, (std::vector<std::string>{"first"}));
   EXPECT_EQ(infos[2].models, (std::vector<std::string>{"small", "large"}));
   EXPECT_EQ(std::get<double>(infos[2].defaults("large").at("--lr")), 0.25);
-  const auto task = make_registered_task(infos[1], {.model = "first", .data = "", .options = {{"--heads", std::int64_t{3}}}});
+  const auto task = make_registered_task(
+      infos[1], {.model = "first", .data = "", .options = {{"--heads", std::int64_t{3}}}});
   EXPECT_EQ(task->name(), "first");
   EXPECT_EQ(dynamic_cast<Empty&>(*task).heads, 3);
 }
@@ -122,9 +123,13 @@ TEST(TensorBatches, RefuseRowsThatDoNotGoTogether) {
               testing::HasSubstr("batch_size must be at least 1, got 0"));
   EXPECT_THAT(refusal([] { tensor_batches({}, 1, c10::kFloat); }),
               testing::HasSubstr("there must be inputs"));
-  EXPECT_THAT(refusal([] { tensor_batches({{at::arange(0)}, {}}, 1, c10::kFloat); }),
+  EXPECT_THAT(refusal([] {
+                tensor_batches({{at::arange(0)}, {}}, 1, c10::kFloat);
+              }),
               testing::HasSubstr("there must be rows"));
-  EXPECT_THAT(refusal([] { tensor_batches({{at::arange(3)}, {at::arange(4)}}, 1, c10::kFloat); }),
+  EXPECT_THAT(refusal([] {
+                tensor_batches({{at::arange(3)}, {at::arange(4)}}, 1, c10::kFloat);
+              }),
               testing::HasSubstr("got 3 and 4"));
 }
 

@@ -43,7 +43,7 @@ bool is_among(const std::string& found, const std::vector<std::string>& right) {
 // A cause that is wrong makes all else wrong. Returns whether all was right.
 bool judge(const Truth& truth, const Examination& found, Score& score) {
   const auto& diagnosis = found.diagnosis;
-  const bool cause = is_among(name_of(diagnosis.verdict), truth.verdicts);
+  const bool cause = is_among(verdict_name(diagnosis.verdict), truth.verdicts);
   bool all = cause;
   const auto count = [&](Rate& rate, bool good) {
     rate.count(cause && good);
@@ -79,7 +79,7 @@ void show(const char* what, const faults::Case& training, const Examination& fou
       static_cast<long>(truth.sample.value_or(-1)));
   const auto& diagnosis = found.diagnosis;
   std::printf("  found: %s, op %s, module %s, step %ld, fp32 %s, sample %ld: %s\n",
-              name_of(diagnosis.verdict), diagnosis.op.c_str(), diagnosis.module.c_str(),
+              verdict_name(diagnosis.verdict), diagnosis.op.c_str(), diagnosis.module.c_str(),
               static_cast<long>(diagnosis.step),
               !found.fp32_too   ? "-"
               : *found.fp32_too ? "too"

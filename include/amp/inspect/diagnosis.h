@@ -93,7 +93,10 @@ enum class Verdict : std::uint8_t {
 };
 
 // "forward_overflow"
-AMP_API const char* name_of(Verdict verdict);
+AMP_API const char* verdict_name(Verdict verdict);
+[[deprecated("use verdict_name()")]] inline const char* name_of(Verdict verdict) {
+  return verdict_name(verdict);
+}
 
 struct Diagnosis {
   Verdict verdict = Verdict::clean;

@@ -11,7 +11,8 @@
 namespace amp {
 
 enum class Pass : std::uint8_t { forward, backward };
-AMP_API const char* name_of(Pass pass);  // "forward", "backward"
+AMP_API const char* pass_name(Pass pass);  // "forward", "backward"
+[[deprecated("use pass_name()")]] inline const char* name_of(Pass pass) { return pass_name(pass); }
 
 struct Thrown {
   enum class Kind : std::uint8_t {

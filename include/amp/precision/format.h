@@ -36,7 +36,10 @@ struct FormatInfo {
 };
 
 AMP_API const FormatInfo& format_info(Format format);
-inline const char* name_of(Format format) { return format_info(format).name; }
+inline const char* format_name(Format format) { return format_info(format).name; }
+[[deprecated("use format_name()")]] inline const char* name_of(Format format) {
+  return format_name(format);
+}
 // The format of a name: "fp32", "tf32", "bf16", "fp16", "e4m3" or "e5m2". Throws InvalidArgument
 // for another, naming the nearest.
 AMP_API Format format_of(const std::string& name);

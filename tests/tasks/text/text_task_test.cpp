@@ -12,7 +12,7 @@
 #include <set>
 
 #include "app/models/model_evaluator.h"
-#include "app/tasks/tasks.h"
+#include "app/task_choice/task_choice.h"
 #include "app/training/batch_loader.h"
 #include "tasks/register_tasks.h"
 #include "tasks/text/generation.h"

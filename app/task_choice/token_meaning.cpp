@@ -1,5 +1,5 @@
 // What a model's tokens or labels stand for.
-#include "app/tasks/token_meaning.h"
+#include "app/task_choice/token_meaning.h"
 
 #include <bit>
 #include <cstdint>
@@ -11,7 +11,7 @@
 #include "amp/checkpoint.h"
 #include "amp/error.h"
 #include "app/files/mapped_file.h"
-#include "app/tasks/tasks.h"
+#include "app/task_choice/task_choice.h"
 
 namespace ampersand {
 namespace {

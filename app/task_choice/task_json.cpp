@@ -1,5 +1,5 @@
 // What a task says of itself, as JSON.
-#include "app/tasks/task_json.h"
+#include "app/task_choice/task_json.h"
 
 #include "amp/error.h"
 #include "app/files/whereabouts.h"

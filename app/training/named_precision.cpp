@@ -1,5 +1,5 @@
 // The names of precisions on the command line.
-#include "app/training/precision.h"
+#include "app/training/named_precision.h"
 
 #include <algorithm>
 #include <charconv>

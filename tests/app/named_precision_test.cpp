@@ -1,5 +1,5 @@
 // The names of precisions: what each stands for, and what is refused.
-#include "app/training/precision.h"
+#include "app/training/named_precision.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 
 #include "tests/app/errors.h"
 
-namespace ampersand::tests::precision_test {
+namespace ampersand::tests::named_precision_test {
 namespace {
 
 using amp::LossScaling;
@@ -127,4 +127,4 @@ TEST(LossScale, HasNamesForTheResults) {
 }
 
 }  // namespace
-}  // namespace ampersand::tests::precision_test
+}  // namespace ampersand::tests::named_precision_test

@@ -1,5 +1,5 @@
 // fp16 and bf16 products and convolutions through fp32.
-#include "src/cpu_math/narrow.h"
+#include "src/cpu_math/low_precision.h"
 
 #include <c10/core/SymIntArrayRef.h>  // the dispatch headers below want it first
 
@@ -59,12 +59,13 @@ at::Tensor wide_product(const at::Tensor& a, const at::Tensor& b) {
 
 }  // namespace
 
-at::Tensor narrow_product(const at::Tensor& a, const at::Tensor& b) {
+at::Tensor low_precision_product(const at::Tensor& a, const at::Tensor& b) {
   return rounded(wide_product(a, b), a);
 }
 
-at::Tensor narrow_product_plus(const at::Tensor& self, const at::Tensor& a, const at::Tensor& b,
-                               const at::Scalar& beta, const at::Scalar& alpha) {
+at::Tensor low_precision_product_plus(const at::Tensor& self, const at::Tensor& a,
+                                      const at::Tensor& b, const at::Scalar& beta,
+                                      const at::Scalar& alpha) {
   if (is_bias(self, a, b, beta, alpha))
     return rounded(fast_product(widened(a), widened(b), widened(self)), a);
   auto sum = wide_product(a, b);
@@ -74,9 +75,9 @@ at::Tensor narrow_product_plus(const at::Tensor& self, const at::Tensor& a, cons
   return rounded(sum, a);
 }
 
-at::Tensor narrow_convolution(const at::Tensor& input, const at::Tensor& weight,
-                              const std::optional<at::Tensor>& bias,
-                              const ConvolutionShape& shape) {
+at::Tensor low_precision_convolution(const at::Tensor& input, const at::Tensor& weight,
+                                     const std::optional<at::Tensor>& bias,
+                                     const ConvolutionShape& shape) {
   const bool has_bias = bias.has_value() && bias->defined();
   const auto wide_bias = has_bias ? std::optional(widened(*bias)) : std::nullopt;
   return rounded(at::compositeexplicitautograd::convolution(
@@ -85,11 +86,12 @@ at::Tensor narrow_convolution(const at::Tensor& input, const at::Tensor& weight,
                  input);
 }
 
-ConvolutionGradients narrow_convolution_backward(const at::Tensor& grad_output,
-                                                 const at::Tensor& input, const at::Tensor& weight,
-                                                 at::OptionalIntArrayRef bias_sizes,
-                                                 const ConvolutionShape& shape,
-                                                 std::array<bool, 3> output_mask) {
+ConvolutionGradients low_precision_convolution_backward(const at::Tensor& grad_output,
+                                                        const at::Tensor& input,
+                                                        const at::Tensor& weight,
+                                                        at::OptionalIntArrayRef bias_sizes,
+                                                        const ConvolutionShape& shape,
+                                                        std::array<bool, 3> output_mask) {
   const auto [grad_input, grad_weight, grad_bias] =
       at::compositeexplicitautograd::convolution_backward(
           widened(grad_output), widened(input), widened(weight), bias_sizes, shape.stride,

@@ -1,12 +1,12 @@
 // Data that have changed since a run.
-#include "app/tasks/data_changes.h"
+#include "app/task_choice/data_changes.h"
 
 #include <algorithm>
 #include <cstddef>
 #include <vector>
 
 #include "amp/error.h"
-#include "app/tasks/task_json.h"
+#include "app/task_choice/task_json.h"
 #include "app/terminal/notice.h"
 
 namespace ampersand {

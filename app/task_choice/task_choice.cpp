@@ -1,5 +1,5 @@
 // Which task a model and its data make.
-#include "app/tasks/tasks.h"
+#include "app/task_choice/task_choice.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -10,7 +10,7 @@
 #include "amp/error.h"
 #include "app/models/model.h"
 #include "app/models/plug_in.h"
-#include "app/tasks/task_json.h"
+#include "app/task_choice/task_json.h"
 #include "app/terminal/formatted.h"
 
 namespace ampersand {
