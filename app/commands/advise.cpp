@@ -1,7 +1,6 @@
 // ampersand advise: which precision suits a model and its data, from a short training, with evidence.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <memory>
 
@@ -21,6 +20,7 @@
 #include "app/models/model_error.h"
 #include "app/results/machine.h"
 #include "app/results/results.h"
+#include "app/results/step_event.h"
 #include "app/task_choice/task_choice.h"
 #include "app/terminal/interrupt.h"
 #include "app/terminal/progress.h"
@@ -47,10 +47,10 @@ Trial run_trial(const RunPlan& plan, const Candidate& candidate, bool is_yardsti
   const auto note = [&](const json& event) {
     results.add(event);
     if (event.at("event") == "end") trial.reason = event.value("reason", "");
-    if (event.at("event") != "step") return;
-    const auto& loss = event.at("loss");
-    trial.losses.push_back(loss.is_number() ? loss.get<double>() : std::nan(""));
-    progress.show(event.at("step").get<std::int64_t>(), "");
+    const auto step = step_event(event);
+    if (!step || step->is_flush) return;
+    trial.losses.push_back(step->loss_or_nan());
+    progress.show(step->step, "");
   };
   try {
     trial.ending = train(plan, settings, task, note);

@@ -24,6 +24,7 @@
 #include "app/models/model_error.h"
 #include "app/report/format.h"
 #include "app/report/inspection_page.h"
+#include "app/results/step_event.h"
 #include "app/task_choice/task_choice.h"
 #include "app/terminal/formatted.h"
 #include "app/terminal/interrupt.h"
@@ -51,8 +52,7 @@ Watching watch_training(Patient& patient, Watch& watch) {
   Progress progress("doctor: " + plan.precision.name, patient.steps);
   try {
     examination.ending = train(plan, patient.settings, *patient.task, [&](const json& event) {
-      if (event.at("event") == "step")
-        progress.show(event.at("step").get<std::int64_t>() - begin, "");
+      if (const auto step = step_event(event)) progress.show(step->step - begin, "");
     });
   } catch (const ModelError& error) {
     examination.thrown = error.thrown();

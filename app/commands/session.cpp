@@ -1,7 +1,6 @@
 // One command's training runs.
 #include "app/commands/session.h"
 
-#include <cmath>
 #include <cstdio>
 #include <utility>
 
@@ -15,6 +14,7 @@
 #include "app/report/report.h"
 #include "app/results/machine.h"
 #include "app/results/results_table.h"
+#include "app/results/step_event.h"
 #include "app/task_choice/task_json.h"
 #include "app/terminal/cast_listing.h"
 #include "app/terminal/progress.h"
@@ -73,12 +73,10 @@ json joined(json object, const json& more) {
 }
 
 // rate: samples a second; tokens: of a sample, 0 where there are none.
-std::string details_of(const json& event, double rate, double tokens) {
+std::string details_of(const StepEvent& event, double rate, double tokens) {
   char text[128];
-  const auto& loss = event.at("loss");
-  const double value = loss.is_number() ? loss.get<double>() : std::nan("");
   std::snprintf(text, sizeof text, "epoch %ld  loss %.4f  scale %g  %.0f %s/s",
-                event.at("epoch").get<long>(), value, event.at("scale").get<double>(),
+                static_cast<long>(event.epoch.value_or(1)), event.loss_or_nan(), event.scale,
                 tokens > 0 ? rate * tokens : rate, tokens > 0 ? "tokens" : "samples");
   return text;
 }
@@ -169,12 +167,11 @@ Ending Session::run(const RunPlan& plan) {
     record(event);
     if (event.at("event") == "casts") casts_ = event;
     if (event.at("event") == "sample") samples_.push_back(event.at("text"));
-    if (event.at("event") != "step") return;
-    const double now =
-        static_cast<double>(settings_.batch_size) / event.at("seconds").get<double>();
+    const auto step = step_event(event);
+    if (!step || step->is_flush) return;
+    const double now = static_cast<double>(settings_.batch_size) / step->seconds.value_or(1);
     rate = rate == 0 ? now : 0.95 * rate + 0.05 * now;
-    progress.show(event.at("step").get<std::int64_t>(),
-                  details_of(event, rate, task_.tokens_per_sample()));
+    progress.show(step->step, details_of(*step, rate, task_.tokens_per_sample()));
   };
   try {
     return train(plan, settings_, task_, follow);

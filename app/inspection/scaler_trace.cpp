@@ -9,6 +9,7 @@
 
 #include "amp/error.h"
 #include "amp/precision/format.h"
+#include "app/results/step_event.h"
 
 namespace ampersand {
 namespace {
@@ -61,10 +62,9 @@ double reconciled(double largest, double scale, bool found_inf) {
   return std::max(largest, std::nextafter(limit, std::numeric_limits<double>::infinity()));
 }
 
-bool is_boundary(const json& event, std::int64_t accumulation) {
-  if (event.at("event") == "flush" || event.contains("found_inf")) return true;
-  return event.value("skipped", false) ||
-         event.at("step").get<std::int64_t>() % std::max<std::int64_t>(accumulation, 1) == 0;
+bool is_boundary(const StepEvent& event, std::int64_t accumulation) {
+  return event.is_flush || event.found_inf || event.skipped ||
+         event.step % std::max<std::int64_t>(accumulation, 1) == 0;
 }
 
 }  // namespace
@@ -89,14 +89,14 @@ ScalerTrace scaler_trace(const std::vector<json>& events, std::int64_t wanted) {
       const auto kind = event.value("event", "");
       if (kind == "gradients")
         measured[event.at("step").get<std::int64_t>()] = largest_gradient(event);
-      if ((kind != "step" && kind != "flush") || !is_boundary(event, accumulation)) continue;
-      const auto step = event.at("step").get<std::int64_t>();
+      const auto step = step_event(event);
+      if (!step || !is_boundary(*step, accumulation)) continue;
       amp::ScalerTraceStep entry;
-      entry.loss_scale = event.at("scale").get<double>();
-      entry.found_inf = event.at("skipped").get<bool>();
-      if (const auto known = measured.find(step); known != measured.end())
+      entry.loss_scale = step->scale;
+      entry.found_inf = step->skipped;
+      if (const auto known = measured.find(step->step); known != measured.end())
         entry.gradient_amax = reconciled(known->second, entry.loss_scale, entry.found_inf);
-      result.steps.push_back(step);
+      result.steps.push_back(step->step);
       result.trace.push_back(entry);
       result.skipped += entry.found_inf ? 1 : 0;
       result.final_scale = entry.loss_scale;

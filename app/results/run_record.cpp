@@ -34,10 +34,8 @@ void RunRecord::add(const json& event) {
       if (event.contains(name)) run_[name] = event.at(name);
     stretch_ =
         std::max<std::int64_t>(1, event.value("planned_steps", std::int64_t{1}) / kHistoryPoints);
-  } else if (kind == "step") {
-    add_step(event);
-  } else if (kind == "flush") {
-    if (event.value("skipped", false)) skipped_at_.push_back(event.at("step"));
+  } else if (const auto step = step_event(event)) {
+    add_step(*step);
   } else if (kind == "evaluation") {
     add_evaluation(event);
   } else if (kind == "gradients") {
@@ -55,16 +53,16 @@ void RunRecord::add(const json& event) {
   }
 }
 
-void RunRecord::add_step(const json& event) {
-  step_ = event.at("step").get<std::int64_t>();
-  const auto scale = event.at("scale").get<double>();
+void RunRecord::add_step(const StepEvent& event) {
+  if (event.skipped) skipped_at_.push_back(event.step);
+  if (event.is_flush) return;
+  step_ = event.step;
   // A point where the scale changes, so that its curve shows every corner.
-  if (scale != scale_) history_.push_back({{"step", step_}, {"scale", scale}});
-  scale_ = scale;
-  seconds_ += number(event, "seconds");
-  loss_sum_ += number(event, "loss");
+  if (event.scale != scale_) history_.push_back({{"step", step_}, {"scale", event.scale}});
+  scale_ = event.scale;
+  seconds_ += event.seconds.value_or(0);
+  loss_sum_ += event.loss_or_nan();
   ++in_stretch_;
-  if (event.value("skipped", false)) skipped_at_.push_back(step_);
   if (in_stretch_ == stretch_) close_stretch();
 }
 

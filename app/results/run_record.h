@@ -6,6 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include "app/results/step_event.h"
+
 namespace ampersand {
 
 // Keeps the mean training loss of about 200 stretches of steps, each evaluation, and each skipped
@@ -16,7 +18,7 @@ class RunRecord {
   nlohmann::json as_json() const;
 
  private:
-  void add_step(const nlohmann::json& event);
+  void add_step(const StepEvent& event);
   void add_evaluation(const nlohmann::json& event);
   void add_gradients(const nlohmann::json& event);
   void add_memory(const nlohmann::json& event);

@@ -5,24 +5,14 @@
 #include <array>
 #include <set>
 
+#include "app/results/json_fields.h"
+
 namespace ampersand {
 namespace {
 
 using nlohmann::json;
 
 constexpr std::array kFindings = {"equal", "better", "worse", "unknown"};
-
-template <typename Value>
-json in_json(const std::optional<Value>& value) {
-  return value.has_value() ? json(*value) : json();
-}
-
-template <typename Value = double>
-std::optional<Value> number_in(const json& object, const char* name) {
-  const auto found = object.find(name);
-  if (found == object.end() || !found->is_number()) return std::nullopt;
-  return found->template get<Value>();
-}
 
 Finding finding_named(const std::string& name) {
   const auto* const found = std::ranges::find(kFindings, name);

@@ -2,7 +2,9 @@
 #include "app/results/tensorboard.h"
 
 #include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -45,7 +47,7 @@ void TensorBoard::add(const json& event) {
     run.file = std::make_unique<EventFile>(folder, now());
   }
   if (run.file == nullptr) return;
-  if (kind == "step") add_step(run, event);
+  if (const auto step = step_event(event); step && !step->is_flush) add_step(run, *step);
   if (kind == "evaluation") {
     for (const auto& [name, value] : event.items()) {
       if (value.is_number() && name != "run" && name != "step")
@@ -54,15 +56,19 @@ void TensorBoard::add(const json& event) {
   }
 }
 
-void TensorBoard::add_step(Run& run, const json& event) {
-  add_scalar(*run.file, "train/loss", event, "loss");
-  add_scalar(*run.file, "train/learning_rate", event, "lr");
-  add_scalar(*run.file, "train/loss_scale", event, "scale");
-  add_scalar(*run.file, "train/gradient_norm", event, "grad_norm");
-  if (!event.value("skipped", false)) return;
+void TensorBoard::add_step(Run& run, const StepEvent& event) {
+  const auto add = [&](const char* tag, const std::optional<double>& value) {
+    // A loss that was Inf or NaN has no point.
+    if (value && std::isfinite(*value))
+      run.file->scalar(tag, event.step, static_cast<float>(*value), now());
+  };
+  add("train/loss", event.loss);
+  add("train/learning_rate", event.learning_rate);
+  add("train/loss_scale", event.scale);
+  add("train/gradient_norm", event.grad_norm);
+  if (!event.skipped) return;
   ++run.skipped;
-  run.file->scalar("train/skipped_steps", event.at("step").get<std::int64_t>(),
-                   static_cast<float>(run.skipped), now());
+  add("train/skipped_steps", static_cast<double>(run.skipped));
 }
 
 }  // namespace ampersand

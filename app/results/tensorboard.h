@@ -8,6 +8,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "app/results/event_file.h"
+#include "app/results/step_event.h"
 
 namespace ampersand {
 
@@ -26,7 +27,7 @@ class TensorBoard {
     std::unique_ptr<EventFile> file;
     std::int64_t skipped = 0;
   };
-  void add_step(Run& run, const nlohmann::json& event);
+  void add_step(Run& run, const StepEvent& event);
 
   std::filesystem::path folder_;
   std::map<std::int64_t, Run> runs_;

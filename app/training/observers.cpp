@@ -12,16 +12,16 @@ namespace ampersand {
 
 using nlohmann::json;
 
-void ScheduledRate::before_step(Passes&, json& event) {
+void ScheduledRate::before_step(Passes&, StepEvent& event) {
   const auto groups = (run_.planned + run_.recipe.accumulation - 1) / run_.recipe.accumulation;
   const auto& settings = run_.settings;
   const double rate = learning_rate(
       {settings.schedule, settings.learning_rate, settings.warmup, groups}, run_.updates);
   for (auto& group : run_.optimizer->param_groups()) group.options().set_lr(rate);
-  event["lr"] = rate;
+  event.learning_rate = rate;
 }
 
-void GradientRanges::before_step(Passes& passes, json&) {
+void GradientRanges::before_step(Passes& passes, StepEvent&) {
   const auto every = run_.settings.gradient_range;
   if (every <= 0 || (run_.step - 1) % every != 0) return;
   const auto wide = passes.wide_batch();
@@ -70,17 +70,17 @@ amp::StepReport Explanation::step(Passes& passes) {
   return report;
 }
 
-void Averaging::after_step(const amp::StepReport& report, json&) {
+void Averaging::after_step(const amp::StepReport& report, StepEvent&) {
   if (!report.stepped()) return;
   ++run_.updates;
   if (run_.ema.has_value()) run_.ema->update();
 }
 
-void ScalerTelemetry::after_step(const amp::StepReport& report, json& event) {
+void ScalerTelemetry::after_step(const amp::StepReport& report, StepEvent& event) {
   if (!report.at_boundary() || run_.recipe.loss_scaling == amp::LossScaling::none) return;
-  event["found_inf"] = found_inf_by_group(report, *run_.optimizer);
+  event.found_inf = found_inf_by_group(report, *run_.optimizer);
   if (run_.recipe.loss_scaling == amp::LossScaling::dynamic)
-    event["tracker"] = run_.train_step->scaler().state_dict().growth_tracker;
+    event.growth_tracker = run_.train_step->scaler().state_dict().growth_tracker;
 }
 
 }  // namespace ampersand

@@ -9,7 +9,7 @@ namespace ampersand {
 class ScheduledRate : public TrainingObserver {
  public:
   using TrainingObserver::TrainingObserver;
-  void before_step(Passes& passes, nlohmann::json& event) override;
+  void before_step(Passes& passes, StepEvent& event) override;
 };
 
 // --gradient-range: tells where the gradients lie when nothing is rounded. It takes a backward pass
@@ -17,7 +17,7 @@ class ScheduledRate : public TrainingObserver {
 class GradientRanges : public TrainingObserver {
  public:
   using TrainingObserver::TrainingObserver;
-  void before_step(Passes& passes, nlohmann::json& event) override;
+  void before_step(Passes& passes, StepEvent& event) override;
 };
 
 // Counts the memory of the first micro-batch of the second accumulation group: those before it pay
@@ -44,7 +44,7 @@ class Explanation : public TrainingObserver {
 class Averaging : public TrainingObserver {
  public:
   using TrainingObserver::TrainingObserver;
-  void after_step(const amp::StepReport& report, nlohmann::json& event) override;
+  void after_step(const amp::StepReport& report, StepEvent& event) override;
 };
 
 // Tells what `replay` needs: whether a gradient of each parameter group was not finite, and how many
@@ -52,7 +52,7 @@ class Averaging : public TrainingObserver {
 class ScalerTelemetry : public TrainingObserver {
  public:
   using TrainingObserver::TrainingObserver;
-  void after_step(const amp::StepReport& report, nlohmann::json& event) override;
+  void after_step(const amp::StepReport& report, StepEvent& event) override;
 };
 
 }  // namespace ampersand

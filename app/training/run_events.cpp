@@ -11,10 +11,11 @@ namespace ampersand {
 
 using nlohmann::json;
 
-json found_inf_by_group(const amp::StepReport& report, const torch::optim::Optimizer& optimizer) {
+std::vector<bool> found_inf_by_group(const amp::StepReport& report,
+                                     const torch::optim::Optimizer& optimizer) {
   const auto& culprits =
       report.skipped() ? report.result().non_finite_parameters() : std::vector<at::Tensor>();
-  json found = json::array();
+  std::vector<bool> found;
   for (const auto& group : optimizer.param_groups()) {
     const auto is_in_group = [&](const at::Tensor& culprit) {
       return std::ranges::any_of(group.params(),

@@ -7,6 +7,7 @@
 #include <exception>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "amp/op_policy.h"
 #include "amp/recipe.h"
@@ -28,7 +29,7 @@ nlohmann::json end_event(const Run& run, Ending ending, std::int64_t step,
 nlohmann::json failure_json(const std::exception_ptr& failure);
 
 // [false, true]: a gradient of the second group was Inf or NaN.
-nlohmann::json found_inf_by_group(const amp::StepReport& report,
-                                  const torch::optim::Optimizer& optimizer);
+std::vector<bool> found_inf_by_group(const amp::StepReport& report,
+                                     const torch::optim::Optimizer& optimizer);
 
 }  // namespace ampersand

@@ -108,19 +108,18 @@ class Training {
   bool one_step(std::int64_t i) {
     ++run_.step;
     run_.pace.start();
-    json event = {{"event", "step"},
-                  {"step", run_.step},
-                  {"epoch", (run_.step - 1) / run_.batches->batches() + 1},
-                  {"scale", run_.train_step->scaler().get_scale()}};
+    StepEvent event{.step = run_.step,
+                    .epoch = (run_.step - 1) / run_.batches->batches() + 1,
+                    .scale = run_.train_step->scaler().get_scale()};
     const auto samples = run_.batches->samples_of(i);
     for (auto* observer : observers_) observer->before_step(passes_, event);
     try {
       const auto report = step();
       for (auto* observer : observers_) observer->after_step(report, event);
-      event["skipped"] = report.skipped();
-      if (const auto norm = report.grad_norm()) event["grad_norm"] = *norm;
+      event.skipped = report.skipped();
+      event.grad_norm = report.grad_norm();
     } catch (const amp::NumericalError&) {  // one skip too many; it is a step like those before it
-      event["skipped"] = true;
+      event.skipped = true;
       tell(event, samples);
       throw;
     }
@@ -135,12 +134,12 @@ class Training {
     return passes_.step();
   }
 
-  double tell(json& event, std::int64_t samples) {
+  double tell(StepEvent& event, std::int64_t samples) {
     passes_.end_batch();
     const double loss = passes_.loss();
-    event["seconds"] = run_.pace.stop(samples);
-    event["loss"] = loss;
-    run_.send(event);
+    event.seconds = run_.pace.stop(samples);
+    event.loss = loss;
+    run_.send(to_json(event));
     return loss;
   }
 
@@ -148,12 +147,10 @@ class Training {
   void flush() {
     const auto report = run_.train_step->flush();
     if (!report.at_boundary()) return;
-    json event = {{"event", "flush"},
-                  {"step", run_.step},
-                  {"scale", report.scale()},
-                  {"skipped", report.skipped()}};
+    StepEvent event{
+        .is_flush = true, .step = run_.step, .scale = report.scale(), .skipped = report.skipped()};
     for (auto* observer : observers_) observer->after_step(report, event);
-    run_.send(event);
+    run_.send(to_json(event));
   }
 
   Run run_;
