@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "amp/error.h"
+#include "src/optim/same_kind.h"
 #include "src/optim/scaled_step.h"
 
 namespace amp::scaling {
@@ -29,16 +30,6 @@ namespace {
 struct Entry {
   std::size_t group, index;
   at::Tensor parameter, gradient;
-};
-
-struct DtypeGroup {
-  c10::ScalarType dtype;
-  std::vector<at::Tensor> gradients;
-};
-
-struct DeviceGroup {
-  c10::Device device;
-  std::vector<DtypeGroup> dtypes;
 };
 
 // Why a gradient cannot be unscaled; null if it can.
@@ -136,10 +127,16 @@ bool has_half(const std::vector<Entry>& entries) {
                      [](const Entry& entry) { return entry.gradient.scalar_type() == c10::kHalf; });
 }
 
+const at::Tensor& gradient_of(const Entry& entry) { return entry.gradient; }
+
+at::Tensor values_of(const at::Tensor& gradient) {
+  return gradient.is_sparse() ? gradient._values() : gradient;
+}
+
 // Whether ATen can write to it in place. It cannot if elements share memory, as those of expand()
 // do, or if the tensor was made in inference mode.
 bool is_writable(const at::Tensor& gradient) {
-  const auto& values = gradient.is_sparse() ? gradient._values() : gradient;
+  const auto values = values_of(gradient);
   return at::has_internal_overlap(values) != at::MemOverlap::Yes &&
          (!values.is_inference() || c10::InferenceMode::is_enabled());
 }
@@ -165,26 +162,6 @@ void make_writable(std::vector<Entry>& entries) {
   }
 }
 
-template <typename Group, typename Key>
-Group& find_or_add(std::vector<Group>& groups, Key Group::*key, Key wanted) {
-  for (auto& group : groups) {
-    if (group.*key == wanted) return group;
-  }
-  groups.push_back(Group{wanted, {}});
-  return groups.back();
-}
-
-std::vector<DeviceGroup> grouped(const std::vector<Entry>& entries) {
-  std::vector<DeviceGroup> devices;
-  for (const auto& [g, i, parameter, gradient] : entries) {
-    auto& device = find_or_add(devices, &DeviceGroup::device, gradient.device());
-    auto& dtype = find_or_add(device.dtypes, &DtypeGroup::dtype, gradient.scalar_type());
-    if (dtype.gradients.empty()) dtype.gradients.reserve(entries.size());
-    dtype.gradients.push_back(gradient.is_sparse() ? gradient._values() : gradient);
-  }
-  return devices;
-}
-
 // Sets found_inf to 1 if a gradient is not finite, and multiplies the gradients; bf16 ones are
 // multiplied in fp32.
 void look_and_multiply(std::vector<at::Tensor>& gradients, at::Tensor& found_inf,
@@ -204,21 +181,26 @@ void look_and_multiply(std::vector<at::Tensor>& gradients, at::Tensor& found_inf
   at::_foreach_copy_(gradients, wide);
 }
 
-at::Tensor flag_of(DeviceGroup& group, const LossScale& scale, Pass pass, bool may_overflow) {
-  const auto options = at::TensorOptions().dtype(c10::kFloat).device(group.device);
-  auto found_inf = at::zeros({}, options);
-  const auto look_at = [&](auto& gradients, const at::Tensor& factor) {
-    look_and_multiply(gradients, found_inf, factor);
-  };
-  at::Tensor one;
-  if (may_overflow || pass == Pass::check_only) one = at::full({}, 1.0f, options);
-  for (auto& [dtype, gradients] : group.dtypes) {
-    look_at(gradients, pass == Pass::divide ? scale.inverse_on(group.device) : one);
-    // The kernel looks only at its input. A scale below 1 makes gradients larger, so the output is
-    // looked at, too.
-    if (may_overflow && pass == Pass::divide) look_at(gradients, one);
+FoundInf look_and_divide(const std::vector<Entry>& entries, const LossScale& scale, Pass pass,
+                         bool may_overflow) {
+  std::vector<at::Tensor> flags;  // one for each device
+  for (const auto& kind : optim::by_kind(entries, gradient_of)) {
+    const auto options = at::TensorOptions().dtype(c10::kFloat).device(kind.device);
+    auto flag = std::find_if(flags.begin(), flags.end(),
+                             [&](auto& known) { return known.device() == kind.device; });
+    if (flag == flags.end()) flag = flags.insert(flag, at::zeros({}, options));
+    std::vector<at::Tensor> gradients;
+    gradients.reserve(kind.places.size());
+    for (const auto i : kind.places) gradients.push_back(values_of(entries[i].gradient));
+    if (pass == Pass::divide) look_and_multiply(gradients, *flag, scale.inverse_on(kind.device));
+    // ATen looks only at its input. A scale below 1 makes gradients larger, so its output is looked
+    // at, too.
+    if (pass == Pass::check_only || may_overflow)
+      look_and_multiply(gradients, *flag, at::full({}, 1.0f, options));
   }
-  return found_inf;
+  FoundInf found;
+  for (auto& flag : flags) found.add(std::move(flag));
+  return found;
 }
 
 }  // namespace
@@ -262,9 +244,7 @@ Unscaled unscale_gradients(torch::optim::Optimizer& optimizer, const LossScale& 
   make_writable(entries);
   Unscaled result{{}, {}, sorted(entries, &Entry::parameter), false};
   result.gradients = listed(entries);
-  auto devices = grouped(entries);
-  const bool may_overflow = scale.lower_bound(rule) < 1;
-  for (auto& device : devices) result.found_inf.add(flag_of(device, scale, pass, may_overflow));
+  result.found_inf = look_and_divide(entries, scale, pass, scale.lower_bound(rule) < 1);
   return result;
 }
 
@@ -301,8 +281,7 @@ std::vector<at::Tensor> non_finite_parameters(torch::optim::Optimizer& optimizer
   const auto entries = gradients_of(optimizer);
   std::vector<at::Tensor> finite, found;
   for (const auto& [group, index, parameter, gradient] : entries) {
-    const auto values = gradient.is_sparse() ? gradient._values() : gradient;
-    finite.push_back(values.isfinite().all().to(entries.front().gradient.device()));
+    finite.push_back(values_of(gradient).isfinite().all().to(entries.front().gradient.device()));
   }
   if (entries.empty()) return found;
   const auto flags = at::stack(finite).cpu();

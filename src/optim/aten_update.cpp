@@ -1,6 +1,7 @@
-// The passes of a step by ATen: the update, parameter by parameter or many at once.
+// The update by ATen, parameter by parameter or many at once.
+#include "src/optim/aten_update.h"
+
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/where.h>
 
@@ -8,7 +9,6 @@
 #include <memory>
 
 #include "src/optim/aten_path.h"
-#include "src/optim/aten_step.h"
 #include "src/optim/low_precision.h"
 #include "src/optim/same_kind.h"
 #include "src/optim/tensor_store.h"
@@ -16,10 +16,8 @@
 namespace amp::optim {
 namespace {
 
-using Item = AtenStep::Item;
-
-ParameterState& state_of(const Item& item) { return *item.entry->slot->state; }
-at::Tensor parameter_of(const Item& item) { return item.entry->slot->parameter.detach(); }
+ParameterState& state_of(const AtenItem& item) { return *item.entry->slot->state; }
+at::Tensor parameter_of(const AtenItem& item) { return item.entry->slot->parameter.detach(); }
 
 // The counters {steps, momentum_steps} as an int64 tensor; from now on they live on the device.
 at::Tensor counters_on_device(const ParameterState& state, c10::Device device) {
@@ -35,14 +33,14 @@ at::Tensor next_counters(const at::Tensor& counters, const Buffers& buffers) {
   return next;
 }
 
-at::Tensor chosen(const at::Tensor& skip, const at::Tensor& old, const at::Tensor& next) {
+at::Tensor choose(const at::Tensor& skip, const at::Tensor& old, const at::Tensor& next) {
   return skip.defined() ? at::where(skip, old, next) : next;
 }
 
 // One item's update: its operands, and how their new values are stored.
 class Update {
  public:
-  Update(const Item& item, const MemoryOptions& memory, const at::Tensor& step)
+  Update(const AtenItem& item, const MemoryOptions& memory, const at::Tensor& step)
       : state_(state_of(item)),
         memory_(memory),
         parameter_(parameter_of(item)),
@@ -80,11 +78,11 @@ class Update {
   TensorOperands now;
 
  private:
-  // Brings values into the parameter's order of dimensions, to the last stride, because calls over
-  // lists need that.
+  // Calls over lists need the parameter's order of dimensions, to the last stride.
   at::Tensor in_order(const at::Tensor& values) const {
-    if (values.strides() == parameter_.strides()) return values;
-    return at::empty_like(parameter_, values.options()).copy_(values);
+    return values.strides() == parameter_.strides()
+               ? values
+               : in_order_of(parameter_, values, values.scalar_type());
   }
 
   ParameterState& state_;
@@ -96,7 +94,7 @@ class Update {
 // The update of one item, computed when it is made and written when it is told to.
 class SingleUpdate {
  public:
-  SingleUpdate(const Algorithm& algorithm, const OptimizerOptions& options, const Item& item,
+  SingleUpdate(const Algorithm& algorithm, const OptimizerOptions& options, const AtenItem& item,
                const at::Tensor& skip)
       : state_(state_of(item)),
         skip_(skip.defined() ? on_device(skip, item.gradient.device()) : skip),
@@ -111,7 +109,7 @@ class SingleUpdate {
 
   void store() const {
     update_.store(skip_);
-    state_.device_counters = chosen(skip_, counters_, next_);
+    state_.device_counters = choose(skip_, counters_, next_);
   }
 
  private:
@@ -123,10 +121,10 @@ class SingleUpdate {
 // Items that one call updates. They have the same group, device, dtype and count of steps.
 class UpdateList {
  public:
-  UpdateList(const OptimizerOptions& options, const Item& first)
+  UpdateList(const OptimizerOptions& options, const AtenItem& first)
       : options_(options), first_(first) {}
 
-  bool takes(const OptimizerOptions& options, const Item& item) const {
+  bool takes(const OptimizerOptions& options, const AtenItem& item) const {
     const auto &state = state_of(item), &other = state_of(first_);
     const bool same_count =
         state.device_counters.defined() || other.device_counters.defined()
@@ -137,7 +135,7 @@ class UpdateList {
            item.gradient.device() == first_.gradient.device() &&
            item.gradient.scalar_type() == first_.gradient.scalar_type();
   }
-  void add(const Item& item) { items_.push_back(&item); }
+  void add(const AtenItem& item) { items_.push_back(&item); }
 
   void run(const Algorithm& algorithm, const at::Tensor& skip) const {
     const auto device = first_.gradient.device();
@@ -155,7 +153,7 @@ class UpdateList {
     lists.steps.assign(items_.size(), step.to(c10::kFloat));
     if (skip_here.defined()) lists.found_inf = skip_here.to(c10::kFloat);
     algorithm.update_lists(options_, lists);
-    const auto after = chosen(skip_here, counters, next);
+    const auto after = choose(skip_here, counters, next);
     for (std::size_t i = 0; i < items_.size(); ++i) {
       updates[i]->store(skip_here);
       state_of(*items_[i]).device_counters = after;
@@ -172,8 +170,8 @@ class UpdateList {
   }
 
   const OptimizerOptions& options_;
-  const Item& first_;
-  std::vector<const Item*> items_;
+  const AtenItem& first_;
+  std::vector<const AtenItem*> items_;
 };
 
 bool wants_lists(const at::Tensor& parameter) {
@@ -186,12 +184,12 @@ bool wants_lists(const at::Tensor& parameter) {
 // On the CPU nothing is written before everything is computed, so running out of memory changes
 // nothing, and the host can read the flag. On a GPU this would hold the new values of all
 // parameters at once, so they are written one by one.
-void AtenStep::update(const Algorithm& algorithm, const Groups& groups,
-                      const at::Tensor& skip) const {
+void update_by_aten(const std::vector<AtenItem>& items, const Algorithm& algorithm,
+                    const Groups& groups, const at::Tensor& skip) {
   std::vector<UpdateList> lists;
   std::vector<std::unique_ptr<SingleUpdate>> computed;
   const bool known = skip.defined() && skip.is_cpu(), skips = known && skip.item<bool>();
-  for (const auto& item : items_) {
+  for (const auto& item : items) {
     const auto& options = groups[item.entry->slot->group].options();
     if (!wants_lists(item.gradient) || !algorithm.takes_lists(options)) {
       const bool on_cpu = item.gradient.is_cpu();

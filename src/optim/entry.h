@@ -25,11 +25,8 @@ struct Slot {
 
 struct Entry {
   Slot* slot;
-  at::Tensor given;        // the parameter's `.grad`
-  bool by_kernels;         // else by ATen
-  bool give_back = false;  // `.grad` is to hold the gradient that was used
-  at::Tensor read;         // by_kernels: dense and in the order of the parameter
-  at::Tensor unscaled;     // by_kernels and give_back: where the kernels leave it; may be `read`
+  at::Tensor gradient;  // the parameter's `.grad`
+  bool give_back;       // `.grad` is to hold the gradient that was used
 };
 
 // "parameter 3 in group 0 (shape [2, 3], Float)"

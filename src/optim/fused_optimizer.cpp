@@ -103,7 +103,7 @@ void FusedOptimizer::add_param_group(const torch::optim::OptimizerParamGroup& gr
   all.push_back(added);
   check_distinct(algorithm, all);
   Optimizer::add_param_group(added);
-  impl_->step.know_parameters(algorithm, param_groups_, state_);
+  impl_->step.track_parameters({*impl_->algorithm, param_groups_, state_});
   settle();
 }
 
@@ -125,7 +125,7 @@ at::Tensor FusedOptimizer::step(LossClosure closure) {
   }
   at::NoGradGuard no_grad;
   settle();
-  impl_->step.run(*impl_->algorithm, param_groups_, state_, {});
+  impl_->step.run({*impl_->algorithm, param_groups_, state_}, {});
   return loss;
 }
 
@@ -137,7 +137,7 @@ StepOutcome FusedOptimizer::fused_step(const FusedStepOptions& options) {
                           std::to_string(options.max_grad_norm) + "; 0 does not clip");
   at::NoGradGuard no_grad;
   settle();
-  return impl_->step.run(*impl_->algorithm, param_groups_, state_,
+  return impl_->step.run({*impl_->algorithm, param_groups_, state_},
                          {.inv_scale = options.inv_scale,
                           .found_inf = {},
                           .max_grad_norm = options.max_grad_norm,
@@ -148,7 +148,7 @@ StepOutcome FusedOptimizer::examine(const at::Tensor& inv_scale) {
   check_scalar(impl_->algorithm->name(), "inv_scale", inv_scale, false);
   at::NoGradGuard no_grad;
   settle();
-  return impl_->step.run(*impl_->algorithm, param_groups_, state_,
+  return impl_->step.run({*impl_->algorithm, param_groups_, state_},
                          {.inv_scale = inv_scale, .found_inf = {}, .update = false});
 }
 
@@ -161,7 +161,7 @@ void FusedOptimizer::scaled_step(const at::Tensor& inv_scale, const at::Tensor& 
   check_scalar(impl_->algorithm->name(), "found_inf", found_inf, true);
   at::NoGradGuard no_grad;
   settle();
-  impl_->step.run(*impl_->algorithm, param_groups_, state_,
+  impl_->step.run({*impl_->algorithm, param_groups_, state_},
                   {.inv_scale = inv_scale, .found_inf = found_inf, .give_back = true});
 }
 
@@ -199,7 +199,7 @@ void FusedOptimizer::save(OutputArchive& archive) const {
 void FusedOptimizer::load(InputArchive& archive) {
   settle();
   load_state(*impl_->algorithm, param_groups_, state_, archive);
-  impl_->step.forget();
+  impl_->step.forget_parameters();
 }
 
 void FusedOptimizer::check_group(std::size_t group) const {

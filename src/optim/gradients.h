@@ -13,9 +13,10 @@ namespace amp::optim {
 void collect_gradients(const Algorithm& algorithm, std::vector<Slot>& slots, bool give_back,
                        std::vector<Entry>& entries);
 
-// Leaves the gradient that was used in `.grad`: in the tensor that is there, or in a new fp32 one
-// if that is fp16. used: dense, the parameter's shape. Sparse gradients are multiplied by `factor`,
-// 0-dim, instead.
-void give_back(Entry& entry, const at::Tensor& used, const at::Tensor& factor);
+// Leaves the gradient that was used in `.grad`, which is dense: in the tensor that is there, or in a
+// new fp32 one if that is fp16. used: dense, the parameter's shape.
+void give_back(Entry& entry, const at::Tensor& used);
+// Multiplies a sparse `.grad` by inv_scale * clip, of one element each; undefined: 1.
+void scale_sparse_gradient(Entry& entry, const at::Tensor& inv_scale, const at::Tensor& clip);
 
 }  // namespace amp::optim

@@ -51,6 +51,12 @@ c10::ScalarType arithmetic_dtype(const at::Tensor& parameter) {
   return parameter.scalar_type() == c10::kDouble ? c10::kDouble : c10::kFloat;
 }
 
+at::Tensor in_order_of(const at::Tensor& parameter, const at::Tensor& values,
+                       c10::ScalarType dtype) {
+  const auto like = parameter.detach();
+  return at::empty_like(like, like.options().dtype(dtype)).copy_(values);
+}
+
 std::unique_ptr<ParameterState> first_state(const at::Tensor& parameter,
                                             const MemoryOptions& memory) {
   auto state = std::make_unique<ParameterState>();
@@ -108,10 +114,7 @@ bool fits(const ParameterState& state, const at::Tensor& parameter, const Memory
 
 void move_to(ParameterState& state, const at::Tensor& parameter) {
   visit_tensors(state, [&](const char*, at::Tensor& tensor) {
-    if (!tensor.defined()) return;
-    const auto like = parameter.detach();
-    auto moved = at::empty_like(like, like.options().dtype(tensor.scalar_type()));
-    tensor = moved.copy_(tensor);
+    if (tensor.defined()) tensor = in_order_of(parameter, tensor, tensor.scalar_type());
   });
 }
 

@@ -38,8 +38,15 @@ struct ParameterState final : torch::optim::OptimizerCloneableParamState<Paramet
   void serialize(InputArchive& archive) override;
 };
 
+// By the address of the parameter, as torch::optim keeps them; each is a ParameterState.
+using States = ska::flat_hash_map<void*, std::unique_ptr<torch::optim::OptimizerParamState>>;
+
 // fp64 for fp64 parameters, else fp32.
 c10::ScalarType arithmetic_dtype(const at::Tensor& parameter);
+
+// Returns a copy of the values in the parameter's order of dimensions, to the last stride.
+at::Tensor in_order_of(const at::Tensor& parameter, const at::Tensor& values,
+                       c10::ScalarType dtype);
 
 // Makes a state for this parameter, without buffers. Master and extra stand for its present value.
 std::unique_ptr<ParameterState> first_state(const at::Tensor& parameter,

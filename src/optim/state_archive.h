@@ -2,7 +2,7 @@
 #pragma once
 
 #include "src/optim/archive.h"
-#include "src/optim/step.h"
+#include "src/optim/check_parameters.h"
 
 namespace amp::optim {
 

@@ -2,7 +2,6 @@
 #include "src/optim/tensor_store.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/where.h>
 
 #include <limits>
@@ -35,8 +34,8 @@ void write_kahan(const Writer& write, const at::Tensor& low, const at::Tensor& e
 
 at::Tensor RandomRounding::operator()(const at::Tensor& value, c10::ScalarType dtype,
                                       kernels::Stream stream) const {
-  const auto ordered = at::empty_like(parameter, parameter.options().dtype(c10::kFloat));
-  return round_at_random(ordered.copy_(value), dtype, noise, step, stream);
+  const auto ordered = in_order_of(parameter, value, c10::kFloat);
+  return round_at_random(ordered, dtype, noise, step, stream);
 }
 
 void Writer::operator()(const at::Tensor& target, const at::Tensor& value) const {

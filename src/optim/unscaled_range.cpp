@@ -27,9 +27,9 @@ std::uint32_t first_to_overflow(float inv_scale) {
 
 }  // namespace
 
-bool is_stored_in_bf16(const Entry& entry, bool goes_back) {
-  return entry.given.scalar_type() == c10::kBFloat16 &&
-         (goes_back || entry.slot->dtype == c10::kBFloat16);
+bool is_stored_in_bf16(const Entry& entry, bool gives_back) {
+  return entry.gradient.scalar_type() == c10::kBFloat16 &&
+         (gives_back || entry.slot->dtype == c10::kBFloat16);
 }
 
 bool overflows_bf16(kernels::ConstSpan gradient, std::size_t count, float inv_scale) {
