@@ -20,13 +20,12 @@ struct StepEvent {
   double scale = 1;  // what the loss was multiplied by
   bool skipped = false;
   std::optional<double> seconds = {};
-  std::optional<double> grad_norm = {};              // of a step that clips
-  std::optional<std::vector<bool>> found_inf = {};   // of each parameter group, at the end of a group
-  std::optional<std::int64_t> growth_tracker = {};   // of dynamic loss scaling
+  std::optional<double> grad_norm = {};  // of a step that clips
+  std::optional<std::vector<bool>> found_inf =
+      {};  // of each parameter group, at the end of a group
+  std::optional<std::int64_t> growth_tracker = {};  // of dynamic loss scaling
 
-  double loss_or_nan() const {
-    return loss.value_or(std::numeric_limits<double>::quiet_NaN());
-  }
+  double loss_or_nan() const { return loss.value_or(std::numeric_limits<double>::quiet_NaN()); }
 };
 
 nlohmann::json to_json(const StepEvent& event);

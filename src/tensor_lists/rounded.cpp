@@ -25,13 +25,14 @@ bool is_rounded(const at::Tensor& numbers, const at::Tensor& rounded) {
   const auto from = read(numbers), to = read(rounded);
   const auto& table = kernels::table();
   std::atomic<bool> same = true;
+  constexpr auto kStep = static_cast<std::int64_t>(kChunk);
   at::parallel_for(
       0, numbers.numel(), kElementsPerThread, [&](std::int64_t begin, std::int64_t end) {
         for (auto first = begin; first < end && same.load(std::memory_order_relaxed);
-             first += kChunk) {
+             first += kStep) {
           const auto at = static_cast<std::size_t>(first);
           const auto* start = static_cast<const float*>(tensor_lists::from(from, at).data);
-          const auto count = static_cast<std::size_t>(std::min<std::int64_t>(kChunk, end - first));
+          const auto count = static_cast<std::size_t>(std::min(kStep, end - first));
           if (!table.is_rounded(start, tensor_lists::from(to, at), count))
             same.store(false, std::memory_order_relaxed);
         }

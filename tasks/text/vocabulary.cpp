@@ -130,12 +130,13 @@ Vocabulary::Vocabulary(Kind kind, std::vector<TokenPair> merges)
                                  " of tokens " + std::to_string(left) + " and " +
                                  std::to_string(right) + " is there already");
     }
-    if (bytes_[left].size() + bytes_[right].size() > kLongestWord) {
+    auto joined = bytes_[static_cast<std::size_t>(left)] + bytes_[static_cast<std::size_t>(right)];
+    if (joined.size() > kLongestWord) {
       throw amp::InvalidArgument("Vocabulary: a token must be at most " +
                                  std::to_string(kLongestWord) + " bytes long, got " +
-                                 std::to_string(bytes_[left].size() + bytes_[right].size()));
+                                 std::to_string(joined.size()));
     }
-    bytes_.push_back(bytes_[left] + bytes_[right]);
+    bytes_.push_back(std::move(joined));
   }
 }
 

@@ -23,8 +23,8 @@ TEST(StepEvents, GoToJsonAndBack) {
 }
 
 TEST(StepEvents, OfAFlushHasNoLoss) {
-  const auto object = json::parse(
-      R"({"event": "flush", "run": 0, "step": 9, "scale": 2, "skipped": false})");
+  const auto object =
+      json::parse(R"({"event": "flush", "run": 0, "step": 9, "scale": 2, "skipped": false})");
   const auto event = step_event(object);
   ASSERT_TRUE(event.has_value());
   EXPECT_TRUE(event->is_flush);
