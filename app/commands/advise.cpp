@@ -22,6 +22,7 @@
 #include "app/results/results.h"
 #include "app/results/step_event.h"
 #include "app/task_choice/task_choice.h"
+#include "app/task_choice/task_json.h"
 #include "app/terminal/interrupt.h"
 #include "app/terminal/progress.h"
 #include "src/files/folder_lock.h"
@@ -125,7 +126,8 @@ class Advising {
     auto object = settings_json(settings_);
     object["train_samples"] = task_->training_samples();
     object["test_samples"] = task_->test_samples();
-    object.update(task_->about());
+    object.update(about(*task_));
+    object["measures"] = measures_json(*task_);
     object["seeds"] = {plan_.seed};
     return object;
   }

@@ -112,7 +112,8 @@ std::unique_ptr<amp::Task> prepare(const Settings& settings, const nlohmann::jso
   check_optimizer(settings);
   set_fp32_engine(settings.cpu_fp32_engine);
   set_threads(settings.threads);
-  check_model_name(settings.model);
+  // A task of a plug-in knows its models, once that is loaded.
+  if (settings.task.empty() || is_path(settings.model)) check_model_name(settings.model);
   auto task = state.is_null() ? make_task(settings) : stored_task(settings, state);
   try {
     check_task(*task, settings, examines);

@@ -140,12 +140,18 @@ std::unique_ptr<Model> unguarded_model(const std::string& what, const amp::Task&
                                        bool trusted) {
   if (is_plug_in(what)) return std::make_unique<TaskModuleModel>(plug_in_model(what, task));
   if (is_path(what)) return load_script_model(what);
+  if (task.name().empty()) check_model_name(what);
   return std::make_unique<TaskModuleModel>(task_model_named(what, task, trusted));
 }
 
 // Of any task without outputs of a known shape.
 void try_first_samples(Model& model, const std::string& what, const amp::Task& task) {
   const auto batches = task.training_batches(2, c10::kFloat);
+  if (batches->samples() != task.training_samples() || batches->batch_size() != 2)
+    throw amp::InvalidArgument(
+        "task " + task.name() + ": training_batches(2, ...) must have batches of 2 of its " +
+        std::to_string(task.training_samples()) + " " + task.noun() + ", got batches of " +
+        std::to_string(batches->batch_size()) + " of " + std::to_string(batches->samples()));
   ModelEvaluator evaluator(model, amp::Recipe::fp32());
   const auto batch = batches->needs_model() ? batches->make(0, evaluator) : batches->get(0);
   const auto loss = model.loss(evaluator.forward(batch.inputs), batch.targets);
@@ -216,7 +222,6 @@ amp::Recipe Model::with_names(amp::Recipe recipe) {
 }
 
 std::unique_ptr<Model> make_model(const std::string& what, const amp::Task& task) {
-  check_model_name(what);
   const bool trusted = !is_path(what) && !is_from_plug_in(task.name());
   auto model = std::make_unique<GuardedModel>(unguarded_model(what, task, trusted), what, trusted);
   model->learn(task);

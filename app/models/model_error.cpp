@@ -36,6 +36,13 @@ ModelError::ModelError(const std::string& model, amp::Thrown thrown, std::except
       thrown_(std::move(thrown)),
       cause_(std::move(cause)) {}
 
+ModelError ModelError::of_task(const std::string& task, const std::string& member,
+                               amp::Thrown thrown, std::exception_ptr cause) {
+  const auto message = "task " + task + ": " + member + " threw: " + thrown.message +
+                       "; mend the task, or give it other data";
+  return ModelError(Whole{}, message, std::move(thrown), std::move(cause));
+}
+
 ModelError ModelError::in_context(const std::string& words) const {
   return ModelError(words + what(), *this);
 }

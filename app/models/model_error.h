@@ -6,6 +6,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "amp/error.h"
 #include "amp/inspect/thrown.h"
@@ -22,6 +23,10 @@ class ModelError : public std::runtime_error {
   ModelError(const std::string& model, amp::Thrown thrown, std::exception_ptr cause,
              const std::string& phase = "");
 
+  // Of a member of somebody's task: "task houses: evaluate threw: ...".
+  static ModelError of_task(const std::string& task, const std::string& member, amp::Thrown thrown,
+                            std::exception_ptr cause);
+
   // The same, with words before it: "training in fp16 failed at step 3: ".
   ModelError in_context(const std::string& words) const;
 
@@ -33,6 +38,9 @@ class ModelError : public std::runtime_error {
  private:
   ModelError(const std::string& message, const ModelError& other)
       : std::runtime_error(message), thrown_(other.thrown_), cause_(other.cause_) {}
+  struct Whole {};  // the message is whole
+  ModelError(Whole, const std::string& message, amp::Thrown thrown, std::exception_ptr cause)
+      : std::runtime_error(message), thrown_(std::move(thrown)), cause_(std::move(cause)) {}
 
   amp::Thrown thrown_;
   std::exception_ptr cause_;

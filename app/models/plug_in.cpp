@@ -73,7 +73,7 @@ std::map<fs::path, Library>& libraries() {
 }
 
 const Library& library_at(const fs::path& file) {
-  check_file(file, "give --model a plug-in");
+  check_file(file, "give a plug-in, LIBRARY.so");
   if (const auto matter = matter_of(file);
       matter.kind == FileKind::pointer || matter.kind == FileKind::page)
     throw amp::IoError(file, matter.words);

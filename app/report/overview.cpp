@@ -32,7 +32,7 @@ std::optional<std::string> counted(const Json& object, const char* key, const st
 std::string subject(const Json& settings) {
   const std::string model = text(settings, "model").value_or("a model");
   const auto data = text(settings, "data");
-  return data ? model + " on " + *data : model;
+  return data && !data->empty() ? model + " on " + *data : model;
 }
 
 // How long: the steps where they were asked for, else the epochs.

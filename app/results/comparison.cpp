@@ -26,7 +26,10 @@ Pairs paired(const std::vector<SeedQuality>& ours, const std::vector<SeedQuality
   for (const auto& own : ours) {
     const auto other = std::ranges::find(theirs, own.seed, &SeedQuality::seed);
     if (other == theirs.end()) continue;
-    pairs.differences.push_back(goodness.of(own.value) - goodness.of(other->value));
+    // An error of 0 has no logarithm.
+    const double difference = goodness.of(own.value) - goodness.of(other->value);
+    if (!std::isfinite(difference)) continue;
+    pairs.differences.push_back(difference);
     pairs.spread += own.value * (1 - own.value) + other->value * (1 - other->value);
   }
   if (!pairs.differences.empty()) pairs.spread /= static_cast<double>(pairs.differences.size());

@@ -10,6 +10,7 @@
 #include "amp/error.h"
 #include "app/models/model.h"
 #include "app/models/plug_in.h"
+#include "app/task_choice/guarded_task.h"
 #include "app/task_choice/task_json.h"
 #include "app/terminal/formatted.h"
 
@@ -106,6 +107,30 @@ amp::TaskOptions options_of(const Settings& settings) {
   return options;
 }
 
+std::unique_ptr<amp::Task> made(const TaskInfo& info, const amp::TaskOptions& options) {
+  return amp::make_registered_task(is_from_plug_in(info.name) ? guarded(info) : info, options);
+}
+
+// Throws amp::InvalidArgument for an option that there is not, or a value of another type.
+void check_defaults(const std::string& task,
+                    const std::map<std::string, amp::OptionValue>& defaults,
+                    const Settings& settings) {
+  auto left = defaults;
+  visit_settings(settings, [&](const char* option, const char*, const auto& field) {
+    using Field = std::remove_cvref_t<decltype(field)>;
+    const auto found = left.find(option);
+    if (found == left.end()) return;
+    if (!std::holds_alternative<Field>(found->second))
+      throw amp::InvalidArgument("task " + task + ": the default of " + option +
+                                 " has another type; give bool, std::int64_t, double or "
+                                 "std::string, as the option has it");
+    left.erase(found);
+  });
+  if (left.empty()) return;
+  throw amp::InvalidArgument("task " + task + ": its defaults name '" + left.begin()->first +
+                             "', which is no option of a training; see ampersand train --help");
+}
+
 // A checkpoint of the first version did not name its task.
 TaskInfo stored_info(const Settings& settings, const nlohmann::json& about) {
   if (auto named = named_task(settings)) return *named;
@@ -132,6 +157,7 @@ void complete_settings(Settings& settings) {
   const auto model =
       is_plug_in(settings.model) ? plug_in_model_named(settings.model).model : settings.model;
   const auto defaults = info.defaults(model);
+  check_defaults(info.name, defaults, settings);
   visit_settings(settings, [&](const char* option, const char*, auto& field) {
     const auto found = defaults.find(option);
     if (found == defaults.end() || settings.is_given(option)) return;
@@ -143,13 +169,13 @@ void complete_settings(Settings& settings) {
 std::unique_ptr<amp::Task> make_task(const Settings& settings) {
   const auto info = chosen_task(settings);
   check_match(settings, info);
-  return amp::make_registered_task(info, options_of(settings));
+  return made(info, options_of(settings));
 }
 
 std::unique_ptr<amp::Task> stored_task(const Settings& settings, const nlohmann::json& about) {
   auto options = options_of(settings);
   options.state = about.dump();
-  return amp::make_registered_task(stored_info(settings, about), options);
+  return made(stored_info(settings, about), options);
 }
 
 std::vector<std::string> weight_layouts() {

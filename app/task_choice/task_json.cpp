@@ -31,12 +31,8 @@ json content_of(const amp::Task& task, const std::string& data) {
 }
 
 json measures_json(const amp::Task& task) {
-  const auto measures = task.measures();
-  if (measures.empty())
-    throw amp::InvalidArgument("task " + task.name() +
-                               ": measures() must return at least one, got none");
   json list = json::array();
-  for (const auto& measure : measures) list.push_back(to_json(measure));
+  for (const auto& measure : task.measures()) list.push_back(to_json(measure));
   return list;
 }
 

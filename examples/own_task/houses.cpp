@@ -84,10 +84,7 @@ class Houses : public amp::Task {
   }
   // What suits the task where the user gives no option.
   static std::map<std::string, amp::OptionValue> defaults(const std::string&) {
-    return {{"--optimizer", std::string("adam")},
-            {"--lr", 3e-3},
-            {"--batch-size", std::int64_t{32}},
-            {"--epochs", std::int64_t{30}}};
+    return {{"--optimizer", "adam"}, {"--lr", 3e-3}, {"--batch-size", 32}, {"--epochs", 30}};
   }
 
  private:

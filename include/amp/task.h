@@ -73,8 +73,9 @@ class AMP_API Batches {
   virtual Batch get(std::int64_t i) const;
 
   // Whether a batch is made with the model as it is then, such as by playing a game. Then the training calls
-  // make(i, model) in the place of get(i), on its own thread, before the step. For a run to be the same when it is
-  // resumed, what make returns must depend on seed, epoch, i and the model alone.
+  // make(i, model) in the place of get(i), on its own thread, before the step; once before the first shuffle, too, to
+  // try the model. For a run to be the same when it is resumed, what make returns must depend on seed, epoch, i and the
+  // model alone.
   virtual bool needs_model() const { return false; }
   virtual Batch make(std::int64_t i, Evaluator& model) const;
 };
@@ -166,7 +167,8 @@ class AMP_API Task {
   // What models from elsewhere must fit, plug-ins and TorchScript: they are tried with two blank samples. None:
   // they are tried with the first two samples.
   virtual std::optional<ModelShape> model_shape() const { return std::nullopt; }
-  // Of outputs of the model and the targets of a batch, for models without a loss: one floating-point element. The
+  // Of outputs of the model, in training as the recipe computes them and else in fp32, and the targets of a batch, for
+  // models without a loss: one floating-point element. The
   // default is the mean cross entropy of logits [..., classes] and targets [...], int64; targets of -100 do not
   // count.
   virtual at::Tensor loss(const at::Tensor& outputs, const std::vector<at::Tensor>& targets) const;

@@ -31,7 +31,7 @@ bool is_below_autograd(const Frame* outer) {
 
 bool in_backward() { return torch::autograd::get_current_graph_task_id() != -1; }
 
-std::string shown(at::IntArrayRef sizes) {
+std::string sizes_in_words(at::IntArrayRef sizes) {
   std::ostringstream text;
   text << sizes;
   return text.str();
@@ -131,9 +131,10 @@ void Recorder::expect(const std::vector<at::Tensor>& parameters,
       throw InvalidArgument("Inspector: expect() got " + names_.parameter_name(parameters[i]) +
                             ", which is not among the parameters of the model that is watched");
     if (gradients[i].defined() && gradients[i].sizes() != parameters[i].sizes())
-      throw InvalidArgument(
-          "Inspector: expect() got a gradient of shape " + shown(gradients[i].sizes()) + " for '" +
-          names_.parameter_name(parameters[i]) + "' of shape " + shown(parameters[i].sizes()));
+      throw InvalidArgument("Inspector: expect() got a gradient of shape " +
+                            sizes_in_words(gradients[i].sizes()) + " for '" +
+                            names_.parameter_name(parameters[i]) + "' of shape " +
+                            sizes_in_words(parameters[i].sizes()));
     expected[static_cast<std::size_t>(number)] = gradients[i];
   }
   const std::lock_guard lock(mutex_);

@@ -83,7 +83,7 @@ bool is_all_there(const at::Tensor& tensor) {
   if (!tensor.has_storage() || tensor.numel() == 0) return false;
   auto last = tensor.storage_offset();
   for (std::int64_t d = 0; d < tensor.dim(); ++d) last += (tensor.size(d) - 1) * tensor.stride(d);
-  const auto needed = static_cast<std::size_t>(last + 1) * tensor.element_size();
+  const auto needed = static_cast<std::size_t>((last + 1) * tensor.element_size());
   return tensor.storage().nbytes() >= needed && tensor.storage().data() != nullptr;
 }
 

@@ -65,7 +65,7 @@ bool takes_network(const Sequences& given, at::TensorList weights, const Network
   if (!std::ranges::all_of(given.states, fits_batch) || !std::ranges::all_of(weights, is_taken))
     return false;
   const bool projects = given.states[0].size(2) != given.states.back().size(2);
-  const std::size_t per_run = 2 + (network.has_biases ? 2 : 0) + (projects ? 1 : 0);
+  const std::size_t per_run = 2U + (network.has_biases ? 2U : 0U) + (projects ? 1U : 0U);
   return weights.size() == static_cast<std::size_t>(runs) * per_run &&
          fit(weights, per_run, given, network);
 }

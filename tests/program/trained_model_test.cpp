@@ -127,7 +127,7 @@ TEST_F(TrainedModel, APlugInIsTrained) {
 TEST_F(TrainedModel, FilesThatAreNoModelsAreRefused) {
   write_small_data();
   expect_refusal(run(small("train", "x", {"--model", "./none.so"})), 3,
-                 "./none.so: no such file; give --model a plug-in");
+                 "./none.so: no such file; give a plug-in, LIBRARY.so");
   expect_refusal(run(small("train", "x", {"--model", "none.pt"})), 3,
                  "none.pt: no such file; give --model a file that torch.jit.save wrote");
   std::ofstream(path("bad.so")) << "hello";
