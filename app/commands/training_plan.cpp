@@ -16,6 +16,7 @@
 #include "app/models/model_error.h"
 #include "app/models/weight_values.h"
 #include "app/task_choice/task_choice.h"
+#include "app/task_choice/task_json.h"
 #include "app/task_choice/token_meaning.h"
 #include "app/terminal/notice.h"
 #include "app/training/optimizers.h"
@@ -30,6 +31,7 @@ void check_task(const amp::Task& task, const Settings& settings, bool examines) 
                                " is larger than the " + std::to_string(task.training_samples()) +
                                " training " + task.noun());
   }
+  check_answers(task);
   const auto model = make_model(settings.model, task);
   check_model(*model, settings.model, task);
   if (!settings.init.empty()) {

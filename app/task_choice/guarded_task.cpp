@@ -15,12 +15,12 @@ namespace {
 
 // What metrics.jsonl and results.json have of every run.
 const std::set<std::string> kOwnFields = {
-    "event",      "run",         "step",       "test_loss",    "train_loss", "scale",
-    "precision",  "seed",        "metric",     "runs",         "seeds",      "diverged",
-    "failed",     "mean",        "deviation",  "verdict",      "margin",     "noise",
-    "steps",      "seconds",     "ending",     "history",      "memory",     "recipe",
-    "policy",     "device",      "gradients",  "interval",     "pairs",      "difference",
-    "stopped",    "thrown",      "final_scale", "speed_ratio", "samples",    "inspection"};
+    "event",     "run",     "step",        "test_loss",   "train_loss", "scale",
+    "precision", "seed",    "metric",      "runs",        "seeds",      "diverged",
+    "failed",    "mean",    "deviation",   "verdict",     "margin",     "noise",
+    "steps",     "seconds", "ending",      "history",     "memory",     "recipe",
+    "policy",    "device",  "gradients",   "interval",    "pairs",      "difference",
+    "stopped",   "thrown",  "final_scale", "speed_ratio", "samples",    "inspection"};
 
 bool is_key(const std::string& key) {
   const auto fits = [](char c) {
@@ -77,8 +77,7 @@ class GuardedTask : public amp::Task {
   double tokens_per_sample() const override { return task_->tokens_per_sample(); }
   std::unique_ptr<amp::Batches> training_batches(std::int64_t batch_size,
                                                  c10::ScalarType dtype) const override {
-    return batches("training_batches",
-                   [&] { return task_->training_batches(batch_size, dtype); });
+    return batches("training_batches", [&] { return task_->training_batches(batch_size, dtype); });
   }
   std::unique_ptr<amp::Batches> test_batches(c10::ScalarType dtype) const override {
     return batches("test_batches", [&] { return task_->test_batches(dtype); });
@@ -163,8 +162,10 @@ amp::TaskInfo guarded(amp::TaskInfo info) {
 
 void check_measures(const std::string& task, const std::vector<amp::Measure>& measures) {
   const auto refuse = [&](const std::string& why) {
-    throw WrongResult("task " + task + ": measures must have keys of a-z, 0-9 and _ that are not the "
-                      "program's own, and names; " + why);
+    throw WrongResult("task " + task +
+                      ": measures must have keys of a-z, 0-9 and _ that are not the "
+                      "program's own, and names; " +
+                      why);
   };
   if (measures.empty()) refuse("got none");
   std::set<std::string> keys;

@@ -1,6 +1,8 @@
 // What a task says of itself, as JSON.
 #include "app/task_choice/task_json.h"
 
+#include <set>
+
 #include "amp/error.h"
 #include "app/files/whereabouts.h"
 #include "app/results/measures.h"
@@ -28,6 +30,22 @@ json content_of(const amp::Task& task, const std::string& data) {
   const auto hash = whereabouts(data, {}).value("content", "");
   if (!hash.empty()) content["content"] = hash;
   return content;
+}
+
+void check_answers(const amp::Task& task) {
+  static const std::set<std::string> kOwn = {
+      "ampersand", "settings", "precision",       "recipe",       "seed",
+      "updates",   "threads",  "cpu_fast_engine", "half_math",    "bf16_math",
+      "data_at",   "model_at", "task_at",         "data_content", "task"};
+  about(task);
+  object_of(task, "content()", task.content());
+  measures_json(task);
+  const auto state = state_of(task);
+  for (const auto& [name, value] : state.items()) {
+    if (kOwn.contains(name))
+      throw amp::InvalidArgument("task " + task.name() + ": its state has '" + name +
+                                 "', which is a name of the checkpoint's own; choose another");
+  }
 }
 
 json measures_json(const amp::Task& task) {

@@ -14,6 +14,10 @@ nlohmann::json about(const amp::Task& task);
 // Of a task that says nothing itself, the hash of what is at the path `data`.
 nlohmann::json content_of(const amp::Task& task, const std::string& data);
 
+// Asks the task for all that it says of itself. Throws amp::InvalidArgument for what is no JSON object, and for a state
+// with a name that a checkpoint has itself.
+void check_answers(const amp::Task& task);
+
 // {"key", "name", "kind", "higher_is_better", "decimals"} of each measure.
 nlohmann::json measures_json(const amp::Task& task);
 

@@ -71,13 +71,7 @@ json run_state_json(const Settings& settings, const RunPlan& plan, const amp::Ta
   if (is_path(settings.task)) about["task_at"] = library_whereabouts(settings.task, run);
   about["data_content"] = content_of(task, settings.data);
   about["task"] = task.name();
-  const auto state = state_of(task);
-  for (const auto& [name, value] : state.items()) {
-    if (about.contains(name))
-      throw amp::InvalidArgument("task " + task.name() + ": its state has '" + name +
-                                 "', which is a name of the checkpoint's own; choose another");
-    about[name] = value;
-  }
+  about.update(state_of(task));  // its names were checked before (check_answers)
   return about;
 }
 

@@ -28,10 +28,12 @@ using State = at::TensorAccessor<float, 1>;
 
 // Pushes the cart for 0.02 s. Returns whether the game goes on.
 bool push(State state, bool to_the_right) {
-  constexpr float kGravity = 9.8f, kForce = 10, kMass = 1.1f, kPoleMass = 0.1f, kHalfLength = 0.5f, kSeconds = 0.02f;
+  constexpr float kGravity = 9.8f, kForce = 10, kMass = 1.1f, kPoleMass = 0.1f, kHalfLength = 0.5f,
+                  kSeconds = 0.02f;
   const float speed = state[1], angle = state[2], turning = state[3];
   const float sine = std::sin(angle), cosine = std::cos(angle);
-  const float force = (to_the_right ? kForce : -kForce) + kPoleMass * kHalfLength * turning * turning * sine;
+  const float force =
+      (to_the_right ? kForce : -kForce) + kPoleMass * kHalfLength * turning * turning * sine;
   const float turn = (kGravity * sine - cosine * force / kMass) /
                      (kHalfLength * (4.0f / 3 - kPoleMass * cosine * cosine / kMass));
   const float acceleration = (force - kPoleMass * kHalfLength * turn * cosine) / kMass;
@@ -71,7 +73,8 @@ class Player : public nn::Module {
 // side. Inputs: states [batch, steps, 4]; targets: actions and returns [batch, steps].
 class Games : public amp::Batches {
  public:
-  Games(std::int64_t samples, std::int64_t batch_size) : samples_(samples), batch_size_(batch_size) {}
+  Games(std::int64_t samples, std::int64_t batch_size)
+      : samples_(samples), batch_size_(batch_size) {}
 
   std::int64_t samples() const override { return samples_; }
   std::int64_t batch_size() const override { return batch_size_; }
@@ -87,7 +90,8 @@ class Games : public amp::Batches {
     const auto players = samples_of(i);
     auto states = at::empty({players, 4}), inputs = at::empty({players, kStepsPerSample, 4});
     auto actions = at::empty({players, kStepsPerSample}, c10::kLong);
-    auto lost = at::empty({players, kStepsPerSample}, c10::kBool), returns = at::empty({players, kStepsPerSample});
+    auto lost = at::empty({players, kStepsPerSample}, c10::kBool),
+         returns = at::empty({players, kStepsPerSample});
     auto state = states.accessor<float, 2>();
     auto action = actions.accessor<std::int64_t, 2>();
     auto is_lost = lost.accessor<bool, 2>();
@@ -124,7 +128,8 @@ class CartPole : public amp::Task {
   explicit CartPole(const amp::TaskOptions& options)
       : samples_(options.train_samples > 0 ? options.train_samples : kSamples),
         beginnings_(at::empty({options.test_samples > 0 ? options.test_samples : kTestGames, 4})) {
-    if (!options.data.empty()) throw amp::InvalidArgument("--data: the games are played, not read; leave it out");
+    if (!options.data.empty())
+      throw amp::InvalidArgument("--data: the games are played, not read; leave it out");
     std::mt19937_64 generator(1983);
     auto state = beginnings_.accessor<float, 2>();
     for (std::int64_t k = 0; k < test_samples(); ++k) begin(state[k], kInTheMiddle, generator);
@@ -133,7 +138,8 @@ class CartPole : public amp::Task {
   std::int64_t training_samples() const override { return samples_; }
   std::int64_t test_samples() const override { return beginnings_.size(0); }
   std::string noun() const override { return "games"; }
-  std::unique_ptr<amp::Batches> training_batches(std::int64_t size, c10::ScalarType) const override {
+  std::unique_ptr<amp::Batches> training_batches(std::int64_t size,
+                                                 c10::ScalarType) const override {
     return std::make_unique<Games>(samples_, size);
   }
   // How the test games begin, all in one batch.
@@ -145,16 +151,19 @@ class CartPole : public amp::Task {
   }
 
   // Actions become likelier by how much more they returned than the value had promised.
-  at::Tensor loss(const at::Tensor& outputs, const std::vector<at::Tensor>& targets) const override {
+  at::Tensor loss(const at::Tensor& outputs,
+                  const std::vector<at::Tensor>& targets) const override {
     const auto out = outputs.to(c10::kFloat);
-    const auto chosen = out.slice(-1, 0, 2).log_softmax(-1).gather(-1, targets[0].unsqueeze(-1)).squeeze(-1);
+    const auto chosen =
+        out.slice(-1, 0, 2).log_softmax(-1).gather(-1, targets[0].unsqueeze(-1)).squeeze(-1);
     const auto surprise = targets[1] - out.select(-1, 2);
     const auto advantage = surprise.detach();
     return surprise.square().mean() - (chosen * advantage / (advantage.std() + 1e-6)).mean();
   }
 
   std::vector<amp::Measure> measures() const override {
-    return {{"mean_steps", "mean steps balanced", amp::MeasureKind::positive, /*higher_is_better=*/true, 1}};
+    return {{"mean_steps", "mean steps balanced", amp::MeasureKind::positive,
+             /*higher_is_better=*/true, 1}};
   }
   // The loss is what is missing of the steps, as a share.
   amp::Evaluation evaluate(amp::Evaluator& model, const amp::Batches& test) const override {
@@ -165,13 +174,14 @@ class CartPole : public amp::Task {
     const auto steps = balanced(model, beginnings_);
     std::ostringstream lines;
     lines << "game,steps\n";
-    for (std::int64_t k = 0; k < test_samples(); ++k) lines << k << ',' << steps[k].item<std::int64_t>() << '\n';
+    for (std::int64_t k = 0; k < test_samples(); ++k)
+      lines << k << ',' << steps[k].item<std::int64_t>() << '\n';
     return lines.str();
   }
 
   static std::map<std::string, amp::OptionValue> defaults(const std::string&) {
-    return {{"--optimizer", "adam"}, {"--lr", 3e-3}, {"--schedule", "linear"}, {"--max-grad-norm", 0.5},
-            {"--batch-size", 16}, {"--epochs", 8}};
+    return {{"--optimizer", "adam"},  {"--lr", 3e-3},       {"--schedule", "linear"},
+            {"--max-grad-norm", 0.5}, {"--batch-size", 16}, {"--epochs", 8}};
   }
 
  private:

@@ -2,6 +2,7 @@
 // its pages list them.
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <random>
 
@@ -148,6 +149,63 @@ TEST_F(OwnTask, WhatIsWrongIsSaidInOneLine) {
                        "register a task"));
   std::ofstream(path("bad.csv")) << "area,rooms,age,district,price\n1,2,3,4,5\n1,2,x,4,5\n";
   EXPECT_TRUE(contains(refusal({"train", "--task", kHouses, "--data", "bad.csv"}), "line 3"));
+}
+
+// Each batch depends on the model, so one wrong bit before it would change all that follow.
+TEST_F(OwnTask, DataThatAreMadeWithTheModelAreTheSameAfterAResume) {
+  const Arguments game = {"train", "--task",          AMP_GAME_TASK, "--threads",
+                          "1",     "--train-samples", "32",          "--test-samples",
+                          "5",     "--precision",     "fp16",        "--checkpoint-every",
+                          "3"};
+  ASSERT_EQ(run(joined(game, {"--steps", "10", "--output", "whole"})).status, 0);
+  ASSERT_EQ(run(joined(game, {"--steps", "5", "--output", "cut"})).status, 0);
+  const auto resumed = run({"train", "--resume", "cut", "--steps", "10"});
+  ASSERT_EQ(resumed.status, 0) << resumed.err;
+  const auto losses = [&](const std::string& folder) {
+    std::vector<double> values;
+    for (const auto& event : events_of(path(folder + "/metrics.jsonl"), "step"))
+      values.push_back(event["loss"]);
+    return values;
+  };
+  EXPECT_EQ(losses("whole").size(), 10U);
+  // The schedule of a run that was planned shorter differs: only the steps before count.
+  EXPECT_EQ(losses("cut")[4], losses("whole")[4]);
+  EXPECT_TRUE(run({"predict", "whole"}).out.starts_with("game,steps\n0,"));
+  EXPECT_EQ(
+      run({"doctor", "--task", AMP_GAME_TASK, "--train-samples", "32", "--steps", "6"}).status, 0);
+}
+
+// Each does one thing wrong (faulty_tasks.cpp).
+TEST_F(OwnTask, AWrongTaskIsToldWhichMemberIsWrong) {
+  const auto outcome = [&](const std::string& name, const Arguments& more = {}) {
+    return run(
+        joined({"train", "--task", std::string(AMP_FAULTY_TASKS) + ":" + name, "--steps", "4",
+                "--batch-size", "4", "--evaluate-every", "2", "--output", name, "--overwrite"},
+               more));
+  };
+  const auto expect = [&](const std::string& name, int status, const std::string& words) {
+    const auto ended = outcome(name);
+    EXPECT_EQ(ended.status, status) << name << ": " << ended.err;
+    EXPECT_TRUE(contains(ended.err, words)) << name << ": " << ended.err;
+    EXPECT_EQ(std::ranges::count(ended.err, '\n'), 1) << ended.err;
+  };
+  EXPECT_EQ(outcome("sound").status, 0) << outcome("sound").err;
+  expect("throwing_constructor", 3, "task throwing_constructor: the constructor threw: no luck");
+  expect("throwing_batch", 3, "task throwing_batch: Batches::get threw: no luck");
+  expect("throwing_loss", 3, "task throwing_loss: loss threw: no luck");
+  expect("no_measure", 2, "evaluate must return the measure 'goodness'");
+  expect("own_key", 2, "got the key 'step'");
+  expect("wrong_default", 2, "the default of --lr has another type");
+  expect("unknown_default", 2, "its defaults name '--optimizr'");
+  expect("other_samples", 2, "training_batches(2, ...) must have batches of 2 of its 16 samples");
+  expect("no_json", 2, "state() must return a JSON object as text, got 'seven'");
+  expect("own_state", 2, "its state has 'seed'");
+  // What was done before is kept, and the run ends as one whose model threw.
+  const auto late = outcome("throwing_evaluation", {"--checkpoint-every", "1"});
+  EXPECT_EQ(late.status, 3) << late.err;
+  EXPECT_TRUE(contains(late.err, "task throwing_evaluation: evaluate threw: no luck")) << late.err;
+  EXPECT_EQ(results_of("throwing_evaluation")["runs"][0]["ending"], "failed");
+  EXPECT_TRUE(std::filesystem::exists(path("throwing_evaluation/checkpoints/step-000000001")));
 }
 
 TEST_F(OwnTask, TheTableOfTasksInTheDocsIsTheRegistrys) {
