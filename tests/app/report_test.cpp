@@ -258,7 +258,8 @@ TEST(Report, ChartsAreInThePage) {
   const std::string page = render_report(sample());
   EXPECT_TRUE(contains(page, "Chart.js v3"));
   EXPECT_FALSE(contains(markup(page), "{{"));  // every part was put in
-  for (const std::string chart : {"trainLoss", "quality", "lossScale", "speed", "memory"}) {
+  for (const std::string chart :
+       {"trainLoss", "quality", "gradientsLost", "lossScale", "speed", "memory"}) {
     EXPECT_EQ(count(page, "data-chart=\"" + chart + "\""), 1U) << chart;
   }
 }

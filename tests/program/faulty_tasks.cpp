@@ -1,7 +1,7 @@
 // Tasks that each do one thing wrong, and one that does not.
-#include <amp/task.h>
 #include <ATen/ops/mse_loss.h>
 #include <ATen/ops/ones.h>
+#include <amp/task.h>
 #include <torch/nn/modules/linear.h>
 
 #include <stdexcept>
@@ -60,7 +60,8 @@ struct ThrowingBatch : Sound {
    private:
     std::int64_t size_;
   };
-  std::unique_ptr<amp::Batches> training_batches(std::int64_t size, c10::ScalarType) const override {
+  std::unique_ptr<amp::Batches> training_batches(std::int64_t size,
+                                                 c10::ScalarType) const override {
     return std::make_unique<Fails>(size);
   }
 };

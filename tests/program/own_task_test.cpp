@@ -61,7 +61,7 @@ TEST_F(OwnTask, LearnsAndIsMeasuredInItsOwnWords) {
 TEST_F(OwnTask, IsComparedByItsMeasure) {
   write_houses("houses.csv");
   const auto compared = run(with_houses(
-      "compare", {"--precision", "fp32,bf16", "--seeds", "2", "--epochs", "5", "--output", "c"}));
+      "compare", {"--precisions", "fp32,bf16", "--seeds", "2", "--epochs", "5", "--output", "c"}));
   ASSERT_EQ(compared.status, 0) << compared.err;
   const auto summary = results_of("c")["summary"];
   ASSERT_EQ(summary.size(), 2U);

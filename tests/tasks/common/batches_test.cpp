@@ -63,7 +63,7 @@ TEST(ImageBatches, AreInOrderUntilShuffled) {
             (Order{0, 1, 2, 3, 4}));
 }
 
-// From data/make_batch_order.py, which knows the C++ standard and no C++.
+// From tests/tasks/common/make_batch_order.py, which knows the C++ standard and no C++.
 TEST(ImageBatches, OrderDependsOnSeedAndEpochAlone) {
   EXPECT_EQ(shuffled(10, 0, 0), (Order{6, 3, 2, 1, 7, 5, 8, 4, 0, 9}));
   EXPECT_EQ(shuffled(10, 0, 1), (Order{1, 4, 6, 9, 0, 5, 3, 8, 2, 7}));
@@ -207,7 +207,7 @@ TEST(ImageBatches, AugmentedImagesDependOnSeedEpochAndSampleAlone) {
   EXPECT_NE(augmented(40, true, 0, 1), first);
   EXPECT_NE(augmented(40, true, 1, 0), first);
   EXPECT_EQ(augmented(40, true, 0, 1), augmented(1, true, 0, 1));
-  // tests/app/data/make_crops.py: sample 0 is cropped at (2, 2) and so moved by (2, 2), unflipped.
+  // tests/tasks/images/make_crops.py: sample 0 is cropped at (2, 2) and so moved by (2, 2), unflipped.
   const std::vector<float> expected = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4};
   for (std::size_t i = 0; i < expected.size(); ++i)
     EXPECT_NEAR(first[0][i], expected[i], 1e-5) << i;

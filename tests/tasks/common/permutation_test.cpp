@@ -36,7 +36,7 @@ TEST(Permutation, HasEachNumberOnce) {
   }
 }
 
-// From data/make_window_order.py, which computes them without any C++.
+// From tests/tasks/common/make_window_order.py, which computes them without any C++.
 TEST(Permutation, IsTheSameEverywhere) {
   EXPECT_EQ(order(10, 0, 0), (Order{4, 8, 7, 5, 9, 6, 2, 3, 1, 0}));
   EXPECT_EQ(order(10, 0, 1), (Order{5, 1, 6, 9, 8, 7, 0, 4, 3, 2}));

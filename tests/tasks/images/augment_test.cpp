@@ -20,7 +20,7 @@ std::vector<Crop> crops(std::uint64_t seed, std::uint64_t epoch) {
   return all;
 }
 
-// From tests/app/data/make_crops.py, which computes them without any C++.
+// From tests/tasks/images/make_crops.py, which computes them without any C++.
 TEST(RandomCrop, DependsOnSeedEpochAndIndexAlone) {
   EXPECT_EQ(
       crops(0, 0),

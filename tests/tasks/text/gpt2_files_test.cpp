@@ -1,4 +1,4 @@
-// GPT-2's vocab.json and merges.txt: the tokens of tokenizers (data/make_gpt2_tokens.py), and files that are
+// GPT-2's vocab.json and merges.txt: the tokens of tokenizers (tests/tasks/text/make_gpt2_tokens.py), and files that are
 // refused.
 #include "tasks/text/gpt2_files.h"
 

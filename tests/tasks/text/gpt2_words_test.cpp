@@ -1,4 +1,4 @@
-// Words as GPT-2 cuts them, from data/make_gpt2_tokens.py.
+// Words as GPT-2 cuts them, from tests/tasks/text/make_gpt2_tokens.py.
 #include "tasks/text/gpt2_words.h"
 
 #include <gmock/gmock.h>

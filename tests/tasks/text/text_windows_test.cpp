@@ -55,7 +55,7 @@ TEST(TextWindows, ShuffledOnesStayApartAndInside) {
   }
 }
 
-// From data/make_window_order.py, which computes them without any C++.
+// From tests/tasks/common/make_window_order.py, which computes them without any C++.
 TEST(TextWindows, BeginWhereSeedAndEpochSay) {
   const auto offset = [](std::int64_t tokens, std::uint64_t seed, std::uint64_t epoch) {
     return std::ranges::min(begins(TextWindows(tokens, 64, seed, epoch)));

@@ -56,7 +56,7 @@ TEST(Vocabulary, WeighsWordsByTheirCounts) {
   EXPECT_EQ(Vocabulary::train(text, 257).size(), 257);
 }
 
-// From data/make_merges.py, which counts every pair anew for each merge.
+// From tests/tasks/text/make_merges.py, which counts every pair anew for each merge.
 TEST(Vocabulary, LearnsAndEncodesAsTheDefinitionSays) {
   const std::string text =
       "the theatre; the Th\u00e9, the th\u00e9--\u00e9t\u00e9's 12345 thetheth\u2026 the\r\n  "

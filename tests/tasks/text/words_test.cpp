@@ -43,7 +43,7 @@ TEST(Words, HoldApostrophesDigitsAndSignsApart) {
   EXPECT_THAT(words_in("a--b (c)."), ElementsAre("a", "--", "b", " (", "c", ")."));
 }
 
-// data/make_merges.py cuts this text with a regular expression.
+// tests/tasks/text/make_merges.py cuts this text with a regular expression.
 TEST(Words, KnowLettersBeyondAscii) {
   EXPECT_THAT(
       words_in("th\u00e9--\u00e9t\u00e9's thetheth\u2026 the\r\n  th\u00e9\u00a0\u00e9t\u00e9 "
