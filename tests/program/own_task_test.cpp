@@ -30,6 +30,12 @@ class OwnTask : public ProgramTest {
   Arguments with_houses(const std::string& command, const Arguments& more = {}) const {
     return joined({command, "--task", kHouses, "--data", "houses.csv", "--threads", "1"}, more);
   }
+  std::vector<double> losses_of(const std::string& folder) const {
+    std::vector<double> values;
+    for (const auto& event : events_of(path(folder + "/metrics.jsonl"), "step"))
+      values.push_back(event["loss"]);
+    return values;
+  }
   Json results_of(const std::string& folder) const {
     return Json::parse(text_of(path(folder + "/results.json")));
   }
@@ -85,14 +91,8 @@ TEST_F(OwnTask, IsResumedAsIfItHadNotStopped) {
             0);
   const auto resumed = run({"train", "--resume", "cut", "--steps", "40"});
   ASSERT_EQ(resumed.status, 0) << resumed.err;
-  const auto losses = [&](const std::string& folder) {
-    std::vector<double> values;
-    for (const auto& event : events_of(path(folder + "/metrics.jsonl"), "step"))
-      values.push_back(event["loss"]);
-    return values;
-  };
-  EXPECT_EQ(losses("cut"), losses("whole"));
-  EXPECT_EQ(losses("whole").size(), 40U);
+  EXPECT_EQ(losses_of("cut"), losses_of("whole"));
+  EXPECT_EQ(losses_of("whole").size(), 40U);
 }
 
 TEST_F(OwnTask, ItsDataAreNoticedWhereTheyChange) {
@@ -161,15 +161,9 @@ TEST_F(OwnTask, DataThatAreMadeWithTheModelAreTheSameAfterAResume) {
   ASSERT_EQ(run(joined(game, {"--steps", "5", "--output", "cut"})).status, 0);
   const auto resumed = run({"train", "--resume", "cut", "--steps", "10"});
   ASSERT_EQ(resumed.status, 0) << resumed.err;
-  const auto losses = [&](const std::string& folder) {
-    std::vector<double> values;
-    for (const auto& event : events_of(path(folder + "/metrics.jsonl"), "step"))
-      values.push_back(event["loss"]);
-    return values;
-  };
-  EXPECT_EQ(losses("whole").size(), 10U);
+  EXPECT_EQ(losses_of("whole").size(), 10U);
   // The schedule of a run that was planned shorter differs: only the steps before count.
-  EXPECT_EQ(losses("cut")[4], losses("whole")[4]);
+  EXPECT_EQ(losses_of("cut")[4], losses_of("whole")[4]);
   EXPECT_TRUE(run({"predict", "whole"}).out.starts_with("game,steps\n0,"));
   EXPECT_EQ(
       run({"doctor", "--task", AMP_GAME_TASK, "--train-samples", "32", "--steps", "6"}).status, 0);
