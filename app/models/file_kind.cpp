@@ -31,7 +31,7 @@ FileMatter archive(std::string_view names) {
   return {FileKind::other, "is a zip archive that neither torch.save nor torch.jit.save wrote"};
 }
 
-FileMatter matter_of(std::string_view head) {
+FileMatter matter_in(std::string_view head) {
   using std::string_view_literals::operator""sv;
   if (is_pointer(head))
     return {
@@ -61,7 +61,7 @@ FileMatter matter_of(const std::filesystem::path& file) {
   std::ifstream stream(file, std::ios::binary);
   if (!stream) return {};
   const auto head = read_at(stream, 0, kHead);
-  if (!head.starts_with("PK\x03\x04")) return matter_of(std::string_view(head));
+  if (!head.starts_with("PK\x03\x04")) return matter_in(head);
   const auto size = static_cast<std::streamoff>(std::filesystem::file_size(file, error));
   const auto begin = std::max<std::streamoff>(0, size - kTail);
   return archive(read_at(stream, begin, static_cast<std::size_t>(size - begin)));

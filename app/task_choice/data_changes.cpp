@@ -18,7 +18,7 @@ using nlohmann::json;
 std::string changed_of_list(const std::string& name, const json& before, const json& now) {
   const auto both = std::min(before.size(), now.size());
   std::size_t changed = 0;
-  for (std::size_t k = 0; k < both; ++k) changed += before[k] == now[k] ? 0 : 1;
+  for (std::size_t k = 0; k < both; ++k) changed += before[k] == now[k] ? 0U : 1U;
   if (changed == 0) return "";
   return std::to_string(changed) + " of the " + std::to_string(both) + " " + name;
 }

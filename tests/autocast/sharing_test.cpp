@@ -122,7 +122,8 @@ Told train(int thread) {
 TEST(Sharing, EightThreadsTenThousandStepsWithNewWeightsMemoryIsFlat) {
   std::vector<Told> told(kThreads);
   std::vector<std::thread> threads;
-  for (int t = 0; t < kThreads; ++t) threads.emplace_back([&told, t] { told[t] = train(t); });
+  for (int t = 0; t < kThreads; ++t)
+    threads.emplace_back([&told, t] { told[static_cast<std::size_t>(t)] = train(t); });
   for (auto& thread : threads) thread.join();
   for (const auto& [wrong, after, peaks] : told) {
     EXPECT_EQ(wrong, 0);

@@ -104,7 +104,7 @@ TEST_P(Convert, WritesWhatItWasAskedToWrite) {
   for (const auto from : kFormats) {
     for (const auto to : kFormats) {
       for (const auto size : kSizes) {
-        for (const std::size_t guard : {0, 128}) {  // 0: a sanitizer sees what is read beyond
+        for (const std::size_t guard : {0U, 128U}) {  // 0: a sanitizer sees what is read beyond
           Numbers source(from, size, 1, guard), target(to, size, 3, guard);
           for (std::size_t i = 0; i < size; ++i) source.set(i, static_cast<double>(i % 200) - 100);
           kernels().convert(source.read_only(), target.span(), size);

@@ -39,8 +39,8 @@ INSTANTIATE_TEST_SUITE_P(Targets, NormSums, kTargetsAndReference, target_name);
 
 TEST_P(NormSums, AreThoseOfEachColumn) {
   for (const auto format : kFormats) {
-    for (const std::size_t width : {1, 3, 15, 16, 17, 33, 192, 257}) {
-      for (const std::size_t rows : {1, 2, 64}) {
+    for (const std::size_t width : {1U, 3U, 15U, 16U, 17U, 33U, 192U, 257U}) {
+      for (const std::size_t rows : {1U, 2U, 64U}) {
         SCOPED_TRACE(testing::Message() << format_name(format) << " " << rows << " x " << width);
         const Rows all(format, rows, width);
         std::vector<float> weight(width, 0.25f), bias(width, -0.5f);

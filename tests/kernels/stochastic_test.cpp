@@ -128,7 +128,7 @@ TEST_P(Stochastic, ChunksChangeNothing) {
   for (const auto format : kLowFormats) {
     Numbers whole(format, kSize);
     round_at_random(kernels(), wide, whole, {.seed = 3, .first = 1000});
-    for (const std::size_t chunk : {1, 7, 63, 64, 65, 127, 128, 129, 1000, 1024, 1500}) {
+    for (const std::size_t chunk : {1U, 7U, 63U, 64U, 65U, 127U, 128U, 129U, 1000U, 1024U, 1500U}) {
       for (std::size_t begin = 0; begin < kSize; begin += chunk) {
         const std::size_t size = std::min(chunk, kSize - begin);
         Numbers part(format, size);
