@@ -94,7 +94,10 @@ json trained(const RunPlan& plan, const Settings& settings, const amp::Task& tas
 
 json train_all(const std::string& schedule, int seeds) {
   const auto settings = settings_of(schedule);
-  const SmallTask task({.data = settings.data, .train_samples = settings.train_samples});
+  TaskSettings task_settings;
+  task_settings.data = settings.data;
+  task_settings.train_samples = settings.train_samples;
+  const SmallTask task(task_settings);
   json all = {{"schedule", schedule}, {"seeds", json::array()}};
   for (int seed = 0; seed < seeds; ++seed) {
     at::set_num_threads(1);
@@ -215,7 +218,7 @@ void print_table(const json& content) {
       "seeds named | "
       "0.5 points found | 1 point | 2 points | 0.5 points called equal |\n"
       "|---|---|---|---|---|---|---|---|---|---|\n");
-  for (const std::size_t seeds : {1, 2, 3, 5, 10}) {
+  for (const std::size_t seeds : {1U, 2U, 3U, 5U, 10U}) {
     if (seeds > trained.size()) continue;
     const auto none = judge_all(trained, seeds, 0);
     const auto half = judge_all(trained, seeds, 0.005);

@@ -68,7 +68,7 @@ struct Network {
 };
 
 std::vector<double> trained(const Way& way, int seed, int steps) {
-  at::manual_seed(seed);
+  at::manual_seed(static_cast<std::uint64_t>(seed));
   const auto teacher = Network::random();
   const auto student = Network::random().in(way.dtype);
   const auto held_out = at::randn({2048, 64});

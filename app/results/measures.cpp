@@ -6,8 +6,6 @@
 #include <cstdio>
 #include <iterator>
 
-#include "amp/error.h"
-
 namespace ampersand {
 namespace {
 
@@ -27,28 +25,36 @@ json to_json(const Measure& measure) {
           {"decimals", measure.decimals}};
 }
 
-Measure measure_of(const json& object) {
+std::optional<Measure> measure_of(const json& object) {
   try {
     const auto kind = std::ranges::find(kKinds, object.at("kind").get<std::string>());
-    if (kind != std::end(kKinds))
-      return {object.at("key"), object.at("name"), static_cast<MeasureKind>(kind - kKinds),
-              object.at("higher_is_better"), object.at("decimals")};
-  } catch (const json::exception&) {  // as below
+    if (kind == std::end(kKinds)) return std::nullopt;
+    return Measure{object.at("key"), object.at("name"), static_cast<MeasureKind>(kind - kKinds),
+                   object.at("higher_is_better"), object.at("decimals")};
+  } catch (const json::exception&) {
+    return std::nullopt;
   }
-  throw amp::InvalidArgument(
-      "settings.measures: a measure must have key, name, kind (share, "
-      "positive or number), higher_is_better and decimals, got " +
-      object.dump());
+}
+
+Measure measure_named(const std::string& key) {
+  return key == "perplexity" ? amp::perplexity_measure() : amp::accuracy_measure();
 }
 
 std::vector<Measure> measures_of(const json& results) {
-  const auto settings = results.value("settings", json::object());
+  const auto field = [](const json& object, const char* name) {
+    return object.is_object() && object.contains(name) ? object.at(name) : json();
+  };
   std::vector<Measure> measures;
-  for (const auto& measure : settings.value("measures", json::array()))
-    measures.push_back(measure_of(measure));
+  for (const auto& object : field(field(results, "settings"), "measures")) {
+    if (const auto measure = measure_of(object)) measures.push_back(*measure);
+  }
   if (!measures.empty()) return measures;
-  const auto runs = results.value("runs", json::array());
-  const auto has_perplexity = [](const json& run) { return run.contains("perplexity"); };
+  const auto runs = field(results, "runs");
+  // null: of a run that went non-finite.
+  const auto has_perplexity = [&](const json& run) {
+    return run.is_object() && run.contains("perplexity") &&
+           (run.at("perplexity").is_number() || run.at("perplexity").is_null());
+  };
   if (std::ranges::any_of(runs, has_perplexity))
     return {amp::perplexity_measure(), amp::bits_per_byte_measure()};
   return {amp::accuracy_measure()};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,15 +10,17 @@
 
 namespace ampersand {
 
-// {"key", "name", "kind", "higher_is_better", "decimals"}, and back. measure_of throws amp::InvalidArgument for an object
-// that is none.
+// {"key", "name", "kind", "higher_is_better", "decimals"}, and back: nothing for what is none.
 nlohmann::json to_json(const amp::Measure& measure);
-amp::Measure measure_of(const nlohmann::json& object);
+std::optional<amp::Measure> measure_of(const nlohmann::json& object);
 
 // What the runs of results.json are measured by: its settings' list, or, of an earlier version, perplexity where a run
 // has it, else accuracy. Never empty; precisions are compared by the first.
 std::vector<amp::Measure> measures_of(const nlohmann::json& results);
 amp::Measure first_measure(const nlohmann::json& results);
+
+// Of results without a list: perplexity, or accuracy for any other key.
+amp::Measure measure_named(const std::string& key);
 
 // "91.20 %" or "4.313"; the number of it alone.
 std::string value_in_words(const amp::Measure& measure, double value);

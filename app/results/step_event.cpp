@@ -42,7 +42,7 @@ std::optional<StepEvent> step_event(const json& object) {
                   .epoch = number_in<std::int64_t>(object, "epoch"),
                   .learning_rate = number_in<double>(object, "lr"),
                   .loss = number_in<double>(object, "loss"),
-                  .scale = object.at("scale").get<double>(),
+                  .scale = object.value("scale", 1.0),
                   .skipped = object.value("skipped", false),
                   .seconds = number_in<double>(object, "seconds"),
                   .grad_norm = number_in<double>(object, "grad_norm"),

@@ -145,8 +145,9 @@ const SummaryEntry* baseline_of(const Entries& entries) {
 
 }  // namespace
 
-json verdict(const json& summary, const json& runs, const amp::Measure& measure) {
+json verdict(const json& summary, const json& runs, const std::optional<amp::Measure>& given) {
   const auto entries = summary_entries(summary);
+  const auto measure = given.value_or(measure_named(entries.empty() ? "" : entries[0].metric));
   const auto* baseline = baseline_of(entries);
   json sentences = json::array();
   for (const auto& entry : entries) {

@@ -2,16 +2,17 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
-#include <string>
+#include <optional>
 
 #include "app/results/measures.h"
 
 namespace ampersand {
 
-// What became of each precision, a sentence or two each, made from the summary. measure: the one that it compares by. Runs without fp32 say
+// What became of each precision, a sentence or two each, made from the summary. measure: the one that it compares by;
+// none: perplexity where the summary says so, else accuracy. Runs without fp32 say
 // only what diverged or failed.
 nlohmann::json verdict(const nlohmann::json& summary, const nlohmann::json& runs,
-                       const amp::Measure& measure = amp::accuracy_measure());
+                       const std::optional<amp::Measure>& measure = {});
 
 // What to take from the comparison in one sentence: which precision to use and what it saves. Null where
 // nothing was compared with fp32.

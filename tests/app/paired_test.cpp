@@ -149,8 +149,9 @@ double false_alarms(double noise, double sampling, std::size_t seeds) {
 // Also where runs differ by more than the sampling error, because they have not settled.
 TEST(Paired, FalseAlarmsAreRare) {
   for (const double noise : {0.5, 1.0, 2.0, 3.0})
-    for (const std::size_t seeds : {1, 2}) EXPECT_LT(false_alarms(noise, 1, seeds), 0.05) << noise;
-  for (const std::size_t seeds : {3, 5}) EXPECT_NEAR(false_alarms(1, 0, seeds), 0.05, 0.012);
+    for (const std::size_t seeds : {1U, 2U})
+      EXPECT_LT(false_alarms(noise, 1, seeds), 0.05) << noise;
+  for (const std::size_t seeds : {3U, 5U}) EXPECT_NEAR(false_alarms(1, 0, seeds), 0.05, 0.012);
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ constexpr std::int64_t kIgnored = -100;
 
 struct Problem {
   Problem(std::int64_t rows, std::int64_t classes, c10::ScalarType dtype) {
-    at::manual_seed(rows + classes);
+    at::manual_seed(static_cast<std::uint64_t>(rows + classes));
     logits = (here::randn({rows, classes}) * 4).to(dtype);
     target = at::randint(classes, {rows}, at::kLong).to(test_device());
     target[rows / 2] = kIgnored;

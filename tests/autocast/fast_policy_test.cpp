@@ -74,7 +74,7 @@ TEST(FastPolicy, OpsReadLowPrecisionAndRoundOnce) {
     for (const auto dtype : {at::kBFloat16, at::kHalf}) {
       for (const auto columns : {16, 33, 1000}) {
         SCOPED_TRACE(name + ", " + c10::toString(dtype) + ", " + std::to_string(columns));
-        at::manual_seed(columns);
+        at::manual_seed(static_cast<std::uint64_t>(columns));
         const auto x = (here::randn({64, columns}) * 3).to(dtype);
         at::Tensor got;
         {

@@ -134,7 +134,7 @@ TEST_F(Train, ALastPartOfAnAccumulationWindowIsAStep) {
   const auto metrics = metrics_of("part", {"--accumulation", "3", "--max-grad-norm", "1"});
   const auto steps = events_of(metrics, "step");
   ASSERT_EQ(steps.size(), 4U);
-  for (const std::size_t i : {0, 1, 3}) EXPECT_FALSE(steps[i].contains("grad_norm")) << i;
+  for (const std::size_t i : {0U, 1U, 3U}) EXPECT_FALSE(steps[i].contains("grad_norm")) << i;
   EXPECT_TRUE(steps[2].contains("grad_norm"));
   const auto flushes = events_of(metrics, "flush");
   ASSERT_EQ(flushes.size(), 1U);

@@ -87,7 +87,7 @@ TEST(ImageBatches, OrderDoesNotDependOnTheBatchSize) {
 }
 
 TEST(ImageBatches, EveryEpochHasEveryImageOnce) {
-  for (const std::uint64_t epoch : {0, 1, 2}) {
+  for (const std::uint64_t epoch : {0U, 1U, 2U}) {
     auto order = shuffled(200, 11, epoch);
     std::sort(order.begin(), order.end());
     for (std::int64_t i = 0; i < 200; ++i) ASSERT_EQ(order[static_cast<std::size_t>(i)], i);

@@ -59,7 +59,8 @@ TEST(Permutation, TakesNoMemoryForItsLength) {
 // Of 5,000 epochs each number should come first 500 times; 4 standard deviations are 85.
 TEST(Permutation, EveryNumberComesFirstAsOften) {
   std::vector<int> first(10);
-  for (std::uint64_t epoch = 0; epoch < 5000; ++epoch) ++first[Permutation(10, 9, epoch)[0]];
+  for (std::uint64_t epoch = 0; epoch < 5000; ++epoch)
+    ++first[static_cast<std::size_t>(Permutation(10, 9, epoch)[0])];
   for (const int count : first) EXPECT_NEAR(count, 500, 85);
 }
 

@@ -15,7 +15,7 @@ using Bytes = std::vector<std::uint8_t>;
 
 std::vector<Crop> crops(std::uint64_t seed, std::uint64_t epoch) {
   std::vector<Crop> all;
-  for (const std::uint64_t index : {0, 1, 2, 3, 999})
+  for (const std::uint64_t index : {0U, 1U, 2U, 3U, 999U})
     all.push_back(random_crop(seed, epoch, index));
   return all;
 }
