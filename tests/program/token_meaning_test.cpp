@@ -59,13 +59,13 @@ class TokenMeanings : public ProgramTest {
   }
   static Json metadata(const std::string& bytes) {
     std::size_t length = 0;
-    for (int i = 7; i >= 0; --i) length = length << 8 | static_cast<unsigned char>(bytes[i]);
+    for (std::size_t i = 8; i-- > 0;) length = length << 8 | static_cast<unsigned char>(bytes[i]);
     return Json::parse(bytes.substr(8, length)).value("__metadata__", Json());
   }
   // The same tensors without the metadata.
   static std::string bare(const std::string& bytes) {
     std::size_t length = 0;
-    for (int i = 7; i >= 0; --i) length = length << 8 | static_cast<unsigned char>(bytes[i]);
+    for (std::size_t i = 8; i-- > 0;) length = length << 8 | static_cast<unsigned char>(bytes[i]);
     auto header = Json::parse(bytes.substr(8, length));
     header.erase("__metadata__");
     const auto text = header.dump();

@@ -28,7 +28,7 @@ std::string safetensors(const std::vector<Weight>& weights) {
   }
   const auto text = header.dump();
   std::string length(8, '\0');
-  for (int i = 0; i < 8; ++i) length[i] = static_cast<char>(text.size() >> (8 * i));
+  for (std::size_t i = 0; i < 8; ++i) length[i] = static_cast<char>(text.size() >> (8 * i));
   return length + text + data;
 }
 
@@ -39,7 +39,7 @@ class Weights : public ProgramTest {
     ASSERT_EQ(run({"export", "run", "--output", "w.safetensors"}).status, 0);
     const auto bytes = text_of(path("w.safetensors"));
     std::size_t length = 0;
-    for (int i = 7; i >= 0; --i) length = length << 8 | static_cast<unsigned char>(bytes[i]);
+    for (std::size_t i = 8; i-- > 0;) length = length << 8 | static_cast<unsigned char>(bytes[i]);
     const auto header = Json::parse(bytes.substr(8, length));
     for (const auto& [name, entry] : header.items()) {
       if (name == "__metadata__") continue;
@@ -58,7 +58,7 @@ class Weights : public ProgramTest {
   }
   static void set(Weight& weight, std::size_t index, float value) {
     const auto bits = std::bit_cast<std::uint32_t>(value);
-    for (int i = 0; i < 4; ++i) weight.bytes[4 * index + i] = static_cast<char>(bits >> (8 * i));
+    for (std::size_t i = 0; i < 4; ++i) weight.bytes[4 * index + i] = static_cast<char>(bits >> (8 * i));
   }
 
   // Whether one of the fp16 numbers of a file, which begin at even bytes, has these two.
