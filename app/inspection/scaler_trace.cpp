@@ -92,8 +92,9 @@ ScalerTrace scaler_trace(const std::vector<json>& events, std::int64_t wanted) {
       const auto step = step_event(event);
       if (!step || !is_boundary(*step, accumulation)) continue;
       amp::ScalerTraceStep entry;
-      entry.loss_scale = step->scale;
-      entry.found_inf = step->skipped;
+      // What has neither is no trace of a scaler.
+      entry.loss_scale = event.at("scale").get<double>();
+      entry.found_inf = event.at("skipped").get<bool>();
       if (const auto known = measured.find(step->step); known != measured.end())
         entry.gradient_amax = reconciled(known->second, entry.loss_scale, entry.found_inf);
       result.steps.push_back(step->step);

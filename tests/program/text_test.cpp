@@ -138,9 +138,8 @@ TEST_F(Text, WeightsGoOutAndComeIn) {
         events_of(path("run/metrics.jsonl"), "evaluation").back()["test_loss"].get<double>(), 1e-5);
   }
   ASSERT_EQ(run(tiny("train", "lstm", {"--model", "lstm"})).status, 0);
-  expect_refusal(
-      run({"export", "lstm", "--format", "gpt2"}), 2,
-      "--format gpt2 is for --model gpt, and this one is lstm; use --format safetensors");
+  expect_refusal(run({"export", "lstm", "--format", "gpt2"}), 2,
+                 "--format gpt2 is not for --model lstm; use --format safetensors");
 }
 
 TEST_F(Text, LoaderThreadsChangeNothing) {

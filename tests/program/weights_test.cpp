@@ -58,7 +58,8 @@ class Weights : public ProgramTest {
   }
   static void set(Weight& weight, std::size_t index, float value) {
     const auto bits = std::bit_cast<std::uint32_t>(value);
-    for (std::size_t i = 0; i < 4; ++i) weight.bytes[4 * index + i] = static_cast<char>(bits >> (8 * i));
+    for (std::size_t i = 0; i < 4; ++i)
+      weight.bytes[4 * index + i] = static_cast<char>(bits >> (8 * i));
   }
 
   // Whether one of the fp16 numbers of a file, which begin at even bytes, has these two.
