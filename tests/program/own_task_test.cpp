@@ -75,7 +75,8 @@ TEST_F(OwnTask, IsComparedByItsMeasure) {
   EXPECT_EQ(summary[1]["scale"], "relative");
   // By logarithms: bf16's error over fp32's, the geometric mean of the two pairs.
   double logarithms = 0;  // bf16's and less fp32's, of two pairs
-  for (const auto& run : results_of("c")["runs"])
+  const Json results = results_of("c");
+  for (const auto& run : results["runs"])
     logarithms += (run["precision"] == "bf16" ? 1 : -1) * std::log(run["mean_error"].get<double>());
   EXPECT_NEAR(summary[1]["difference"].get<double>(), std::expm1(logarithms / 2), 1e-9);
 }
