@@ -124,10 +124,7 @@ class Advising {
 
   json described() const {
     auto object = settings_json(settings_);
-    object["train_samples"] = task_->training_samples();
-    object["test_samples"] = task_->test_samples();
-    object.update(about(*task_));
-    object["measures"] = measures_json(*task_);
+    object.update(task_description(*task_));
     object["seeds"] = {plan_.seed};
     return object;
   }

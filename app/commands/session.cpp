@@ -59,10 +59,7 @@ json described(const Settings& settings, const amp::Task& task,
                const std::vector<std::uint64_t>& seeds) {
   auto object = settings_json(settings);
   if (settings.loss_scale.empty()) object["loss_scale"] = "by precision";
-  object["train_samples"] = task.training_samples();
-  object["test_samples"] = task.test_samples();
-  object.update(about(task));
-  object["measures"] = measures_json(task);
+  object.update(task_description(task));
   object["seeds"] = seeds;
   return object;
 }

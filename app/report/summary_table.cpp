@@ -74,7 +74,7 @@ std::optional<double> difference_of(const Table& table, const PrecisionResults& 
 // The verdict, the interval it comes from, and how many seeds would tell.
 Cell judged_cell(const Json& summary, double difference) {
   const bool relative = text(summary, "scale") == "relative";
-  const std::string unit = relative ? " %" : " points";
+  const std::string unit = unit_of_difference(relative);
   Cell cell{.value = with_sign(100 * difference, 2) + unit};
   const std::string verdict = *text(summary, "verdict");
   cell.mark = verdict == "unknown" ? "cannot tell" : verdict;

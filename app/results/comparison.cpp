@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "app/results/json_fields.h"
 #include "app/results/mean_deviation.h"
 
 namespace ampersand {
@@ -85,10 +86,10 @@ Curve evaluations(const json& run, const ComparisonBasis& basis) {
   const auto goodness = goodness_of(basis);
   Curve curve;
   for (const auto& point : run.value("history", json::array())) {
-    const auto found = point.find(basis.measure.key);
-    if (found == point.end() || !found->is_number()) continue;
+    const auto value = number_in(point, basis.measure.key.c_str());
+    if (!value) continue;
     curve.steps.push_back(point.at("step").get<double>());
-    curve.quality.push_back(goodness.of(found->get<double>()));
+    curve.quality.push_back(goodness.of(*value));
   }
   return curve;
 }

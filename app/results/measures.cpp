@@ -98,9 +98,7 @@ double Goodness::width_of(double told) const {
 
 bool is_relative(const Measure& measure) { return measure.kind != MeasureKind::share; }
 
-const char* unit_of_difference(const Measure& measure) {
-  return is_relative(measure) ? " %" : " points";
-}
+const char* unit_of_difference(bool is_relative) { return is_relative ? " %" : " points"; }
 
 std::string column_name(const Measure& measure) {
   if (measure.kind == MeasureKind::share) return "test " + measure.name;

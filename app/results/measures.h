@@ -49,7 +49,7 @@ class Goodness {
 
 // Whether precisions are compared by a share of fp32's value, told in percent, and not by a difference in points.
 bool is_relative(const amp::Measure& measure);
-const char* unit_of_difference(const amp::Measure& measure);  // " points" or " %"
+const char* unit_of_difference(bool is_relative);  // " points" or " %"
 
 // "test accuracy", "perplexity", "bits/byte": the head of a column.
 std::string column_name(const amp::Measure& measure);

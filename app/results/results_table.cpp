@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/results/json_fields.h"
 #include "app/results/measures.h"
 #include "app/results/summary_entry.h"
 #include "app/terminal/formatted.h"
@@ -25,19 +26,17 @@ std::string mean_cell(const std::vector<const json*>& runs, const char* name, co
   double sum = 0;
   int count = 0;
   for (const auto* run : runs) {
-    const auto found = run->find(name);
-    if (found == run->end() || !found->is_number()) continue;
-    sum += found->get<double>();
+    const auto value = number_in(*run, name);
+    if (!value) continue;
+    sum += *value;
     ++count;
   }
   return count == 0 ? "-" : formatted(format, factor * sum / count);
 }
 
 bool has_number(const json& runs, const char* name) {
-  return std::ranges::any_of(runs, [&](const json& run) {
-    const auto found = run.find(name);
-    return found != run.end() && found->is_number();
-  });
+  return std::ranges::any_of(runs,
+                             [&](const json& run) { return number_in(run, name).has_value(); });
 }
 
 std::string quality_cell(const SummaryEntry& entry, const amp::Measure& measure) {
@@ -47,10 +46,11 @@ std::string quality_cell(const SummaryEntry& entry, const amp::Measure& measure)
   return text;
 }
 
-std::string difference_cell(const SummaryEntry& entry, const amp::Measure& measure) {
+std::string difference_cell(const SummaryEntry& entry) {
   if (!entry.compared) return "";
   const auto& compared = *entry.compared;
-  return formatted("%+.2f", 100 * compared.difference) + unit_of_difference(measure) + ", " +
+  return formatted("%+.2f", 100 * compared.difference) + unit_of_difference(compared.is_relative) +
+         ", " +
          (compared.finding == Finding::unknown ? "cannot tell" : finding_name(compared.finding));
 }
 
@@ -81,7 +81,7 @@ Row row_of(const SummaryEntry& entry, const json& all_runs,
     if (run.value("precision", "") == entry.precision) runs.push_back(&run);
   }
   const auto& first = measures.front();
-  Row row = {entry.precision, quality_cell(entry, first), difference_cell(entry, first)};
+  Row row = {entry.precision, quality_cell(entry, first), difference_cell(entry)};
   for (const auto& other : std::span(measures).subspan(1)) row.push_back(other_cell(entry, other));
   for (auto& cell :
        Row{mean_cell(runs, "train_loss", "%.4f"), mean_cell(runs, speed, "%.0f"),

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 
 namespace ampersand {
@@ -15,13 +14,6 @@ namespace {
 constexpr std::int64_t kHistoryPoints = 200;
 
 json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
-
-// A loss that was Inf or NaN is null in JSON.
-double number(const json& event, const char* name) {
-  const auto found = event.find(name);
-  return found != event.end() && found->is_number() ? found->get<double>()
-                                                    : std::numeric_limits<double>::quiet_NaN();
-}
 
 }  // namespace
 
@@ -82,7 +74,7 @@ void RunRecord::add_evaluation(const json& event) {
   for (const auto& [name, field] : event.items()) {
     const bool is_measure = field.is_number() || field.is_null();
     if (!is_measure || name == "run" || name == "step" || name.starts_with("ema_")) continue;
-    const auto value = number_or_null(number(event, name.c_str()));
+    const auto value = field.is_null() ? json() : number_or_null(field.get<double>());
     history_.back()[name] = value;
     run_[name] = value;
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/results/comparison.h"
+#include "app/results/json_fields.h"
 
 namespace ampersand {
 namespace {
@@ -27,17 +28,16 @@ struct Group {
 };
 
 void collect(const json& run, const char* name, std::vector<double>& into) {
-  const auto found = run.find(name);
-  if (found != run.end() && found->is_number()) into.push_back(found->get<double>());
+  if (const auto value = number_in(run, name)) into.push_back(*value);
 }
 
 void collect_quality(const json& run, const std::string& metric, Group& group) {
-  const auto found = run.find(metric);
-  if (found == run.end() || !found->is_number()) return;
+  const auto value = number_in(run, metric.c_str());
+  if (!value) return;
   const bool interrupted = run.value("ending", "") == "interrupted";
   auto& into = interrupted ? group.interrupted : group.quality;
   // Runs that do not say their seed are told apart by their place.
-  into.push_back({run.value("seed", group.runs), found->get<double>()});
+  into.push_back({run.value("seed", group.runs), *value});
   if (!interrupted) group.finished.push_back(&run);
 }
 

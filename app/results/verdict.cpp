@@ -52,18 +52,15 @@ std::string failure_sentence(const SummaryEntry& entry, const json& runs) {
          std::to_string(first) + ")" + reason + ".";
 }
 
-std::string unit_of(const ComparedWithFp32& compared) {
-  return compared.is_relative ? " %" : " points";
-}
-
 std::string margin_text(const ComparedWithFp32& compared) {
-  return formatted("%.2f", 100 * compared.margin) + unit_of(compared);
+  return formatted("%.2f", 100 * compared.margin) + unit_of_difference(compared.is_relative);
 }
 
 // "-0.31 to +0.15 points".
 std::string interval_text(const ComparedWithFp32& compared) {
   return formatted("%+.2f", 100 * compared.interval->first) + " to " +
-         formatted("%+.2f", 100 * compared.interval->second) + unit_of(compared);
+         formatted("%+.2f", 100 * compared.interval->second) +
+         unit_of_difference(compared.is_relative);
 }
 
 std::string finding_phrase(const std::string& precision, const ComparedWithFp32& compared) {

@@ -95,15 +95,25 @@ void check_match(const Settings& settings, const TaskInfo& info) {
                              one_of(look->models));
 }
 
+// The model's name within its task, or the path of a model from elsewhere.
+std::string model_in_task(const Settings& settings) {
+  return is_plug_in(settings.model) ? plug_in_model_named(settings.model).model : settings.model;
+}
+
 amp::TaskOptions options_of(const Settings& settings) {
-  amp::TaskOptions options{.model = settings.model,
+  amp::TaskOptions options{.model = model_in_task(settings),
                            .data = settings.data,
                            .train_samples = settings.train_samples,
                            .test_samples = settings.test_samples};
   visit_settings(settings, [&](const char* option, const char*, const auto& value) {
     options.options.emplace(option, value);
   });
-  if (is_plug_in(settings.model)) options.model = plug_in_model_named(settings.model).model;
+  return options;
+}
+
+amp::TaskOptions stored_options(const Settings& settings, const nlohmann::json& about) {
+  auto options = options_of(settings);
+  options.state = about.dump();
   return options;
 }
 
@@ -131,6 +141,15 @@ void check_defaults(const std::string& task,
                              "', which is no option of a training; see ampersand train --help");
 }
 
+// "Of images: ...; of text: ...".
+template <typename Words>
+std::string of_each_task(const Words& words) {
+  std::string text;
+  for (const auto& info : amp::registered_tasks())
+    text += (text.empty() ? "Of " : "; of ") + info.samples + ": " + words(info);
+  return text;
+}
+
 // A checkpoint of the first version did not name its task.
 TaskInfo stored_info(const Settings& settings, const nlohmann::json& about) {
   if (auto named = named_task(settings)) return *named;
@@ -154,9 +173,7 @@ void complete_settings(Settings& settings) {
   }
   const auto info = chosen_task(settings);
   if (!info.defaults) return;
-  const auto model =
-      is_plug_in(settings.model) ? plug_in_model_named(settings.model).model : settings.model;
-  const auto defaults = info.defaults(model);
+  const auto defaults = info.defaults(model_in_task(settings));
   check_defaults(info.name, defaults, settings);
   visit_settings(settings, [&](const char* option, const char*, auto& field) {
     const auto found = defaults.find(option);
@@ -173,9 +190,7 @@ std::unique_ptr<amp::Task> make_task(const Settings& settings) {
 }
 
 std::unique_ptr<amp::Task> stored_task(const Settings& settings, const nlohmann::json& about) {
-  auto options = options_of(settings);
-  options.state = about.dump();
-  return made(stored_info(settings, about), options);
+  return made(stored_info(settings, about), stored_options(settings, about));
 }
 
 std::vector<std::string> weight_layouts() {
@@ -188,9 +203,7 @@ std::vector<std::string> weight_layouts() {
 std::optional<amp::TaskModel> stored_model(const Settings& settings, const nlohmann::json& about) {
   const auto info = stored_info(settings, about);
   if (info.stored_model == nullptr || !has(info.models, settings.model)) return std::nullopt;
-  auto options = options_of(settings);
-  options.state = about.dump();
-  return info.stored_model(options);
+  return info.stored_model(stored_options(settings, about));
 }
 
 std::optional<amp::TokenMeaning> token_meaning(const nlohmann::json& about) {
@@ -206,10 +219,7 @@ std::optional<amp::TokenMeaning> token_meaning(const amp::Task& task) {
 }
 
 std::string models_in_words() {
-  std::string words;
-  for (const auto& info : amp::registered_tasks())
-    words += (words.empty() ? "Of " : "; of ") + info.samples + ": " + one_of(info.models);
-  return words;
+  return of_each_task([](const TaskInfo& info) { return one_of(info.models); });
 }
 
 std::string tasks_in_words() {
@@ -219,10 +229,7 @@ std::string tasks_in_words() {
 }
 
 std::string data_in_words() {
-  std::string words;
-  for (const auto& info : amp::registered_tasks())
-    words += (words.empty() ? "Of " : "; of ") + info.samples + ": " + info.data_words;
-  return words;
+  return of_each_task([](const TaskInfo& info) { return info.data_words; });
 }
 
 }  // namespace ampersand

@@ -19,6 +19,12 @@ json object_of(const amp::Task& task, const char* member, const std::string& tex
                              " must return a JSON object as text, got '" + text + "'");
 }
 
+json measures_json(const amp::Task& task) {
+  json list = json::array();
+  for (const auto& measure : task.measures()) list.push_back(to_json(measure));
+  return list;
+}
+
 }  // namespace
 
 json state_of(const amp::Task& task) { return object_of(task, "state()", task.state()); }
@@ -48,10 +54,12 @@ void check_answers(const amp::Task& task) {
   }
 }
 
-json measures_json(const amp::Task& task) {
-  json list = json::array();
-  for (const auto& measure : task.measures()) list.push_back(to_json(measure));
-  return list;
+json task_description(const amp::Task& task) {
+  auto object = about(task);
+  object["train_samples"] = task.training_samples();
+  object["test_samples"] = task.test_samples();
+  object["measures"] = measures_json(task);
+  return object;
 }
 
 json evaluation_json(const amp::Evaluation& evaluation, const std::string& prefix) {

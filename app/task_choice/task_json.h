@@ -18,8 +18,8 @@ nlohmann::json content_of(const amp::Task& task, const std::string& data);
 // with a name that a checkpoint has itself.
 void check_answers(const amp::Task& task);
 
-// {"key", "name", "kind", "higher_is_better", "decimals"} of each measure.
-nlohmann::json measures_json(const amp::Task& task);
+// What results.json says of the data and of what runs are measured by.
+nlohmann::json task_description(const amp::Task& task);
 
 // test_loss and the measures by their keys; names begin with `prefix`.
 nlohmann::json evaluation_json(const amp::Evaluation& evaluation, const std::string& prefix = "");
